@@ -1,0 +1,145 @@
+package payments
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// MaxTokens is the largest number of tokens that Verity credits for one event; it answers 500 to more.
+const MaxTokens = math.MaxInt32
+
+// Values of payment_status. Verity credits paid sessions only.
+const (
+	Paid   = "paid"
+	Unpaid = "unpaid"
+)
+
+// The token packs that Verity sells.
+const (
+	packStarter = "starter" // 5 tokens
+	packPlus    = "plus"    // 15 tokens
+	packPro     = "pro"     // 30 tokens
+)
+
+// Purchase is what a checkout.session.completed event says.
+type Purchase struct {
+	UserID        string
+	Tokens        int       // 1 to MaxTokens; the number that Verity credits, whatever the pack
+	PackID        string    // default: the pack of that many tokens, otherwise starter
+	EventID       string    // default: a new evt_… that no other VU, runner or run has
+	SessionID     string    // default: a new cs_…, as unique
+	PaymentStatus string    // Paid (default) or Unpaid
+	Timestamp     time.Time // of the signature; default: now
+}
+
+// Event is a signed webhook, ready to post.
+type Event struct {
+	ID     string
+	Body   []byte
+	Header string // of SignatureHeader
+}
+
+type eventBody struct {
+	ID   string    `json:"id"`
+	Type string    `json:"type"`
+	Data eventData `json:"data"`
+}
+
+type eventData struct {
+	Object checkoutSession `json:"object"`
+}
+
+type checkoutSession struct {
+	ID            string           `json:"id"`
+	Object        string           `json:"object"`
+	PaymentStatus string           `json:"payment_status"`
+	Metadata      purchaseMetadata `json:"metadata"`
+}
+
+type purchaseMetadata struct {
+	UserID string `json:"userId"`
+	PackID string `json:"packId"`
+	Tokens string `json:"tokens"`
+}
+
+// CheckoutCompleted returns a complete signed checkout.session.completed event.
+// It refuses a purchase without a user, outside the range of Tokens, or with another PaymentStatus.
+func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
+	if err := p.validate(); err != nil {
+		return Event{}, err
+	}
+	p.setDefaults()
+	body, err := encode(eventBody{
+		ID:   p.EventID,
+		Type: "checkout.session.completed",
+		Data: eventData{Object: checkoutSession{
+			ID:            p.SessionID,
+			Object:        "checkout.session",
+			PaymentStatus: p.PaymentStatus,
+			Metadata:      purchaseMetadata{UserID: p.UserID, PackID: p.PackID, Tokens: strconv.Itoa(p.Tokens)},
+		}},
+	})
+	if err != nil {
+		return Event{}, fmt.Errorf("encoding event %s: %w", p.EventID, err)
+	}
+	return Event{ID: p.EventID, Body: body, Header: s.Sign(body, p.Timestamp)}, nil
+}
+
+func (p *Purchase) validate() error {
+	if p.UserID == "" {
+		return errors.New("userId must be a non-empty string")
+	}
+	if p.Tokens < 1 || p.Tokens > MaxTokens {
+		return fmt.Errorf("tokens must be a whole number from 1 to %d, got %d", MaxTokens, p.Tokens)
+	}
+	if p.PaymentStatus != "" && p.PaymentStatus != Paid && p.PaymentStatus != Unpaid {
+		return fmt.Errorf("paymentStatus must be %q or %q, got %q", Paid, Unpaid, p.PaymentStatus)
+	}
+	return nil
+}
+
+func (p *Purchase) setDefaults() {
+	if p.PackID == "" {
+		p.PackID = packOf(p.Tokens)
+	}
+	if p.EventID == "" {
+		p.EventID = "evt_" + rand.Text()
+	}
+	if p.SessionID == "" {
+		p.SessionID = "cs_" + rand.Text()
+	}
+	if p.PaymentStatus == "" {
+		p.PaymentStatus = Paid
+	}
+	if p.Timestamp.IsZero() {
+		p.Timestamp = time.Now()
+	}
+}
+
+func packOf(tokens int) string {
+	switch tokens {
+	case 15:
+		return packPlus
+	case 30:
+		return packPro
+	default:
+		return packStarter
+	}
+}
+
+// encode leaves < > & as they are: Stripe does, and the signature covers the bytes.
+func encode(event eventBody) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(event); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,50 @@
+// Package payments makes the Stripe events that sell Verity's tokens, and signs them as Stripe does.
+//
+// The signature is computed by stripe-go; the shape of an event is the one that Verity reads (verity-api.md, Tokens and
+// Stripe). Verity's events carry no api_version.
+package payments
+
+import (
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v76/webhook"
+)
+
+// SignatureHeader is the header that carries the signature of a webhook's body.
+const SignatureHeader = "Stripe-Signature"
+
+// Signer signs webhook bodies with one endpoint secret. It is safe for concurrent use and never shows its secret.
+type Signer struct {
+	secret string
+}
+
+// NewSigner returns a Signer for the endpoint secret that Stripe shows as whsec_….
+//
+// It refuses an empty secret and one with white space around it, which is what a careless copy leaves behind; Stripe's
+// own libraries take the bytes as they are and every signature would be wrong.
+func NewSigner(secret string) (*Signer, error) {
+	if strings.TrimSpace(secret) == "" {
+		return nil, errors.New("the webhook secret is empty")
+	}
+	if strings.TrimSpace(secret) != secret {
+		return nil, errors.New("the webhook secret has white space around it")
+	}
+	return &Signer{secret: secret}, nil
+}
+
+// Sign returns the Stripe-Signature header for exactly this body at this time: t=<Unix seconds>,v1=<hex HMAC-SHA256>.
+// Verity accepts times up to 300 s old and any in the future.
+func (s *Signer) Sign(body []byte, at time.Time) string {
+	mac := webhook.ComputeSignature(at, body, s.secret)
+	return "t=" + strconv.FormatInt(at.Unix(), 10) + ",v1=" + hex.EncodeToString(mac)
+}
+
+// String keeps the secret out of logs and error messages that print a Signer.
+func (s *Signer) String() string { return "payments.Signer(secret hidden)" }
+
+// GoString is String, for %#v.
+func (s *Signer) GoString() string { return s.String() }
