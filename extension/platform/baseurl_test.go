@@ -1,0 +1,67 @@
+package platform_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
+)
+
+func TestParseBaseURL(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"https://staging.example.com":      "https://staging.example.com",
+		"https://staging.example.com/":     "https://staging.example.com",
+		"http://127.0.0.1:3000":            "http://127.0.0.1:3000",
+		"http://[::1]:3000/":               "http://[::1]:3000",
+		"HTTPS://Staging.example.com:8443": "https://Staging.example.com:8443",
+	} {
+		got, err := platform.ParseBaseURL(raw)
+		require.NoError(t, err, raw)
+		require.Equal(t, want, got)
+	}
+}
+
+func TestParseBaseURLRefuses(t *testing.T) {
+	t.Parallel()
+	const takes = "must be an http or https URL of scheme, host and port only, such as https://staging.example.com"
+	for _, tc := range []struct{ name, raw, want string }{
+		{"nothing", "", "is not set; it " + takes},
+		{"another scheme", "ftp://host", takes + `, got "ftp://host"`},
+		{"no scheme", "staging.example.com", takes + `, got "staging.example.com"`},
+		{"no scheme but a port", "localhost:3000", takes + `, got "localhost:3000"`},
+		{"no host", "http://", takes + `, got "http:"`},
+		{"only a port", "http://:3000", takes + `, got "http://:3000"`},
+		{"not a URL", "http://a b", takes + ", got a value that does not parse"},
+		{"a port that is none", "http://host:http", takes + ", got a value that does not parse"},
+		{"credentials", "https://user:hunter2@host", "must not contain credentials (they would be shown in logs and results)"},
+		{"a query", "https://host?token=hunter2", takes + `; take off the query or fragment of "https://host"`},
+		{"an empty query", "https://host/?", takes + `; take off the query or fragment of "https://host/"`},
+		{"a fragment", "https://host/#x", takes + `; take off the query or fragment of "https://host/"`},
+		{"a path", "https://host/api", takes + `; take off the path "/api"`},
+		{"a query without a scheme", "host?token=hunter2", takes + `, got "host"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := platform.ParseBaseURL(tc.raw)
+			require.EqualError(t, err, tc.want)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func FuzzParseBaseURL(f *testing.F) {
+	for _, seed := range []string{"https://host", "http://[::1]:1/", "//", "http:%", "https://u:p@h?q#f"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		got, err := platform.ParseBaseURL(raw)
+		if err != nil {
+			return
+		}
+		again, err := platform.ParseBaseURL(got)
+		require.NoError(t, err)
+		require.Equal(t, got, again)
+	})
+}

@@ -1,0 +1,163 @@
+package platform
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrStopped is the error of a request cut by the end of the run. It is neither a success nor a failure.
+	ErrStopped = errors.New("stopped by the end of the run")
+	// ErrTimeout is the error of a request that was not answered in time.
+	ErrTimeout = errors.New("not answered in time")
+)
+
+// The names of errors, as a script sees them in error.name.
+const (
+	ThrottledError          = "ThrottledError"          // 429; RetryAfter says when to try again
+	AuthError               = "AuthError"               // 401 that a fresh token does not mend
+	InsufficientTokensError = "InsufficientTokensError" // 400, no token left to join with
+	ConflictError           = "ConflictError"           // 409, another operation of this user is under way
+	HTTPError               = "HTTPError"               // any other status that was not asked for
+	TimeoutError            = "TimeoutError"            // no answer in time
+	ConnectionError         = "ConnectionError"         // no answer: refused, reset, TLS or DNS failure
+	ProtocolError           = "ProtocolError"           // an answer that is not what the contract says
+	StoppedError            = "StoppedError"            // the run ended first; counts as nothing
+)
+
+// Error is an operation that did not end as asked.
+type Error struct {
+	Name       string // one of the names above
+	Operation  string
+	Status     int           // of the answer; 0 where there was none
+	RetryAfter time.Duration // ThrottledError only
+	Message    string
+	Err        error // the cause, where there was no answer
+
+	tokenRefused bool // the 401 is about the token, not about the user, such as a suspension
+}
+
+// Error returns the message, which names the operation and what to do.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// outcomeUnknown tells whether Verity may have carried the operation out although this side does not know.
+func outcomeUnknown(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Status == 0 || e.Status >= http.StatusInternalServerError || e.Name == ProtocolError
+}
+
+// noAnswer wraps the error of an HTTP.
+func noAnswer(operation string, err error) error {
+	e := &Error{Operation: operation, Err: err}
+	switch {
+	case errors.Is(err, ErrStopped):
+		e.Name, e.Message = StoppedError, operation+" was "+ErrStopped.Error()
+	case errors.Is(err, ErrTimeout):
+		e.Name = TimeoutError
+		e.Message = operation + " was " + err.Error() + "; the service is overloaded or timeoutSeconds is too short"
+	default:
+		e.Name = ConnectionError
+		e.Message = operation + " got no answer: " + err.Error()
+	}
+	return e
+}
+
+func protocolError(operation string, answer *Answer, format string, args ...any) error {
+	return &Error{
+		Name: ProtocolError, Operation: operation, Status: answer.Status,
+		Message: fmt.Sprintf("%s was answered %d, but %s; is this a Verity, and of a version that this tool knows?",
+			operation, answer.Status, fmt.Sprintf(format, args...)),
+	}
+}
+
+// refusal is the error of an answer whose status was not asked for.
+func refusal(operation string, answer *Answer) error {
+	said := serviceMessage(answer.Body)
+	e := &Error{Operation: operation, Status: answer.Status}
+	switch {
+	case answer.Status == http.StatusTooManyRequests:
+		e.Name = ThrottledError
+		e.RetryAfter = retryAfter(answer.Header, time.Now())
+		e.Message = fmt.Sprintf("%s was throttled (429), retry after %d s; have the rate limit lifted for this runner",
+			operation, int(e.RetryAfter/time.Second))
+	case answer.Status == http.StatusUnauthorized:
+		e.Name = AuthError
+		e.tokenRefused = said == "Unauthorized"
+		e.Message = fmt.Sprintf("%s was answered 401: %s; sign up again", operation, said)
+	case answer.Status == http.StatusBadRequest && said == "Insufficient token balance":
+		e.Name = InsufficientTokensError
+		e.Message = operation + " was answered 400: " + said + "; buy tokens before joining"
+	case answer.Status == http.StatusConflict:
+		e.Name = ConflictError
+		e.Message = fmt.Sprintf("%s was answered 409: %s; one operation of a user at a time", operation, said)
+	default:
+		e.Name = HTTPError
+		e.Message = fmt.Sprintf("%s was answered %d: %s", operation, answer.Status, said)
+	}
+	return e
+}
+
+// serviceMessage is what the service says in an error answer, cut to a line that a log can hold.
+func serviceMessage(body []byte) string {
+	var answer struct {
+		Message json.RawMessage `json:"message"`
+	}
+	if json.Unmarshal(body, &answer) != nil || len(answer.Message) == 0 {
+		return describeBody(body)
+	}
+	var one string
+	if json.Unmarshal(answer.Message, &one) == nil {
+		return shorten(one)
+	}
+	var many []string
+	if json.Unmarshal(answer.Message, &many) == nil {
+		return shorten(strings.Join(many, ", "))
+	}
+	return describeBody(body)
+}
+
+// describeBody never repeats a body that is not an error message: it may hold a token.
+func describeBody(body []byte) string {
+	switch {
+	case len(body) == 0:
+		return "an empty body"
+	case body[0] == '<':
+		return "a page of HTML"
+	default:
+		return fmt.Sprintf("a body of %d bytes without a message", len(body))
+	}
+}
+
+func shorten(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// defaultRetryAfter is how long Verity blocks a throttled client.
+const defaultRetryAfter = 60 * time.Second
+
+// retryAfter reads the Retry-After header, in seconds or as an HTTP date.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return defaultRetryAfter
+}

@@ -1,0 +1,89 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+)
+
+// refreshCookie is the cookie that carries the refresh token.
+const refreshCookie = "refresh_token"
+
+// Service is one Verity under test.
+type Service struct {
+	baseURL string
+	signer  func() (*payments.Signer, error)
+}
+
+// NewService returns the Verity at a base URL that ParseBaseURL accepted. Tokens are bought with what signer returns.
+func NewService(baseURL string, signer func() (*payments.Signer, error)) *Service {
+	return &Service{baseURL: baseURL, signer: signer}
+}
+
+// SignUp makes an anonymous user, who has no token yet. The user's requests go through connection.
+func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
+	answer, err := s.send(ctx, connection, Request{
+		Operation: OpSignUp, Method: http.MethodPost, URL: s.baseURL + "/auth/signup-anonymous",
+		Expected: []int{http.StatusCreated},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		User struct {
+			ID           string `json:"id"`
+			TokenBalance *int   `json:"tokenBalance"`
+		} `json:"user"`
+		AccessToken string `json:"accessToken"`
+	}
+	cookie := answer.Cookies[refreshCookie]
+	if json.Unmarshal(answer.Body, &body) != nil || body.User.ID == "" || body.AccessToken == "" || body.User.TokenBalance == nil {
+		return nil, protocolError(OpSignUp, answer, "user.id, user.tokenBalance and accessToken are not all there")
+	}
+	if cookie == "" {
+		return nil, protocolError(OpSignUp, answer, "the cookie %s is not there", refreshCookie)
+	}
+	account := &account{
+		id: body.User.ID, refreshing: make(chan struct{}, 1),
+		token: newAccessToken(body.AccessToken, time.Now()), cookie: cookie,
+	}
+	account.ledger.opened(*body.User.TokenBalance)
+	return &User{account: account, service: s, connection: connection}, nil
+}
+
+// Webhook posts a signed event. An answer whose status is not in expected (default: 200) is an error.
+func (s *Service) Webhook(ctx context.Context, connection HTTP, event payments.Event, expected ...int) (*Answer, error) {
+	return s.PostWebhook(ctx, connection, event.Body, http.Header{
+		"Content-Type":           {"application/json"},
+		payments.SignatureHeader: {event.Header},
+	}, expected...)
+}
+
+// PostWebhook posts a body with headers of the caller's own, such as a signature that must be refused.
+func (s *Service) PostWebhook(
+	ctx context.Context, connection HTTP, body []byte, header http.Header, expected ...int,
+) (*Answer, error) {
+	if len(expected) == 0 {
+		expected = []int{http.StatusOK}
+	}
+	return s.send(ctx, connection, Request{
+		Operation: OpWebhook, Method: http.MethodPost, URL: s.baseURL + "/webhooks/stripe",
+		Header: header, Body: body, Expected: expected,
+	})
+}
+
+// send returns the answer if its status was asked for, and an *Error otherwise.
+func (s *Service) send(ctx context.Context, connection HTTP, request Request) (*Answer, error) {
+	answer, err := connection.Do(ctx, request)
+	if err != nil {
+		return nil, noAnswer(request.Operation, err)
+	}
+	if !slices.Contains(request.Expected, answer.Status) {
+		return nil, refusal(request.Operation, answer)
+	}
+	return answer, nil
+}

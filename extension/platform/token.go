@@ -1,0 +1,69 @@
+package platform
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// maxRefreshLead is the longest time before its expiry that an access token is refreshed.
+const maxRefreshLead = 2 * time.Minute
+
+// accessToken is a bearer token with the times that matter on this machine's own clock: the service's clock may differ,
+// so its lifetime counts from the moment it was received.
+type accessToken struct {
+	value   string
+	expires time.Time // zero: it does not say
+	refresh time.Time // when to refresh; zero: not ahead
+}
+
+func newAccessToken(value string, received time.Time) accessToken {
+	token := accessToken{value: value}
+	lifetime, err := lifetimeOf(value)
+	if err != nil {
+		return token
+	}
+	token.expires = received.Add(lifetime)
+	token.refresh = token.expires.Add(-refreshLead(lifetime))
+	return token
+}
+
+// refreshLead is a fifth of the lifetime, less for some users than for others, so that those who signed up together do
+// not refresh together.
+func refreshLead(lifetime time.Duration) time.Duration {
+	lead := min(lifetime/5, maxRefreshLead)
+	return lead - time.Duration(rand.Float64()*float64(lead)/2) //nolint:gosec // spreads load, guards nothing
+}
+
+func (t accessToken) due(now time.Time) bool { return !t.refresh.IsZero() && !now.Before(t.refresh) }
+
+func (t accessToken) expired(now time.Time) bool {
+	return !t.expires.IsZero() && !now.Before(t.expires)
+}
+
+// lifetimeOf reads exp − iat from a JWT. The signature is the service's business.
+func lifetimeOf(jwt string) (time.Duration, error) {
+	parts := strings.Split(jwt, ".")
+	if len(parts) != 3 {
+		return 0, errors.New("not a JWT")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return 0, errors.New("not a JWT: its payload is not base64url")
+	}
+	var claims struct {
+		IssuedAt  float64 `json:"iat"`
+		ExpiresAt float64 `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return 0, errors.New("not a JWT: its payload is not JSON")
+	}
+	seconds := claims.ExpiresAt - claims.IssuedAt
+	if claims.IssuedAt <= 0 || seconds <= 0 || seconds > 1e9 {
+		return 0, errors.New("the JWT does not say how long it lives")
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}

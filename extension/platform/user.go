@@ -1,0 +1,321 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+)
+
+// retryRefresh is how long a user whose refresh failed waits before it tries again, as long as its token still works.
+const retryRefresh = 5 * time.Second
+
+// account is what a user is, whichever VU and connection it acts through.
+type account struct {
+	id         string
+	refreshing chan struct{} // held by the one refresh that may be under way
+	ledger     ledger
+
+	mu          sync.Mutex
+	token       accessToken
+	cookie      string // the refresh token; empty once it is spent
+	nextRefresh time.Time
+}
+
+// User is one of Verity's users. It keeps its access token fresh: refreshed ahead of expiry, and once after an unexpected
+// 401. Its methods may be called at once; Verity itself answers 409 to overlapping queue operations.
+type User struct {
+	*account
+	service    *Service
+	connection HTTP
+}
+
+// Through returns the same user acting through another connection.
+func (u *User) Through(connection HTTP) *User {
+	return &User{account: u.account, service: u.service, connection: connection}
+}
+
+// ID is the user's id: c and 25 characters.
+func (u *User) ID() string { return u.id }
+
+// Account returns the user's own account of its tokens.
+func (u *User) Account() Account { return u.ledger.account() }
+
+// MayBeQueued tells whether the user is in a queue or may be, after a join or leave without an answer.
+func (u *User) MayBeQueued() bool { return u.ledger.mayBeQueued() }
+
+// JoinStatus is the status in the answer to POST /queue/join.
+type JoinStatus string
+
+// The statuses of a join. Only Queued costs a token.
+const (
+	Queued        JoinStatus = "queued"
+	AlreadyQueued JoinStatus = "already_queued"
+)
+
+// Joined is the answer to a join.
+type Joined struct {
+	Status   JoinStatus `json:"status"`
+	QueueKey string     `json:"queueKey"`
+	Position *int       `json:"position"` // from 0; nil where the service does not say
+	Duration time.Duration
+}
+
+// Join enters the queue that the body names: {"city"?,"region"?,"preferences"?}.
+func (u *User) Join(ctx context.Context, body []byte) (Joined, error) {
+	answer, err := u.authorized(ctx, Request{
+		Operation: OpJoin, Method: http.MethodPost, URL: u.service.baseURL + "/queue/join",
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: body,
+		Expected: []int{http.StatusCreated},
+	})
+	var joined Joined
+	if err == nil {
+		joined, err = parseJoined(answer)
+	}
+	if err != nil {
+		u.noteQueueFailure(err)
+		return Joined{}, err
+	}
+	u.ledger.join(joined.Status)
+	return joined, nil
+}
+
+func parseJoined(answer *Answer) (Joined, error) {
+	joined := Joined{Duration: answer.Duration}
+	if err := json.Unmarshal(answer.Body, &joined); err != nil {
+		return joined, protocolError(OpJoin, answer, "the body is not the JSON of a join")
+	}
+	if joined.Status != Queued && joined.Status != AlreadyQueued {
+		return joined, protocolError(OpJoin, answer, "its status is %q, neither queued nor already_queued", joined.Status)
+	}
+	return joined, nil
+}
+
+// LeaveStatus is the status in the answer to DELETE /queue/leave.
+type LeaveStatus string
+
+// The statuses of a leave.
+const (
+	LeftQueue      LeaveStatus = "left"
+	NotQueued      LeaveStatus = "not_queued"      // not in a queue, or matched already
+	AlreadyMatched LeaveStatus = "already_matched" // queued again within one hour of a match: the token is lost
+)
+
+// Left is the answer to a leave.
+type Left struct {
+	Status   LeaveStatus `json:"status"`
+	Refunded bool        `json:"refunded"`
+}
+
+// LostToken tells whether a token that was paid for a place in the queue is gone without a match: the refund did not come.
+func (l Left) LostToken() bool { return l.Status != NotQueued && !l.Refunded }
+
+// Leave leaves the queue.
+func (u *User) Leave(ctx context.Context) (Left, error) {
+	answer, err := u.authorized(ctx, Request{
+		Operation: OpLeave, Method: http.MethodDelete, URL: u.service.baseURL + "/queue/leave",
+		Expected: []int{http.StatusOK},
+	})
+	var left Left
+	if err == nil {
+		left, err = parseLeft(answer)
+	}
+	if err != nil {
+		u.noteQueueFailure(err)
+		return Left{}, err
+	}
+	u.ledger.leave(left.Refunded)
+	return left, nil
+}
+
+func parseLeft(answer *Answer) (Left, error) {
+	var left Left
+	if err := json.Unmarshal(answer.Body, &left); err != nil {
+		return left, protocolError(OpLeave, answer, "the body is not the JSON of a leave")
+	}
+	switch left.Status {
+	case LeftQueue, NotQueued, AlreadyMatched:
+		return left, nil
+	default:
+		return left, protocolError(OpLeave, answer, "its status is %q, none of left, not_queued and already_matched", left.Status)
+	}
+}
+
+// Balance reads the number of the user's tokens, which Account takes over.
+func (u *User) Balance(ctx context.Context) (int, error) {
+	answer, err := u.authorized(ctx, Request{
+		Operation: OpBalance, Method: http.MethodGet, URL: u.service.baseURL + "/tokens/balance",
+		Expected: []int{http.StatusOK},
+	})
+	if err != nil {
+		return 0, err
+	}
+	var body struct {
+		TokenBalance *int `json:"tokenBalance"`
+	}
+	if json.Unmarshal(answer.Body, &body) != nil || body.TokenBalance == nil {
+		return 0, protocolError(OpBalance, answer, "tokenBalance is not a number")
+	}
+	u.ledger.read(*body.TokenBalance)
+	return *body.TokenBalance, nil
+}
+
+// BuyTokens sells the user n tokens (1 to payments.MaxTokens) through a signed webhook and returns how long Verity took.
+func (u *User) BuyTokens(ctx context.Context, n int) (time.Duration, error) {
+	signer, err := u.service.signer()
+	if err != nil {
+		return 0, err
+	}
+	event, err := signer.CheckoutCompleted(payments.Purchase{UserID: u.id, Tokens: n})
+	if err != nil {
+		return 0, err
+	}
+	answer, err := u.service.Webhook(ctx, u.connection, event)
+	u.NotePurchase(&Purchase{UserID: u.id, Tokens: n}, err)
+	if err != nil {
+		return 0, err
+	}
+	return answer.Duration, nil
+}
+
+// NotePurchase tells the user's account what became of sending an event that sells it tokens: err is nil after a 200.
+func (u *User) NotePurchase(purchase *Purchase, err error) { u.ledger.bought(purchase, err) }
+
+// noteQueueFailure marks the account as unknown where the service may have carried out what has no good answer.
+func (u *User) noteQueueFailure(err error) {
+	if outcomeUnknown(err) {
+		u.ledger.lostSight()
+	}
+}
+
+// authorized sends a request with a fresh access token, and once more after a 401 that a new token can mend.
+func (u *User) authorized(ctx context.Context, request Request) (*Answer, error) {
+	token, err := u.freshToken(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	answer, err := u.sendWith(ctx, token, request)
+	if !tokenRefused(err) {
+		return answer, err
+	}
+	if token, err = u.freshToken(ctx, token); err != nil {
+		return nil, err
+	}
+	return u.sendWith(ctx, token, request)
+}
+
+func (u *User) sendWith(ctx context.Context, token string, request Request) (*Answer, error) {
+	header := http.Header{"Authorization": {"Bearer " + token}}
+	for name, values := range request.Header {
+		header[name] = values
+	}
+	request.Header = header
+	return u.service.send(ctx, u.connection, request)
+}
+
+// tokenRefused tells a 401 that another token can mend.
+func tokenRefused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.tokenRefused
+}
+
+// freshToken returns an access token, refreshed where it is due or where it is the one that was refused. A refresh that
+// fails costs nothing as long as the token at hand still works.
+func (u *User) freshToken(ctx context.Context, refused string) (string, error) {
+	if token, due := u.currentToken(refused); !due {
+		return token, nil
+	}
+	select {
+	case u.refreshing <- struct{}{}:
+		defer func() { <-u.refreshing }()
+	case <-ctx.Done():
+		return "", noAnswer(OpRefresh, ErrStopped)
+	}
+	token, due := u.currentToken(refused) // another request may have refreshed meanwhile
+	if !due {
+		return token, nil
+	}
+	err := u.refresh(ctx)
+	if err == nil {
+		token, _ = u.currentToken("")
+		return token, nil
+	}
+	if token != refused && u.stillValid() {
+		return token, nil
+	}
+	return "", err
+}
+
+func (u *User) currentToken(refused string) (token string, due bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	if u.token.value == refused || u.token.expired(now) {
+		return u.token.value, true
+	}
+	return u.token.value, u.token.due(now) && !now.Before(u.nextRefresh)
+}
+
+func (u *User) stillValid() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.token.expired(time.Now())
+}
+
+// refresh exchanges the cookie for a new token and a new cookie. A cookie whose answer was lost may be dead, and using a
+// dead one costs the account its session, so it is never sent again.
+func (u *User) refresh(ctx context.Context) error {
+	u.mu.Lock()
+	cookie := u.cookie
+	u.mu.Unlock()
+	if cookie == "" {
+		return &Error{
+			Name: AuthError, Operation: OpRefresh,
+			Message: OpRefresh + " cannot be repeated: an earlier answer was lost or refused, and reuse revokes the session; sign up again",
+		}
+	}
+	answer, err := u.service.send(ctx, u.connection, Request{
+		Operation: OpRefresh, Method: http.MethodPost, URL: u.service.baseURL + "/auth/refresh",
+		Header: http.Header{"Cookie": {refreshCookie + "=" + cookie}}, Expected: []int{http.StatusOK},
+	})
+	if err == nil {
+		err = u.refreshed(answer)
+	}
+	if err != nil {
+		u.refreshFailed(err)
+	}
+	return err
+}
+
+func (u *User) refreshed(answer *Answer) error {
+	var body struct {
+		AccessToken string `json:"accessToken"`
+	}
+	cookie := answer.Cookies[refreshCookie]
+	if json.Unmarshal(answer.Body, &body) != nil || body.AccessToken == "" || cookie == "" {
+		return protocolError(OpRefresh, answer, "accessToken or the cookie %s is not there", refreshCookie)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.token = newAccessToken(body.AccessToken, time.Now())
+	u.cookie = cookie
+	u.nextRefresh = time.Time{}
+	return nil
+}
+
+func (u *User) refreshFailed(err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.nextRefresh = time.Now().Add(max(retryRefresh, e.RetryAfter))
+	if e.Status == 0 || e.Name == AuthError || e.Name == ProtocolError {
+		u.cookie = ""
+	}
+}

@@ -1,0 +1,478 @@
+package platform_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/platform"
+)
+
+// fakeVerity is a platform.HTTP that answers by a script: a function for each operation.
+type fakeVerity struct {
+	mu       sync.Mutex
+	lifetime int // s, of access tokens
+	issued   int
+	requests []platform.Request
+	answers  map[string]func(platform.Request) (*platform.Answer, error)
+}
+
+func newFakeVerity() *fakeVerity {
+	f := &fakeVerity{lifetime: 900}
+	f.answers = map[string]func(platform.Request) (*platform.Answer, error){
+		platform.OpSignUp: func(platform.Request) (*platform.Answer, error) {
+			return f.session(201, `"user":{"id":"c1","tokenBalance":0},`), nil
+		},
+		platform.OpRefresh: func(platform.Request) (*platform.Answer, error) { return f.session(200, ""), nil },
+		platform.OpWebhook: says(200, `{"received":true}`),
+		platform.OpJoin:    says(201, `{"status":"queued","queueKey":"canberra:44136fa355b3","position":0}`),
+		platform.OpLeave:   says(200, `{"status":"left","refunded":true,"queueKey":"canberra:44136fa355b3"}`),
+		platform.OpBalance: says(200, `{"tokenBalance":3}`),
+	}
+	return f
+}
+
+func says(status int, body string) func(platform.Request) (*platform.Answer, error) {
+	return func(platform.Request) (*platform.Answer, error) {
+		return &platform.Answer{Status: status, Body: []byte(body), Duration: time.Millisecond}, nil
+	}
+}
+
+func fails(err error) func(platform.Request) (*platform.Answer, error) {
+	return func(platform.Request) (*platform.Answer, error) { return nil, err }
+}
+
+// session answers with the next access token, token1, token2 …, and the next cookie.
+func (f *fakeVerity) session(status int, user string) *platform.Answer {
+	f.issued++
+	claims := fmt.Sprintf(`{"n":%d,"iat":1700000000,"exp":%d}`, f.issued, 1700000000+f.lifetime)
+	return &platform.Answer{
+		Status:  status,
+		Body:    fmt.Appendf(nil, `{%s"accessToken":"%s"}`, user, "e30."+base64.RawURLEncoding.EncodeToString([]byte(claims))+".sig"),
+		Cookies: map[string]string{"refresh_token": fmt.Sprintf("cookie%d", f.issued)},
+	}
+}
+
+func (f *fakeVerity) Do(_ context.Context, request platform.Request) (*platform.Answer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = append(f.requests, request)
+	return f.answers[request.Operation](request)
+}
+
+func (f *fakeVerity) on(operation string, answer func(platform.Request) (*platform.Answer, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers[operation] = answer
+}
+
+// sent lists the operations that were requested.
+func (f *fakeVerity) sent() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var operations []string
+	for _, request := range f.requests {
+		operations = append(operations, request.Operation)
+	}
+	return strings.Join(operations, " ")
+}
+
+func (f *fakeVerity) signUp(t *testing.T) *platform.User {
+	t.Helper()
+	signer, err := payments.NewSigner("whsec_x")
+	require.NoError(t, err)
+	service := platform.NewService("http://verity.test", func() (*payments.Signer, error) { return signer, nil })
+	user, err := service.SignUp(t.Context(), f)
+	require.NoError(t, err)
+	return user
+}
+
+func tokenNumber(t *testing.T, request platform.Request) int {
+	t.Helper()
+	token, ok := strings.CutPrefix(request.Header.Get("Authorization"), "Bearer ")
+	require.True(t, ok)
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	require.NoError(t, err)
+	var claims struct{ N int }
+	require.NoError(t, json.Unmarshal(payload, &claims))
+	return claims.N
+}
+
+func TestAUserJoinsAndLeaves(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	require.Equal(t, "c1", user.ID())
+	require.False(t, user.MayBeQueued())
+
+	took, err := user.BuyTokens(t.Context(), 2)
+	require.NoError(t, err)
+	require.Equal(t, time.Millisecond, took)
+	require.Equal(t, platform.Account{Tokens: 2, Known: true, Bought: 2}, user.Account())
+
+	body := []byte(`{"preferences":{}}`)
+	joined, err := user.Join(t.Context(), body)
+	require.NoError(t, err)
+	zero := 0
+	require.Equal(t, platform.Joined{
+		Status: platform.Queued, QueueKey: "canberra:44136fa355b3", Position: &zero, Duration: time.Millisecond,
+	}, joined)
+	require.True(t, user.MayBeQueued())
+	require.Equal(t, platform.Account{Tokens: 1, Known: true, Bought: 2, Joined: 1}, user.Account())
+
+	left, err := user.Leave(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, platform.Left{Status: platform.LeftQueue, Refunded: true}, left)
+	require.False(t, user.MayBeQueued())
+	require.Equal(t, platform.Account{Tokens: 2, Known: true, Bought: 2, Joined: 1, Refunded: 1}, user.Account())
+
+	request := verity.requests[2]
+	require.Equal(t, http.MethodPost, request.Method)
+	require.Equal(t, "http://verity.test/queue/join", request.URL)
+	require.Equal(t, body, request.Body)
+	require.Equal(t, "application/json", request.Header.Get("Content-Type"))
+	require.Equal(t, 1, tokenNumber(t, request))
+	require.Equal(t, http.MethodDelete, verity.requests[3].Method)
+}
+
+func TestWhatALeaveMeansForTheToken(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, body string
+		lost       bool
+		tokens     int
+	}{
+		{"left", `{"status":"left","refunded":true}`, false, 0},
+		{"left, refund did not come", `{"status":"left","refunded":false}`, true, -1},
+		{"matched meanwhile", `{"status":"not_queued","refunded":false}`, false, -1},
+		{"queued again within an hour of a match", `{"status":"already_matched","refunded":false}`, true, -1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			verity := newFakeVerity()
+			user := verity.signUp(t)
+			_, err := user.Join(t.Context(), nil)
+			require.NoError(t, err)
+			verity.on(platform.OpLeave, says(200, tc.body))
+			left, err := user.Leave(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, tc.lost, left.LostToken())
+			require.Equal(t, tc.tokens, user.Account().Tokens)
+			require.False(t, user.MayBeQueued())
+		})
+	}
+}
+
+func TestAlreadyQueuedCostsNothing(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	verity.on(platform.OpJoin, says(201, `{"status":"already_queued","queueKey":"perth:1","position":null}`))
+	joined, err := user.Join(t.Context(), nil)
+	require.NoError(t, err)
+	require.Nil(t, joined.Position)
+	require.Equal(t, platform.Account{Known: true}, user.Account())
+	require.True(t, user.MayBeQueued())
+}
+
+func TestAnOutcomeThatIsUnknownStaysOpenUntilTheBalanceIsRead(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(platform.Request) (*platform.Answer, error){
+		"timeout":       fails(platform.ErrTimeout),
+		"connection":    fails(errors.New("connection reset by peer")),
+		"stopped":       fails(platform.ErrStopped),
+		"server error":  says(500, `{"message":"Internal server error"}`),
+		"broken answer": says(201, `{"status":"queu`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			verity := newFakeVerity()
+			user := verity.signUp(t)
+			verity.on(platform.OpJoin, answer)
+			_, err := user.Join(t.Context(), nil)
+			require.Error(t, err)
+			require.True(t, user.MayBeQueued())
+			require.False(t, user.Account().Known)
+			_, err = user.Balance(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, platform.Account{Tokens: 3, Known: true}, user.Account())
+		})
+	}
+}
+
+func TestARefusedJoinLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 409, 429} {
+		verity := newFakeVerity()
+		user := verity.signUp(t)
+		verity.on(platform.OpJoin, says(status, `{"message":"no"}`))
+		_, err := user.Join(t.Context(), nil)
+		require.Error(t, err)
+		require.False(t, user.MayBeQueued())
+		require.True(t, user.Account().Known)
+	}
+}
+
+func TestErrorsWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		err           error
+		name, message string
+	}{
+		{platform.ErrStopped, platform.StoppedError, "tokens_balance was stopped by the end of the run"},
+		{platform.ErrTimeout, platform.TimeoutError,
+			"tokens_balance was not answered in time; the service is overloaded or timeoutSeconds is too short"},
+		{errors.New("dial tcp 127.0.0.1:1: connection refused"), platform.ConnectionError,
+			"tokens_balance got no answer: dial tcp 127.0.0.1:1: connection refused"},
+	} {
+		verity := newFakeVerity()
+		user := verity.signUp(t)
+		verity.on(platform.OpBalance, fails(tc.err))
+		_, err := user.Balance(t.Context())
+		require.EqualError(t, err, tc.message)
+		require.ErrorIs(t, err, tc.err)
+		var typed *platform.Error
+		require.ErrorAs(t, err, &typed)
+		require.Equal(t, tc.name, typed.Name)
+		require.Equal(t, platform.OpBalance, typed.Operation)
+		require.Zero(t, typed.Status)
+	}
+}
+
+func TestAnswersThatAreNotThoseOfVerity(t *testing.T) {
+	t.Parallel()
+	const ask = "; is this a Verity, and of a version that this tool knows?"
+	type call func(*platform.User) error
+	join := func(u *platform.User) error { _, err := u.Join(context.Background(), nil); return err }
+	leave := func(u *platform.User) error { _, err := u.Leave(context.Background()); return err }
+	balance := func(u *platform.User) error { _, err := u.Balance(context.Background()); return err }
+	for _, tc := range []struct {
+		operation string
+		call      call
+		status    int
+		body      string
+		want      string
+	}{
+		{platform.OpJoin, join, 201, `<html>`, "queue_join was answered 201, but the body is not the JSON of a join"},
+		{platform.OpJoin, join, 201, `{"status":"matched"}`, `queue_join was answered 201, but its status is "matched", ` +
+			"neither queued nor already_queued"},
+		{platform.OpLeave, leave, 200, `[]`, "queue_leave was answered 200, but the body is not the JSON of a leave"},
+		{platform.OpLeave, leave, 200, `{}`, `queue_leave was answered 200, but its status is "", none of left, not_queued and ` +
+			"already_matched"},
+		{platform.OpBalance, balance, 200, `{"tokenBalance":null}`, "tokens_balance was answered 200, but tokenBalance is not a number"},
+	} {
+		verity := newFakeVerity()
+		user := verity.signUp(t)
+		verity.on(tc.operation, says(tc.status, tc.body))
+		err := tc.call(user)
+		require.EqualError(t, err, tc.want+ask)
+	}
+}
+
+func TestSignUpRefusesAnAnswerWithoutTokenOrCookie(t *testing.T) {
+	t.Parallel()
+	service := platform.NewService("http://verity.test", nil)
+	verity := newFakeVerity()
+	verity.on(platform.OpSignUp, says(201, `{"user":{"id":"c1"},"accessToken":"x"}`))
+	_, err := service.SignUp(t.Context(), verity)
+	require.ErrorContains(t, err, "user.id, user.tokenBalance and accessToken are not all there")
+	verity.on(platform.OpSignUp, says(201, `{"user":{"id":"c1","tokenBalance":0},"accessToken":"x"}`))
+	_, err = service.SignUp(t.Context(), verity)
+	require.ErrorContains(t, err, "the cookie refresh_token is not there")
+}
+
+func TestATokenIsRefreshedAheadOfItsExpiry(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	verity.lifetime = 1
+	user := verity.signUp(t)
+	require.Eventually(t, func() bool { // due between 0.8 and 0.9 s after it was issued
+		_, err := user.Balance(t.Context())
+		return err == nil && strings.Contains(verity.sent(), platform.OpRefresh)
+	}, 2*time.Second, 20*time.Millisecond)
+
+	var refresh platform.Request
+	for _, request := range verity.requests {
+		if request.Operation == platform.OpRefresh {
+			refresh = request
+		}
+	}
+	require.Equal(t, "http://verity.test/auth/refresh", refresh.URL)
+	require.Equal(t, "refresh_token=cookie1", refresh.Header.Get("Cookie"))
+	require.Empty(t, refresh.Header.Get("Authorization"))
+	require.Nil(t, refresh.Body)
+	last := verity.requests[len(verity.requests)-1]
+	require.Equal(t, 2, tokenNumber(t, last), "the request after the refresh has the new token")
+}
+
+// expiring makes Verity refuse all tokens before the nth with 401.
+func (f *fakeVerity) expiring(t *testing.T, operation string, n int, then string) {
+	t.Helper()
+	f.on(operation, func(request platform.Request) (*platform.Answer, error) {
+		if tokenNumber(t, request) < n {
+			return &platform.Answer{Status: 401, Body: []byte(`{"message":"Unauthorized","statusCode":401}`)}, nil
+		}
+		return &platform.Answer{Status: 200, Body: []byte(then)}, nil
+	})
+}
+
+func TestAnUnexpected401IsMendedByOneRefresh(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	verity.expiring(t, platform.OpBalance, 2, `{"tokenBalance":7}`)
+	balance, err := user.Balance(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 7, balance)
+	require.Equal(t, "auth_signup tokens_balance auth_refresh tokens_balance", verity.sent())
+}
+
+func TestA401ThatPersistsIsAnAuthError(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	verity.expiring(t, platform.OpBalance, 99, "")
+	_, err := user.Balance(t.Context())
+	require.EqualError(t, err, "tokens_balance was answered 401: Unauthorized; sign up again")
+	require.Equal(t, "auth_signup tokens_balance auth_refresh tokens_balance", verity.sent())
+}
+
+func TestASuspensionIsNotAnsweredWithARefresh(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	verity.on(platform.OpJoin, says(401, `{"message":"Account is temporarily suspended","statusCode":401}`))
+	_, err := user.Join(t.Context(), nil)
+	require.EqualError(t, err, "queue_join was answered 401: Account is temporarily suspended; sign up again")
+	require.Equal(t, "auth_signup queue_join", verity.sent())
+}
+
+func TestOneRefreshAtATimePerUser(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	verity.expiring(t, platform.OpBalance, 2, `{"tokenBalance":7}`)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			balance, err := user.Balance(context.Background())
+			if err != nil || balance != 7 {
+				t.Errorf("balance %d, error %v", balance, err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 1, strings.Count(verity.sent(), platform.OpRefresh))
+}
+
+func TestARefreshWhoseAnswerWasLostIsNeverRepeated(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(platform.Request) (*platform.Answer, error){
+		"lost":    fails(platform.ErrTimeout),
+		"refused": says(401, `{"message":"Refresh token reused","statusCode":401}`),
+		"broken":  says(200, `{}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			verity := newFakeVerity()
+			user := verity.signUp(t)
+			verity.expiring(t, platform.OpBalance, 2, `{"tokenBalance":7}`)
+			verity.on(platform.OpRefresh, answer)
+			_, err := user.Balance(t.Context())
+			require.Error(t, err)
+			_, err = user.Balance(t.Context())
+			require.EqualError(t, err, "auth_refresh cannot be repeated: an earlier answer was lost or refused, "+
+				"and reuse revokes the session; sign up again")
+			require.Equal(t, 1, strings.Count(verity.sent(), platform.OpRefresh))
+		})
+	}
+}
+
+func TestARefreshThatWasTurnedAwayIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 500, 503} {
+		verity := newFakeVerity()
+		user := verity.signUp(t)
+		verity.expiring(t, platform.OpBalance, 2, `{"tokenBalance":7}`)
+		verity.on(platform.OpRefresh, says(status, ""))
+		_, err := user.Balance(t.Context())
+		require.Error(t, err)
+		verity.on(platform.OpRefresh, func(platform.Request) (*platform.Answer, error) { return verity.session(200, ""), nil })
+		_, err = user.Balance(t.Context())
+		require.NoError(t, err)
+	}
+}
+
+func TestARefreshThatFailsAheadOfExpiryCostsNothingYet(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	verity.lifetime = 2
+	user := verity.signUp(t)
+	verity.on(platform.OpRefresh, says(429, ""))
+	require.Eventually(t, func() bool { // due after 1.6 to 1.8 s, and the token lives for 2
+		_, err := user.Balance(t.Context())
+		require.NoError(t, err)
+		return strings.Contains(verity.sent(), platform.OpRefresh)
+	}, 1900*time.Millisecond, 20*time.Millisecond)
+	_, err := user.Balance(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(verity.sent(), platform.OpRefresh), "it does not hammer")
+}
+
+func TestAPurchaseIsBookedOnceHoweverOftenItsEventIsSent(t *testing.T) {
+	t.Parallel()
+	refused := &platform.Error{Name: platform.HTTPError, Status: 500}
+	for _, tc := range []struct {
+		name     string
+		outcomes []error
+		want     platform.Account
+	}{
+		{"once", []error{nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}},
+		{"twice", []error{nil, nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}},
+		{"200 then 500", []error{nil, refused}, platform.Account{Tokens: 5, Known: true, Bought: 5}},
+		{"500 then 200", []error{refused, nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}},
+		{"500 only", []error{refused, refused}, platform.Account{}},
+		{"400", []error{&platform.Error{Name: platform.HTTPError, Status: 400}}, platform.Account{Known: true}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			user := newFakeVerity().signUp(t)
+			purchase := &platform.Purchase{UserID: user.ID(), Tokens: 5}
+			for _, err := range tc.outcomes {
+				user.NotePurchase(purchase, err)
+			}
+			require.Equal(t, tc.want, user.Account())
+		})
+	}
+}
+
+func TestBuyingWithoutASecret(t *testing.T) {
+	t.Parallel()
+	missing := errors.New("STRIPE_WEBHOOK_SECRET is not set")
+	service := platform.NewService("http://verity.test", func() (*payments.Signer, error) { return nil, missing })
+	user, err := service.SignUp(t.Context(), newFakeVerity())
+	require.NoError(t, err)
+	_, err = user.BuyTokens(t.Context(), 1)
+	require.ErrorIs(t, err, missing)
+}
+
+func TestAUserKeepsItsAccountThroughAnotherConnection(t *testing.T) {
+	t.Parallel()
+	first, second := newFakeVerity(), newFakeVerity()
+	user := first.signUp(t)
+	same := user.Through(second)
+	_, err := same.Join(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, "queue_join", second.sent())
+	require.True(t, user.MayBeQueued())
+}
