@@ -1,0 +1,383 @@
+package queue
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// The matcher's constants and the longest wait that Verity promises, for fields of [Load] that are 0.
+const (
+	DefaultTickMs         = 500
+	DefaultPairsPerTick   = 10
+	DefaultMaxWaitSeconds = 3
+)
+
+// What limits the pairs/s of a [Plan].
+const (
+	LimitMatcher  = "matcher"  // every key has more users than it can match
+	LimitUsers    = "users"    // more users would make more pairs, in the same keys
+	LimitPartners = "partners" // too few users come by for a partner within the wanted wait
+)
+
+// fullKeyShare of the wanted wait is what a plan fills with waiting in a full key. The rest is for HTTP, sockets and Redis,
+// which the formulas do not count.
+const fullKeyShare = 0.9
+
+// sessionSeconds is how long Verity lets a session last.
+const sessionSeconds = 45
+
+// Load is what a plan is made for: users who wait for a match, hold a session, think, and join again.
+type Load struct {
+	// Users of all keys together, 2 or more.
+	Users int
+	// HoldSeconds from a match until the user may think about the next one: 45 for a whole session, 0 for users who do not
+	// wait for its end.
+	HoldSeconds float64
+	// ThinkSeconds between that and the next join, on average; taken to be spread evenly from half to one and a half times.
+	ThinkSeconds float64
+	// MaxWaitSeconds is how long 95 % of the matches may take. 0 means DefaultMaxWaitSeconds.
+	MaxWaitSeconds float64
+	// TickMs between two rounds of the matcher. 0 means DefaultTickMs.
+	TickMs int
+	// PairsPerTick that a round makes of one key at most. 0 means DefaultPairsPerTick.
+	PairsPerTick int
+}
+
+// Plan is what a number of keys makes of a load.
+type Plan struct {
+	// Shards is the number of queue keys, the users spread evenly over them.
+	Shards int
+	// Sessions held at once, on average.
+	Sessions int
+	// PairsPerSecond of all keys together.
+	PairsPerSecond float64
+	// MedianWaitSeconds and WaitSeconds are the median and the 95th percentile of the time from join to match, once the
+	// users' cycles are out of step.
+	MedianWaitSeconds, WaitSeconds float64
+	// BurstMedianSeconds and BurstWaitSeconds are the same for users who join all at once and have not joined before.
+	BurstMedianSeconds, BurstWaitSeconds float64
+	// DrainSeconds until all users who join at once are matched.
+	DrainSeconds float64
+	// Limit is LimitMatcher, LimitUsers or LimitPartners.
+	Limit string
+	// Explanation says it in one sentence.
+	Explanation string
+}
+
+// PlanQueue returns the smallest number of keys in which 95 % of the matches take at most MaxWaitSeconds, a tenth of which it
+// leaves for what the formulas of [Predict] do not count when the keys are full. If no number does, it is the one with the
+// shortest wait, and Limit is LimitPartners.
+func PlanQueue(load Load) (Plan, error) {
+	load, err := load.complete()
+	if err != nil {
+		return Plan{}, err
+	}
+	return load.explained(load.plan()), nil
+}
+
+// Predict returns what this number of keys makes of the load.
+//
+// The matcher (verity-api.md, Matcher) visits every key once a tick of T seconds and makes at most P pairs of it, first come
+// first served. With n users a key, who hold for H, think for Z and wait for W seconds:
+//
+//   - capacity: a key takes c = 2P/T users/s, which is P/T pairs/s and P/T·H sessions.
+//   - throughput: x = min(c, n/(H+Z+W)) users/s and key, for the mean W (Little's law in a closed system).
+//   - full key: n > c·(H+Z+W) makes everybody wait W = n/c − H − Z, and up to half a tick less or more, by when within
+//     the tick they join. A user is matched once a tick at most, so that n counts as 2P at least.
+//   - tick: in other keys, W is anything from 0 to T for those who come second, and match at the next tick.
+//   - partner: those who come first, every other user, wait for a second before. Two users who were matched come back
+//     within the spread Z of their think times, Z/3 apart on average, so that somebody waits for a partner for a share
+//     o = (1 − e^(−x·Z/3))/2 of the time, or (1 + e^(−x·Z/3))/2 when n is odd, and for m = 2o/x on average. The second
+//     has not come after t with a chance of (1 − t/m(k+1))^k. With k = 2 that is the difference of two think times, with a
+//     large k it is Poisson; k = 2 + x·Z lies between, and is n/2 when n is odd.
+//   - congestion: the number of those who think varies by √(x·Z/6). Twice that many users wait in a key that is just full,
+//     and (x/c)^1.5P times as many in others; this power is fitted to the simulation.
+//   - burst: n users who join all at once are matched 2P a tick, in ⌈n/2P⌉·T.
+//
+// The simulation in plan_test.go holds this to 15 % of the median and of the 95th percentile for the service's T and P and
+// think times of 1 to 2.5 s. With an odd number below 10, or longer think times in keys that are just full, it is up to 30 %.
+// What HTTP, sockets and Redis take is not counted, nor that the matcher walks over the keys: about 1 ms each, so that
+// many hundreds of keys delay it.
+func Predict(load Load, shards int) (Plan, error) {
+	load, err := load.complete()
+	if err != nil {
+		return Plan{}, err
+	}
+	if shards < 1 || shards > load.Users/2 {
+		return Plan{}, fmt.Errorf("shards: %d for %d users; set 1 to %d, for a shard needs two users", shards, load.Users, load.Users/2)
+	}
+	return load.explained(load.predict(shards)), nil
+}
+
+// complete checks the load and puts the service's constants in place of zeros.
+func (l Load) complete() (Load, error) {
+	if l.Users < 2 {
+		return l, fmt.Errorf("users: %d; set 2 or more, for a match needs two", l.Users)
+	}
+	for _, seconds := range []struct {
+		name  string
+		value float64
+	}{{"hold", l.HoldSeconds}, {"think", l.ThinkSeconds}, {"max wait", l.MaxWaitSeconds}} {
+		if !(seconds.value >= 0 && seconds.value <= 1e6) {
+			return l, fmt.Errorf("%s: %v s; set 0 to 1000000", seconds.name, seconds.value)
+		}
+	}
+	if l.TickMs < 0 {
+		return l, fmt.Errorf("tick: %d ms; set 1 or more, or 0 for the service's %d", l.TickMs, DefaultTickMs)
+	}
+	if l.PairsPerTick < 0 {
+		return l, fmt.Errorf("pairs per tick: %d; set 1 or more, or 0 for the service's %d", l.PairsPerTick, DefaultPairsPerTick)
+	}
+	l.MaxWaitSeconds = orDefault(l.MaxWaitSeconds, DefaultMaxWaitSeconds)
+	l.TickMs = orDefault(l.TickMs, DefaultTickMs)
+	l.PairsPerTick = orDefault(l.PairsPerTick, DefaultPairsPerTick)
+	return l, nil
+}
+
+func orDefault[T int | float64](value, fallback T) T {
+	if value == 0 {
+		return fallback
+	}
+	return value
+}
+
+func (l Load) tick() float64 { return float64(l.TickMs) / 1000 }
+
+// capacity of one key, in users/s.
+func (l Load) capacity() float64 { return 2 * float64(l.PairsPerTick) / l.tick() }
+
+// fewestKeys is how many it takes that full keys make nobody wait longer than wanted.
+func (l Load) fewestKeys() int {
+	cycle := l.rest() + fullKeyShare*l.MaxWaitSeconds - l.withinTick(0.95)
+	keys := math.Ceil(float64(l.Users) / (l.capacity() * max(cycle, l.tick())))
+	return int(min(max(keys, 1), float64(l.Users/2)))
+}
+
+func (l Load) plan() Plan {
+	best := l.predict(l.fewestKeys())
+	for keys := best.Shards + 1; best.WaitSeconds > l.MaxWaitSeconds && keys <= l.Users/2; keys++ {
+		next := l.predict(keys)
+		if next.WaitSeconds >= best.WaitSeconds {
+			break
+		}
+		best = next
+	}
+	return best
+}
+
+func (l Load) predict(keys int) Plan {
+	f := l.flow(keys)
+	p := Plan{
+		Shards:             keys,
+		Sessions:           int(math.Round(f.rate / 2 * float64(keys) * l.HoldSeconds)),
+		PairsPerSecond:     f.rate / 2 * float64(keys),
+		MedianWaitSeconds:  f.wait(0.5),
+		WaitSeconds:        f.wait(0.95),
+		BurstMedianSeconds: l.burst(0.5, keys),
+		BurstWaitSeconds:   l.burst(0.95, keys),
+		DrainSeconds:       math.Ceil(f.users/float64(2*l.PairsPerTick)) * l.tick(),
+	}
+	switch {
+	case f.full():
+		p.Limit = LimitMatcher
+	case p.WaitSeconds > l.MaxWaitSeconds:
+		p.Limit = LimitPartners
+	default:
+		p.Limit = LimitUsers
+	}
+	return p
+}
+
+// burst returns the time in which this share of users who join at once is matched. A tick's batch takes from one tick to
+// the next, for the first comes at any moment.
+func (l Load) burst(share float64, keys int) float64 {
+	users, batch := float64(l.Users)/float64(keys), float64(2*l.PairsPerTick)
+	done := math.Floor(share * users / batch)
+	return l.tick() * (done + (share*users-done*batch)/min(batch, users-done*batch))
+}
+
+// flow is what goes through one key once the users' cycles are out of step; names as in the formulas of [Predict].
+type flow struct {
+	Load
+	users float64 // n
+	odd   float64 // the share of keys with an odd number of users
+	rate  float64 // x
+}
+
+func (l Load) flow(keys int) flow {
+	f := flow{Load: l, users: float64(l.Users) / float64(keys), odd: float64(l.Users%2) / float64(keys)}
+	rest := l.HoldSeconds + l.ThinkSeconds
+	f.rate = f.users / (rest + l.tick())
+	for range 50 { // x decides about W and W about x
+		next := min(l.capacity(), f.users/(rest+f.meanWait()))
+		f.rate = (f.rate + next) / 2
+	}
+	return f
+}
+
+// rest is what a user does between a match and the next join.
+func (l Load) rest() float64 { return l.HoldSeconds + l.ThinkSeconds }
+
+// withinTick is by how much the wait of this share of the users differs from the median, because think times spread their
+// joins over a tick.
+func (l Load) withinTick(share float64) float64 {
+	return (share - 0.5) * min(l.ThinkSeconds, l.tick())
+}
+
+func (f flow) full() bool { return f.rate > f.capacity()*(1-1e-9) }
+
+// congestion is the time that users wait because think times bunch them.
+func (f flow) congestion() float64 {
+	load := f.rate / f.capacity()
+	return 2 * math.Sqrt(f.ThinkSeconds/(6*f.rate)) * math.Pow(load, 1.5*float64(f.PairsPerTick))
+}
+
+// alone returns o, the chance that somebody waits without a partner, for keys with an even and with an odd number of users.
+func (f flow) alone() (even, odd float64) {
+	e := math.Exp(-f.rate * f.ThinkSeconds / 3)
+	return (1 - e) / 2, (1 + e) / 2
+}
+
+// shortest is the wait of users who come back sooner than the matcher.
+func (f flow) shortest() float64 { return f.tick() - f.rest() }
+
+func (f flow) meanWait() float64 {
+	even, odd := f.alone()
+	partner := ((1-f.odd)*even + f.odd*odd) / f.rate
+	return max(f.shortest(), f.tick()/2+partner+f.congestion())
+}
+
+// wait returns the time within which this share of the users is matched.
+func (f flow) wait(share float64) float64 {
+	low, high := 0.0, f.rest()+f.tick() // by when everybody has come by
+	for range 50 {
+		if mid := (low + high) / 2; f.longer(mid) > 1-share {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	fullKey := max(f.users/f.capacity()-f.rest(), f.shortest()) + f.withinTick(share)
+	return max(high+f.congestion(), fullKey)
+}
+
+// longer returns the share of users who wait longer than this for a partner and the tick.
+func (f flow) longer(wait float64) float64 {
+	even, odd := f.alone()
+	first := (1-f.odd)*f.firstLonger(wait, even, 2+f.rate*f.ThinkSeconds) + f.odd*f.firstLonger(wait, odd, f.users/2)
+	second := max(0, 1-wait/f.tick())
+	return (first + second) / 2
+}
+
+// firstLonger is the same for those who come first of two. The tick that matches them is the first after the second came,
+// so that the wait is one tick's length of the integral of the chance that the second has not come.
+func (f flow) firstLonger(wait, alone, k float64) float64 {
+	mean := 2 * alone / f.rate
+	integral := func(t float64) float64 {
+		if t <= 0 || mean == 0 {
+			return min(t, 0)
+		}
+		return mean * (1 - math.Pow(max(0, 1-t/(mean*(k+1))), k+1))
+	}
+	return (integral(wait) - integral(wait-f.tick())) / f.tick()
+}
+
+func (l Load) explained(p Plan) Plan {
+	p.Explanation = l.explain(p)
+	return p
+}
+
+func (l Load) explain(p Plan) string {
+	subject := grouped(l.Users) + " users in " + counted(p.Shards, "key")
+	pairs := decimal(p.PairsPerSecond) + " pairs/s"
+	if l.rest() == 0 {
+		return fmt.Sprintf("%s, all at once, take %s s to drain at %s%s",
+			subject, decimal(p.DrainSeconds), pairs, l.oneKeyInstead(p)+l.fastEnough(p))
+	}
+	does := pairs
+	if l.HoldSeconds > 0 {
+		about := "about"
+		if p.Limit == LimitMatcher {
+			about = "at most"
+		}
+		does = fmt.Sprintf("%s %s of %s s (%s)", about, counted(p.Sessions, "session"), decimal(l.HoldSeconds), pairs)
+	}
+	limit := map[string]string{
+		LimitMatcher:  "the matcher",
+		LimitUsers:    "the users",
+		LimitPartners: "partners, for too few come by within " + decimal(l.MaxWaitSeconds) + " s",
+	}[p.Limit]
+	return fmt.Sprintf("%s make %s, limited by %s; 95 %% wait %s s at most%s",
+		subject, does, limit, decimal(p.WaitSeconds), l.oneKeyInstead(p)+l.fastEnough(p)+l.allInSessions())
+}
+
+// oneKeyInstead says why there is more than one key.
+func (l Load) oneKeyInstead(p Plan) string {
+	switch {
+	case p.Shards == 1:
+		return ""
+	case l.rest() == 0:
+		return fmt.Sprintf("; one key takes %s s", decimal(l.predict(1).DrainSeconds))
+	case l.HoldSeconds == 0:
+		return fmt.Sprintf("; one key makes at most %s pairs/s", decimal(l.capacity()/2))
+	}
+	return fmt.Sprintf("; one key holds at most %s", grouped(int(l.capacity()/2*l.HoldSeconds)))
+}
+
+// fastEnough says how many keys it takes to match users who hold no sessions within the wanted wait.
+func (l Load) fastEnough(p Plan) string {
+	if l.HoldSeconds > 0 || p.Limit != LimitMatcher || p.WaitSeconds <= l.MaxWaitSeconds {
+		return ""
+	}
+	return fmt.Sprintf("; %s s needs %s", decimal(l.MaxWaitSeconds), counted(l.plan().Shards, "key"))
+}
+
+// allInSessions says what it takes to have as many users in sessions at once as the load has, if keys and users can do it.
+func (l Load) allInSessions() string {
+	if l.HoldSeconds == 0 {
+		return ""
+	}
+	more := l
+	more.Users = roundUp(float64(l.Users/2*2) * (l.rest() + l.MaxWaitSeconds) / l.HoldSeconds)
+	plan := more.plan()
+	if plan.WaitSeconds > l.MaxWaitSeconds {
+		return ""
+	}
+	return fmt.Sprintf("; %s needs %s and %s users", grouped(l.Users/2), counted(plan.Shards, "key"), grouped(more.Users))
+}
+
+// roundUp to two significant digits.
+func roundUp(x float64) int {
+	unit := max(1, math.Pow(10, math.Floor(math.Log10(x))-1))
+	return int(math.Ceil(x/unit-1e-9) * unit)
+}
+
+// grouped writes 12345 as 12,345.
+func grouped(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// decimal writes two significant digits of numbers below 1, one decimal place of those below 100 when it is not 0, and none
+// of others.
+func decimal(x float64) string {
+	switch {
+	case x < 1:
+		return strconv.FormatFloat(x, 'g', 2, 64)
+	case x < 100:
+		return strings.TrimSuffix(strconv.FormatFloat(x, 'f', 1, 64), ".0")
+	}
+	return grouped(int(math.Round(x)))
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return grouped(n) + " " + what
+}

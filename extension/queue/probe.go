@@ -1,0 +1,297 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Verity's Redis keys (verity-api.md, Redis).
+const (
+	redisKeys  = "queue:keys"  // set of queue keys
+	redisZset  = "queue:zset:" // + queue key: sorted set of user ids
+	redisState = "queue:user:" // + user id: JSON with the user's queueKey
+)
+
+const (
+	// pageSize is how many elements a scan looks at while others wait for Redis, under a millisecond.
+	pageSize = 2000
+	// pipelineSize is how many quick commands go out at once; Redis serves others in between.
+	pipelineSize = 10_000
+)
+
+// go-redis logs each failed dial to standard error; a probe returns it.
+func init() { redis.SetLogger(silent{}) }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+// Probe reads from Verity's Redis how many users are queued. It writes nothing and blocks nobody: it scans, and never lists
+// all keys at once. It is safe for concurrent use, and connects again within a second or so after Redis was away.
+type Probe struct{ client *redis.Client }
+
+// Depths are the numbers of queued users. They are read one after the other, not at one moment.
+type Depths struct {
+	// Total is the sum over Keys.
+	Total int
+	// Keys has the depth of each queue key that Redis lists, also when it is 0.
+	Keys map[string]int
+}
+
+// Ghost is a user who is queued by half.
+type Ghost struct{ User, QueueKey string }
+
+// Ghosts are what users left behind who are neither queued nor out of the queue.
+type Ghosts struct {
+	// Members are in the queue of a key, but have no state that names this key: they may be matched and never know.
+	Members []Ghost
+	// States say that a user is queued in a key, whose queue does not have the user: who waits for ever and cannot join.
+	States []Ghost
+}
+
+// NewProbe makes a probe of the Redis under this URL, redis://[user:password@]host[:port][/database], or rediss:// for TLS.
+// It does not connect. No error of a probe shows the URL or a part of it but for the host's address.
+func NewProbe(redisURL string) (*Probe, error) {
+	options, err := redis.ParseURL(redisURL)
+	if err != nil {
+		return nil, errors.New("redis URL: " + whatIsWrong(redisURL) +
+			"; give redis://[user:password@]host[:port][/database], or rediss:// for TLS")
+	}
+	options.PoolSize = 2
+	options.DialerRetries = 1 // commands are repeated, and so is a probe
+	options.ContextTimeoutEnabled = true
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return &Probe{redis.NewClient(options)}, nil
+}
+
+// whatIsWrong does not quote, for any part of a URL that does not parse may be the password.
+func whatIsWrong(redisURL string) string {
+	u, err := url.Parse(redisURL)
+	switch {
+	case err != nil:
+		return "it does not parse (a password may need percent-encoding)"
+	case u.Scheme != "redis" && u.Scheme != "rediss":
+		return "its scheme is neither redis nor rediss"
+	case u.RawQuery != "":
+		return "its query is not one that go-redis takes"
+	}
+	return "its path is not a database number"
+}
+
+// Close closes the connections.
+func (p *Probe) Close() error { return p.client.Close() }
+
+// Depths reads how many users are queued in each key.
+func (p *Probe) Depths(ctx context.Context) (Depths, error) {
+	depths, err := p.depths(ctx)
+	if err != nil {
+		return Depths{}, fmt.Errorf("queue depths from Redis: %w", err)
+	}
+	return depths, nil
+}
+
+func (p *Probe) depths(ctx context.Context) (Depths, error) {
+	keys, err := p.keys(ctx)
+	if err != nil {
+		return Depths{}, err
+	}
+	depths := Depths{Keys: make(map[string]int, len(keys))}
+	for batch := range slices.Chunk(keys, pipelineSize) {
+		cards := make([]*redis.IntCmd, len(batch))
+		err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
+			for i, key := range batch {
+				cards[i] = pipe.ZCard(ctx, redisZset+key)
+			}
+		})
+		if err != nil {
+			return Depths{}, err
+		}
+		for i, key := range batch { // a scan may find one twice
+			depth := int(cards[i].Val())
+			depths.Total += depth - depths.Keys[key]
+			depths.Keys[key] = depth
+		}
+	}
+	return depths, nil
+}
+
+// Ghosts looks for users who are queued by half, when nobody joins, leaves or matches any more. Whoever moves all the same
+// is looked at twice.
+func (p *Probe) Ghosts(ctx context.Context) (Ghosts, error) {
+	ghosts, err := p.ghosts(ctx)
+	if err != nil {
+		return Ghosts{}, fmt.Errorf("queue ghosts from Redis: %w", err)
+	}
+	return ghosts, nil
+}
+
+func (p *Probe) ghosts(ctx context.Context) (Ghosts, error) {
+	states, err := p.states(ctx)
+	if err != nil {
+		return Ghosts{}, err
+	}
+	members, err := p.members(ctx)
+	if err != nil {
+		return Ghosts{}, err
+	}
+	var suspects []Ghost
+	for member := range members {
+		if !states[member] {
+			suspects = append(suspects, member)
+		}
+	}
+	for state := range states {
+		if !members[state] {
+			suspects = append(suspects, state)
+		}
+	}
+	slices.SortFunc(suspects, func(a, b Ghost) int {
+		return cmp.Or(cmp.Compare(a.QueueKey, b.QueueKey), cmp.Compare(a.User, b.User))
+	})
+
+	var ghosts Ghosts
+	for batch := range slices.Chunk(suspects, pipelineSize) {
+		if err := p.lookAgain(ctx, batch, &ghosts); err != nil {
+			return Ghosts{}, err
+		}
+	}
+	return ghosts, nil
+}
+
+// states returns what the states of all users say.
+func (p *Probe) states(ctx context.Context) (map[Ghost]bool, error) {
+	found, err := scanAll(func(cursor uint64) *redis.ScanCmd {
+		return p.client.Scan(ctx, cursor, redisState+"*", pageSize)
+	})
+	if err != nil {
+		return nil, err
+	}
+	states := make(map[Ghost]bool, len(found))
+	for batch := range slices.Chunk(found, pageSize) {
+		values, err := p.client.MGet(ctx, batch...).Result()
+		if err != nil {
+			return nil, err
+		}
+		for i, value := range values {
+			if state, ok := value.(string); ok {
+				states[Ghost{User: strings.TrimPrefix(batch[i], redisState), QueueKey: keyOfState(state)}] = true
+			}
+		}
+	}
+	return states, nil
+}
+
+// keyOfState is empty when the state cannot be read.
+func keyOfState(state string) string {
+	var content struct{ QueueKey string }
+	if json.Unmarshal([]byte(state), &content) != nil {
+		return ""
+	}
+	return content.QueueKey
+}
+
+// members returns who is in the queues of all keys.
+func (p *Probe) members(ctx context.Context) (map[Ghost]bool, error) {
+	keys, err := p.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members := map[Ghost]bool{}
+	for batch := range slices.Chunk(keys, pageSize) {
+		first := make([]*redis.ScanCmd, len(batch))
+		err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
+			for i, key := range batch {
+				first[i] = pipe.ZScan(ctx, redisZset+key, 0, "", pageSize)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i, key := range batch {
+			scored, err := scanAll(func(cursor uint64) *redis.ScanCmd {
+				if cursor == 0 {
+					return first[i]
+				}
+				return p.client.ZScan(ctx, redisZset+key, cursor, "", pageSize)
+			})
+			if err != nil {
+				return nil, err
+			}
+			for member := range slices.Chunk(scored, 2) { // and its score
+				members[Ghost{User: member[0], QueueKey: key}] = true
+			}
+		}
+	}
+	return members, nil
+}
+
+// lookAgain adds those of the suspects who are still queued by half.
+func (p *Probe) lookAgain(ctx context.Context, suspects []Ghost, ghosts *Ghosts) error {
+	states, scores := make([]*redis.StringCmd, len(suspects)), make([]*redis.FloatCmd, len(suspects))
+	err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
+		for i, suspect := range suspects {
+			states[i] = pipe.Get(ctx, redisState+suspect.User)
+			scores[i] = pipe.ZScore(ctx, redisZset+suspect.QueueKey, suspect.User)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for i, suspect := range suspects {
+		hasState := states[i].Err() == nil && keyOfState(states[i].Val()) == suspect.QueueKey
+		isMember := scores[i].Err() == nil
+		switch {
+		case isMember && !hasState:
+			ghosts.Members = append(ghosts.Members, suspect)
+		case hasState && !isMember:
+			ghosts.States = append(ghosts.States, suspect)
+		}
+	}
+	return nil
+}
+
+// keys returns all queue keys, some perhaps twice.
+func (p *Probe) keys(ctx context.Context) ([]string, error) {
+	return scanAll(func(cursor uint64) *redis.ScanCmd {
+		return p.client.SScan(ctx, redisKeys, cursor, "", pageSize)
+	})
+}
+
+// scanAll returns what all pages of a scan hold.
+func scanAll(scan func(cursor uint64) *redis.ScanCmd) ([]string, error) {
+	var all []string
+	for cursor := uint64(0); ; {
+		page, next, err := scan(cursor).Result()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if next == 0 {
+			return all, nil
+		}
+		cursor = next
+	}
+}
+
+// pipeline sends commands at once; that one finds nothing is no error.
+func (p *Probe) pipeline(ctx context.Context, commands func(redis.Pipeliner)) error {
+	sent, _ := p.client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
+		commands(pipe)
+		return nil
+	})
+	for _, command := range sent {
+		if err := command.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+	}
+	return nil
+}
