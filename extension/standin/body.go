@@ -1,0 +1,111 @@
+package standin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxBody is the 100 KB that the service takes.
+const maxBody = 100 << 10
+
+var (
+	errBodyTooLarge = errors.New("body over 100 KB")
+	errNotAnObject  = errors.New("body is not a JSON object")
+	byteOrderMark   = []byte("\ufeff")
+)
+
+// readBody reads into buf, whose length becomes the body's.
+func readBody(r *http.Request, buf []byte) ([]byte, error) {
+	buf = buf[:0]
+	if r.ContentLength > maxBody {
+		return buf, errBodyTooLarge
+	}
+	if r.ContentLength < 0 {
+		return readChunked(r.Body, buf)
+	}
+	size := int(r.ContentLength)
+	if cap(buf) < size {
+		buf = make([]byte, size)
+	}
+	n, err := io.ReadFull(r.Body, buf[:size])
+	return buf[:n], err
+}
+
+func readChunked(body io.Reader, buf []byte) ([]byte, error) {
+	into := bytes.NewBuffer(buf)
+	n, err := into.ReadFrom(io.LimitReader(body, maxBody+1))
+	if err == nil && n > maxBody {
+		err = errBodyTooLarge
+	}
+	return into.Bytes(), err
+}
+
+// isJSON tells whether the service reads the body: of another type, or of none, it sees nothing.
+func isJSON(r *http.Request) bool {
+	values := r.Header["Content-Type"]
+	if len(values) == 0 {
+		return false
+	}
+	if values[0] == "application/json" {
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(values[0])
+	return err == nil && mediaType == "application/json"
+}
+
+const unexpectedEnd = "Unexpected end of JSON input"
+
+// jsonFault says in V8's words why the body is neither a JSON object nor an array; empty when it is one.
+func jsonFault(body []byte) string {
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	start := bytes.TrimLeft(body, " \t\r\n")
+	switch {
+	case len(start) == 0:
+		return unexpectedEnd
+	case start[0] != '{' && start[0] != '[':
+		return unexpectedToken(body, len(body)-len(start))
+	case json.Valid(body):
+		return ""
+	}
+	var raw json.RawMessage
+	syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(body, &raw))
+	if !ok || strings.HasPrefix(syntax.Error(), "unexpected end") {
+		return unexpectedEnd
+	}
+	return unexpectedToken(body, int(syntax.Offset)-1)
+}
+
+func unexpectedToken(body []byte, at int) string {
+	r, _ := utf8.DecodeRune(body[at:])
+	return fmt.Sprintf("Unexpected token %c in JSON at position %d", r, at)
+}
+
+// members calls visit with each member of a JSON object, in order; no body is an empty object.
+func members(body []byte, visit func(name string, value json.RawMessage)) error {
+	if len(body) == 0 {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, byteOrderMark)))
+	if first, err := dec.Token(); err != nil || first != json.Delim('{') {
+		return errNotAnObject
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return fmt.Errorf("name of a member: %w", err)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return fmt.Errorf("member %v: %w", name, err)
+		}
+		visit(fmt.Sprint(name), value)
+	}
+	return nil
+}

@@ -1,0 +1,334 @@
+package standin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/queue"
+)
+
+// pooledBody is the largest body whose buffer is kept for the next request.
+const pooledBody = 16 << 10
+
+// Limits of requests in a minute.
+const (
+	signUpLimit  = 10
+	refreshLimit = 20
+	otherLimit   = 120
+)
+
+// route is one handler of the service, and what is counted about it.
+type route struct {
+	name     string // "POST /queue/join"
+	limit    int    // requests a minute and client; 0 for no limit
+	signedIn bool   // needs an access token
+	raw      bool   // the handler wants the body's bytes, JSON or not
+	handle   func(*call) answer
+
+	limiter  *limiter // nil without throttle
+	answered [600]atomic.Int64
+}
+
+// call is one request under way.
+type call struct {
+	r         *http.Request
+	header    http.Header // of the answer
+	body      []byte
+	user      *user  // of the access token
+	sessionID string // of the path
+	out       []byte // an answer may be written here
+}
+
+// calls are reused with their buffers.
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+func (c *call) release() {
+	if cap(c.body) > pooledBody {
+		c.body = nil
+	}
+	*c = call{body: c.body[:0], out: c.out[:0]}
+	calls.Put(c)
+}
+
+type endpoint struct{ method, path string }
+
+// routes finds the handler of a request.
+type routes struct {
+	all     []*route
+	fixed   map[endpoint]*route
+	choice  *route // POST /sessions/<id>/choice
+	unknown *route
+}
+
+func (s *Server) newRoutes() routes {
+	fixed := []*route{
+		{name: "GET /health", limit: otherLimit, handle: s.health},
+		{name: "POST /auth/signup-anonymous", limit: signUpLimit, handle: s.signUp},
+		{name: "POST /auth/refresh", limit: refreshLimit, handle: s.refresh},
+		{name: "POST /queue/join", limit: otherLimit, signedIn: true, handle: s.join},
+		{name: "DELETE /queue/leave", limit: otherLimit, signedIn: true, handle: s.leave},
+		{name: "GET /tokens/balance", limit: otherLimit, signedIn: true, handle: s.balance},
+		{name: "POST /webhooks/stripe", limit: otherLimit, raw: true, handle: s.webhook},
+	}
+	choice := &route{name: "POST /sessions/<id>/choice", limit: otherLimit, signedIn: true, handle: s.choice}
+	unknown := &route{name: "unknown", handle: notFound}
+	rs := routes{
+		all:     slices.Concat(fixed, []*route{choice, unknown}),
+		fixed:   make(map[endpoint]*route, len(fixed)),
+		choice:  choice,
+		unknown: unknown,
+	}
+	for _, rt := range fixed {
+		method, path, _ := strings.Cut(rt.name, " ")
+		rs.fixed[endpoint{method, path}] = rt
+	}
+	for _, rt := range rs.all {
+		if s.options.Throttle && rt.limit > 0 {
+			rt.limiter = newLimiter(rt.limit, s.options.now)
+		}
+	}
+	return rs
+}
+
+// find also returns the session id of the path, where it has one.
+func (rs *routes) find(r *http.Request) (rt *route, sessionID string) {
+	if rt, ok := rs.fixed[endpoint{r.Method, r.URL.Path}]; ok {
+		return rt, ""
+	}
+	if r.Method == http.MethodPost {
+		id, found := strings.CutPrefix(r.URL.Path, "/sessions/")
+		id, isChoice := strings.CutSuffix(id, "/choice")
+		if found && isChoice && id != "" && !strings.Contains(id, "/") {
+			return rs.choice, id
+		}
+	}
+	return rs.unknown, ""
+}
+
+var jsonType = []string{"application/json; charset=utf-8"}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c, _ := calls.Get().(*call)
+	defer c.release()
+
+	rt, sessionID := s.routes.find(r)
+	c.r, c.header, c.sessionID = r, w.Header(), sessionID
+	c.header["Content-Type"] = jsonType
+	if !r.Close {
+		c.header["Keep-Alive"] = s.keepAlive
+	}
+	a := s.answer(rt, c)
+	rt.answered[a.status].Add(1)
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body) // a client that is gone misses its answer
+}
+
+// answer does in the service's order what comes before a handler: the body is read and parsed, then the route looked up,
+// then the request counted, then the access token checked.
+func (s *Server) answer(rt *route, c *call) answer {
+	if refusal, ok := c.readBody(rt.raw); !ok {
+		return refusal
+	}
+	if rt.limiter != nil && !rt.limiter.admit(c) {
+		return tooManyRequests
+	}
+	if rt.signedIn {
+		if c.user = s.bearer(c.r); c.user == nil {
+			return unauthorized
+		}
+	}
+	return rt.handle(c)
+}
+
+// readBody refuses a body that is too large or, unless raw, not the JSON that it says it is.
+func (c *call) readBody(raw bool) (refusal answer, ok bool) {
+	if c.r.ContentLength == 0 || !raw && !isJSON(c.r) {
+		return answer{}, true
+	}
+	body, err := readBody(c.r, c.body)
+	c.body = body
+	if errors.Is(err, errBodyTooLarge) {
+		return bodyTooLarge, false
+	}
+	if err != nil {
+		return refuse(http.StatusBadRequest, "request aborted"), false
+	}
+	if raw || len(body) == 0 {
+		return answer{}, true
+	}
+	if fault := jsonFault(body); fault != "" {
+		return refuse(http.StatusBadRequest, fault), false
+	}
+	return answer{}, true
+}
+
+// bearer returns whose access token the request has; nil for none, a bad or an expired one.
+func (s *Server) bearer(r *http.Request) *user {
+	values := r.Header["Authorization"]
+	if len(values) == 0 {
+		return nil
+	}
+	token, ok := strings.CutPrefix(values[0], "Bearer ")
+	if !ok {
+		return nil
+	}
+	return s.tokens.user(token)
+}
+
+// failure is the answer to what a handler could not do.
+func (s *Server) failure(c *call, err error) answer {
+	if d, ok := errors.AsType[*denial](err); ok {
+		return d.answer
+	}
+	if refusal, ok := errors.AsType[*queue.Refusal](err); ok {
+		if refusal.List {
+			return refuse(http.StatusBadRequest, refusal.Messages)
+		}
+		return refuse(http.StatusBadRequest, refusal.Messages[0])
+	}
+	if errors.Is(err, errNotAnObject) || errors.Is(err, queue.ErrBody) {
+		return refuse(http.StatusBadRequest, []string{"an unknown value was passed to the validate function"})
+	}
+	s.options.Log.Warn("answered 500", "method", c.r.Method, "path", c.r.URL.Path, "error", err)
+	return serverError
+}
+
+func notFound(c *call) answer {
+	return refuse(http.StatusNotFound, "Cannot "+c.r.Method+" "+c.r.RequestURI)
+}
+
+func (s *Server) health(c *call) answer {
+	now := time.Now()
+	c.out = append(c.out, `{"status":"ok","timestamp":"`...)
+	c.out = now.UTC().AppendFormat(c.out, "2006-01-02T15:04:05.000Z07:00")
+	c.out = append(c.out, `","uptimeSeconds":`...)
+	c.out = strconv.AppendInt(c.out, int64(now.Sub(s.started)/time.Second), 10)
+	return c.say(http.StatusOK, "}")
+}
+
+// say completes the answer in c.out.
+func (c *call) say(status int, end string) answer {
+	c.out = append(c.out, end...)
+	return answer{status, c.out}
+}
+
+func (s *Server) signUp(c *call) answer {
+	if err := checkSignUp(c.body); err != nil {
+		return s.failure(c, err)
+	}
+	s.wait()
+	u := s.accounts.signUp()
+	access, refresh, err := s.tokens.open(u)
+	if err != nil {
+		return s.failure(c, err)
+	}
+	c.setRefreshCookie(refresh)
+	c.out = append(c.out, `{"user":{"id":"`...)
+	c.out = append(c.out, u.id...)
+	c.out = append(c.out, `","role":"user","tokenBalance":0},"accessToken":"`...)
+	c.out = append(c.out, access...)
+	return c.say(http.StatusCreated, `"}`)
+}
+
+// checkSignUp refuses fields that a sign-up has not, and texts that are none.
+func checkSignUp(body []byte) error {
+	var unknown, wrong []string
+	err := members(body, func(name string, value json.RawMessage) {
+		switch name {
+		case "consents":
+		case "dateOfBirth", "privacyNoticeVersion", "tosVersion":
+			if value[0] != '"' && value[0] != 'n' {
+				wrong = append(wrong, name+" must be a string")
+			}
+		default:
+			unknown = append(unknown, shouldNotExist(name))
+		}
+	})
+	return listed(append(unknown, wrong...), err)
+}
+
+func shouldNotExist(name string) string { return fmt.Sprintf("property %s should not exist", name) }
+
+// listed makes an error of what validation found, unless reading the body failed.
+func listed(messages []string, err error) error {
+	if err != nil || len(messages) == 0 {
+		return err
+	}
+	return &denial{refuse(http.StatusBadRequest, messages)}
+}
+
+const refreshCookie = "refresh_token"
+
+func (c *call) setRefreshCookie(token string) {
+	const attributes = "; Max-Age=2592000; Path=/auth/refresh; HttpOnly; SameSite=Strict"
+	c.header["Set-Cookie"] = []string{refreshCookie + "=" + token + attributes}
+}
+
+func (s *Server) refresh(c *call) answer {
+	var token string
+	if cookie, err := c.r.Cookie(refreshCookie); err == nil {
+		token = cookie.Value
+	}
+	access, refresh, err := s.tokens.renew(token, s.wait)
+	if err != nil {
+		return s.failure(c, err)
+	}
+	c.setRefreshCookie(refresh)
+	c.out = append(c.out, `{"accessToken":"`...)
+	c.out = append(c.out, access...)
+	return c.say(http.StatusOK, `"}`)
+}
+
+func (s *Server) balance(c *call) answer {
+	s.wait()
+	c.out = append(c.out, `{"tokenBalance":`...)
+	c.out = strconv.AppendInt(c.out, c.user.balance(), 10)
+	return c.say(http.StatusOK, "}")
+}
+
+func (s *Server) join(c *call) answer {
+	key, err := queue.Key(c.body)
+	if err != nil {
+		return s.failure(c, err)
+	}
+	place, err := s.queues.join(s.ctx, c.user, key)
+	if err != nil {
+		return s.failure(c, err)
+	}
+	c.out = append(c.out, `{"status":"`...)
+	c.out = append(c.out, place.status...)
+	c.out = append(c.out, `","queueKey":"`...)
+	c.out = append(c.out, place.queueKey...)
+	c.out = append(c.out, `","position":`...)
+	if place.position == nil {
+		return c.say(http.StatusCreated, "null}")
+	}
+	c.out = strconv.AppendInt(c.out, *place.position, 10)
+	return c.say(http.StatusCreated, "}")
+}
+
+func (s *Server) leave(c *call) answer {
+	left, err := s.queues.leave(s.ctx, c.user)
+	if err != nil {
+		return s.failure(c, err)
+	}
+	c.out = append(c.out, `{"status":"`...)
+	c.out = append(c.out, left.status...)
+	c.out = append(c.out, `","refunded":`...)
+	c.out = strconv.AppendBool(c.out, left.refunded)
+	if left.queueKey == "" {
+		return c.say(http.StatusOK, "}")
+	}
+	c.out = append(c.out, `,"queueKey":"`...)
+	c.out = append(c.out, left.queueKey...)
+	return c.say(http.StatusOK, `"}`)
+}

@@ -1,0 +1,251 @@
+package standin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// matcher pairs users and ends their sessions.
+type matcher struct {
+	queues   *queues
+	accounts *accounts
+	store    *store
+	observer observer
+	log      *slog.Logger
+
+	tick     time.Duration
+	pairs    int // in one key and tick
+	duration time.Duration
+
+	mu     sync.Mutex        // held through a tick, and through the end of sessions
+	live   []session         // in the order of their ends
+	active map[string]string // user id → the session that the user is in
+	made   atomic.Int64
+	over   atomic.Int64
+}
+
+// session is one video session of two users.
+type session struct {
+	ID      string `json:"sessionId"`
+	UserA   string `json:"userAId"` // who waited longer
+	UserB   string `json:"userBId"`
+	Channel string `json:"channelName"`
+	StartAt int64  `json:"startAt"` // ms since the epoch
+	EndAt   int64  `json:"endAt"`   // ms since the epoch
+}
+
+func newMatcher(q *queues, a *accounts, s *store, o Options) *matcher {
+	return &matcher{
+		queues: q, accounts: a, store: s, observer: o.observer, log: o.Log,
+		tick: o.Tick, pairs: o.PairsPerTick, duration: o.Session,
+		active: make(map[string]string),
+	}
+}
+
+// run works until the context ends. A tick that takes longer than the interval costs the ticks that it overlaps.
+func (m *matcher) run(ctx context.Context) {
+	ticker := time.NewTicker(m.tick)
+	defer ticker.Stop()
+	end := time.NewTimer(time.Hour)
+	defer end.Stop()
+	aging := time.NewTimer(agingInterval)
+	defer aging.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			m.match(ctx)
+			skip(ticker)
+		case <-end.C:
+			m.endDue(ctx, time.Now().UnixMilli())
+		case <-aging.C:
+			aging.Reset(m.store.age())
+		}
+		if next, ok := m.nextEnd(); ok {
+			end.Reset(time.Until(next))
+		}
+	}
+}
+
+// nextEnd is when the next session ends, if there is one.
+func (m *matcher) nextEnd() (time.Time, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.live) == 0 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(m.live[0].EndAt), true
+}
+
+// skip drops the tick that came while the last one ran.
+func skip(ticker *time.Ticker) {
+	select {
+	case <-ticker.C:
+	default:
+	}
+}
+
+// match is one tick.
+func (m *matcher) match(ctx context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var failed error
+	for i := range m.queues.stripes {
+		if err := m.matchStripe(ctx, &m.queues.stripes[i]); err != nil {
+			failed = err
+		}
+	}
+	if failed != nil && ctx.Err() == nil {
+		m.log.Warn("the matcher could not reach Redis", "error", failed)
+	}
+}
+
+// crowd is a queue key with a pair in it.
+type crowd struct {
+	queueKey string
+	take     int // users, an even number
+	taken    *redis.ZSliceCmd
+}
+
+// match is two users of one queue and their session.
+type match struct {
+	session  session
+	queueKey string
+}
+
+// matchStripe pairs users in each of the stripe's keys, in two round trips to Redis; none when nobody has a partner.
+func (m *matcher) matchStripe(ctx context.Context, st *stripe) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	commit := m.queues.redis.Pipeline()
+	var matches []match
+	var failed error
+	for _, c := range m.takeCrowds(ctx, st) {
+		if err := c.taken.Err(); err != nil {
+			failed = fmt.Errorf("taking a pair: %w", err)
+			continue
+		}
+		users := m.settle(ctx, commit, st, c)
+		for i := 0; i < len(users); i += 2 {
+			matches = append(matches, match{m.pair(ctx, commit, users[i], users[i+1]), c.queueKey})
+		}
+	}
+	forgetEmpty(ctx, commit, st)
+	if commit.Len() > 0 {
+		if _, err := commit.Exec(ctx); err != nil {
+			failed = fmt.Errorf("making a session: %w", err)
+		}
+	}
+	for _, made := range matches {
+		m.observer.matched(made.session, made.queueKey)
+	}
+	return failed
+}
+
+// settle counts those who were taken and returns an even number of them. There are fewer than were asked for only when
+// another than this process took some from Redis; then nobody is left, and an odd one goes back.
+func (m *matcher) settle(ctx context.Context, pipe redis.Pipeliner, st *stripe, c crowd) []redis.Z {
+	users := c.taken.Val()
+	if len(users) == c.take {
+		st.waiting[c.queueKey] -= c.take
+		return users
+	}
+	st.waiting[c.queueKey] = len(users) % 2
+	if even := len(users) &^ 1; even < len(users) {
+		pipe.ZAdd(ctx, zsetKey+c.queueKey, users[even])
+		return users[:even]
+	}
+	return users
+}
+
+// takeCrowds pops those who wait longest in each key.
+func (m *matcher) takeCrowds(ctx context.Context, st *stripe) []crowd {
+	var crowds []crowd
+	pipe := m.queues.redis.Pipeline()
+	for key, waiting := range st.waiting {
+		if waiting < 2 {
+			continue
+		}
+		take := min(waiting/2, m.pairs) * 2
+		crowds = append(crowds, crowd{key, take, pipe.ZPopMin(ctx, zsetKey+key, int64(take))})
+	}
+	if len(crowds) > 0 {
+		_, _ = pipe.Exec(ctx) // the error is also in the commands
+	}
+	return crowds
+}
+
+// forgetEmpty forgets the keys in which nobody is left.
+func forgetEmpty(ctx context.Context, pipe redis.Pipeliner, st *stripe) {
+	var empty []any
+	for key, waiting := range st.waiting {
+		if waiting == 0 {
+			empty = append(empty, key)
+			delete(st.waiting, key)
+		}
+	}
+	if len(empty) > 0 {
+		pipe.SRem(ctx, keysKey, empty...)
+	}
+}
+
+// pair begins a session of the two users.
+func (m *matcher) pair(ctx context.Context, pipe redis.Pipeliner, a, b redis.Z) session {
+	now := time.Now()
+	s := session{ID: newID(), StartAt: now.UnixMilli(), EndAt: now.Add(m.duration).UnixMilli()}
+	s.UserA, _ = a.Member.(string)
+	s.UserB, _ = b.Member.(string)
+	s.Channel = "session_" + s.ID
+
+	pipe.Del(ctx, userKey+s.UserA, userKey+s.UserB)
+	pipe.Set(ctx, stateKey+s.ID, encodeJSON(s), matchTTL)
+	for _, id := range []string{s.UserA, s.UserB} {
+		pipe.Set(ctx, matchedKey+id, s.ID, matchTTL)
+		pipe.Set(ctx, activeKey+id, s.ID, matchTTL)
+		m.active[id] = s.ID
+		if u := m.accounts.find(id); u != nil {
+			u.spend()
+		}
+	}
+	m.live = append(m.live, s)
+	m.made.Add(1)
+	return s
+}
+
+// endDue ends the sessions whose time is over. A user who is in another session by now stays in that.
+func (m *matcher) endDue(ctx context.Context, now int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var due []session
+	for len(m.live) > 0 && m.live[0].EndAt <= now {
+		due = append(due, m.live[0])
+		m.live = m.live[1:]
+	}
+	if len(due) == 0 {
+		return
+	}
+	pipe := m.queues.redis.Pipeline()
+	for _, s := range due {
+		pipe.Set(ctx, endedKey+s.ID, "1", matchTTL)
+		for _, id := range []string{s.UserA, s.UserB} {
+			if m.active[id] == s.ID {
+				delete(m.active, id)
+				pipe.Del(ctx, activeKey+id)
+			}
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil && ctx.Err() == nil {
+		m.log.Warn("the matcher could not end sessions in Redis", "error", err)
+	}
+	for _, s := range due {
+		m.over.Add(1)
+		m.observer.ended(s)
+	}
+}

@@ -1,0 +1,25 @@
+package standin
+
+// observer hears what happens to users, in the order in which it happened to each of them. Sockets are one. Its methods
+// are called by handlers and by the matcher, sometimes at once, with locks held: they must neither block nor call back.
+type observer interface {
+	// joined: the user waits in the queue now.
+	joined(userID, queueKey string)
+	// left: the user waits no more, and was not matched.
+	left(userID, queueKey string)
+	// matched: two users waited in the queue and have a session now.
+	matched(s session, queueKey string)
+	// ended: the session's time is over.
+	ended(s session)
+	// decided: both users of an ended session have chosen.
+	decided(s session, o outcome)
+}
+
+// nobody observes.
+type nobody struct{}
+
+func (nobody) joined(string, string)    {}
+func (nobody) left(string, string)      {}
+func (nobody) matched(session, string)  {}
+func (nobody) ended(session)            {}
+func (nobody) decided(session, outcome) {}

@@ -1,0 +1,341 @@
+package standin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The keys in Redis (verity-api.md, Redis); those that end in a colon are followed by an id.
+const (
+	keysKey     = "queue:keys"
+	zsetKey     = "queue:zset:"
+	userKey     = "queue:user:"
+	lockKey     = "queue:lock:"
+	matchedKey  = "queue:matched:"
+	stateKey    = "session:state:"
+	activeKey   = "session:active:"
+	endedKey    = "session:ended:"
+	sessionLock = "session:lock:"
+	choiceKey   = "session:choice:"
+	deadlineKey = "session:choice:deadline:"
+	decisionKey = "session:decision:"
+)
+
+// How long they live.
+const (
+	lockTTL        = 3 * time.Second
+	matchTTL       = time.Hour // of everything about a match and its session
+	sessionLockTTL = 10 * time.Second
+	decisionTTL    = 2 * time.Hour
+)
+
+// The statuses of a join and a leave.
+const (
+	queued         = "queued"
+	alreadyQueued  = "already_queued"
+	left           = "left"
+	notQueued      = "not_queued"
+	alreadyMatched = "already_matched"
+)
+
+// Why a join or a leave is refused.
+var (
+	errNoTokens  = deny(http.StatusBadRequest, "Insufficient token balance")
+	errSuspended = deny(http.StatusUnauthorized, "Account is temporarily suspended")
+	errBusy      = deny(http.StatusConflict, "Queue operation in progress")
+)
+
+// stripes is how many locks the queues share.
+const stripes = 64
+
+// queues are the queues in Redis. What Redis says decides; beside it there is only the number of users in each key, so
+// that the matcher asks Redis about keys with a pair in them and no others.
+//
+// Joins, leaves and the matcher hold a key's stripe while they change it in Redis. So the number is exact, the matcher
+// never takes a user who has no partner, and a leave finds its user either queued or matched.
+type queues struct {
+	redis    *redis.Client
+	observer observer
+	pause    func() // the latency of an operation
+	seed     maphash.Seed
+	stripes  [stripes]stripe
+}
+
+type stripe struct {
+	mu      sync.Mutex
+	waiting map[string]int // queue key → users in it; 0 until the matcher forgets the key
+}
+
+func newQueues(client *redis.Client, o observer, pause func()) *queues {
+	q := &queues{redis: client, observer: o, pause: pause, seed: maphash.MakeSeed()}
+	for i := range q.stripes {
+		q.stripes[i].waiting = make(map[string]int)
+	}
+	return q
+}
+
+func (q *queues) stripe(key string) *stripe {
+	return &q.stripes[maphash.String(q.seed, key)%stripes]
+}
+
+// entry is the value of queue:user:<userId>.
+type entry struct {
+	QueueKey string `json:"queueKey"`
+	JoinedAt int64  `json:"joinedAt"` // ms since the epoch
+}
+
+// waiter is what Redis knows of a user.
+type waiter struct {
+	queueKey string // empty when in no queue
+	matched  bool   // within the last hour
+}
+
+// place is the answer to a join.
+type place struct {
+	status   string
+	queueKey string
+	position *int64 // from 0; nil when the user is matched already
+}
+
+// join queues the user under the key and takes a token for it, unless the user is queued already.
+func (q *queues) join(ctx context.Context, u *user, key string) (place, error) {
+	if u.isBanned() {
+		return place{}, errSuspended
+	}
+	w, err := q.begin(ctx, u)
+	if errors.Is(err, errBusy) {
+		return q.joinWhileBusy(ctx, u)
+	}
+	if err != nil {
+		return place{}, err
+	}
+	defer u.operating.Unlock()
+	q.pause()
+	if w.queueKey != "" {
+		return q.alreadyQueued(ctx, u, w.queueKey, true)
+	}
+	if !u.pay() {
+		if err := q.redis.Del(ctx, lockKey+u.id).Err(); err != nil {
+			return place{}, fmt.Errorf("unlocking a queue: %w", err)
+		}
+		return place{}, errNoTokens
+	}
+	position, err := q.enter(ctx, u, key)
+	if err != nil {
+		u.refund()
+		return place{}, err
+	}
+	return place{queued, key, &position}, nil
+}
+
+// begin takes the user's lock, in this process and in Redis, whose own ends after 3 s, and reads what is known of the
+// user. It is errBusy when another operation of the user has the lock. Of the two locks the caller unlocks both.
+func (q *queues) begin(ctx context.Context, u *user) (waiter, error) {
+	if !u.operating.TryLock() {
+		return waiter{}, errBusy
+	}
+	pipe := q.redis.Pipeline()
+	lock := pipe.SetArgs(ctx, lockKey+u.id, "1", redis.SetArgs{Mode: "NX", TTL: lockTTL})
+	value := pipe.Get(ctx, userKey+u.id)
+	matched := pipe.Exists(ctx, matchedKey+u.id)
+	_, _ = pipe.Exec(ctx) // the error is also in the commands
+	w, err := readWaiter(value, matched)
+	if err == nil {
+		err = lock.Err()
+	}
+	if err == nil {
+		return w, nil
+	}
+	u.operating.Unlock()
+	if errors.Is(err, redis.Nil) {
+		return waiter{}, errBusy
+	}
+	return waiter{}, fmt.Errorf("locking a queue: %w", err)
+}
+
+func readWaiter(value *redis.StringCmd, matched *redis.IntCmd) (waiter, error) {
+	key, err := queueKeyOf(value)
+	if err != nil {
+		return waiter{}, err
+	}
+	return waiter{queueKey: key, matched: matched.Val() > 0}, matched.Err()
+}
+
+// queueKeyOf reads an entry; there is none when the user is in no queue.
+func queueKeyOf(value *redis.StringCmd) (string, error) {
+	text, err := value.Bytes()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var e entry
+	if err := json.Unmarshal(text, &e); err != nil {
+		return "", fmt.Errorf("entry of a queued user: %w", err)
+	}
+	return e.QueueKey, nil
+}
+
+// joinWhileBusy answers a join while another operation of the user is under way.
+func (q *queues) joinWhileBusy(ctx context.Context, u *user) (place, error) {
+	key, err := queueKeyOf(q.redis.Get(ctx, userKey+u.id))
+	if err != nil {
+		return place{}, fmt.Errorf("reading a queue: %w", err)
+	}
+	if key == "" {
+		return place{}, errBusy
+	}
+	return q.alreadyQueued(ctx, u, key, false)
+}
+
+// alreadyQueued finds the user's place, and unlocks the user in Redis when the caller has the lock.
+func (q *queues) alreadyQueued(ctx context.Context, u *user, key string, unlock bool) (place, error) {
+	pipe := q.redis.Pipeline()
+	rank := pipe.ZRank(ctx, zsetKey+key, u.id)
+	if unlock {
+		pipe.Del(ctx, lockKey+u.id)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return place{}, fmt.Errorf("reading a queue: %w", err)
+	}
+	p := place{status: alreadyQueued, queueKey: key}
+	if position, err := rank.Result(); err == nil {
+		p.position = &position
+	}
+	return p, nil
+}
+
+// enter puts the user at the end of the queue, whose length so far is the position, and unlocks the user in Redis.
+func (q *queues) enter(ctx context.Context, u *user, key string) (int64, error) {
+	st := q.stripe(key)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	now := time.Now().UnixMilli()
+	value := make([]byte, 0, 128)
+	value = append(append(value, `{"queueKey":"`...), key...)
+	value = append(strconv.AppendInt(append(value, `","joinedAt":`...), now, 10), '}')
+
+	pipe := q.redis.Pipeline()
+	pipe.SAdd(ctx, keysKey, key)
+	pipe.Set(ctx, userKey+u.id, value, 0)
+	pipe.ZAdd(ctx, zsetKey+key, redis.Z{Score: float64(now), Member: u.id})
+	pipe.Del(ctx, lockKey+u.id)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, fmt.Errorf("entering a queue: %w", err)
+	}
+	position := st.waiting[key]
+	st.waiting[key]++
+	q.observer.joined(u.id, key)
+	return int64(position), nil
+}
+
+// departure is the answer to a leave.
+type departure struct {
+	status   string
+	refunded bool
+	queueKey string
+}
+
+// leave takes the user out of its queue and gives its token back, unless the user was matched within the last hour.
+func (q *queues) leave(ctx context.Context, u *user) (departure, error) {
+	w, err := q.begin(ctx, u)
+	if err != nil {
+		return departure{}, err
+	}
+	defer u.operating.Unlock()
+	q.pause()
+	was, err := q.exit(ctx, u, w.queueKey)
+	if err != nil {
+		return departure{}, err
+	}
+	if !was {
+		return departure{status: notQueued}, nil
+	}
+	switch {
+	case w.matched:
+		u.forfeit()
+		return departure{alreadyMatched, false, w.queueKey}, nil
+	case u.losesRefund():
+		u.forfeit()
+		return departure{left, false, w.queueKey}, nil
+	default:
+		u.refund()
+		return departure{left, true, w.queueKey}, nil
+	}
+}
+
+// exit removes the user from the queue and unlocks the user in Redis. It tells whether the user was there: another, the
+// matcher, may have been faster.
+func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
+	if key == "" {
+		if err := q.redis.Del(ctx, lockKey+u.id).Err(); err != nil {
+			return false, fmt.Errorf("unlocking a queue: %w", err)
+		}
+		return false, nil
+	}
+	st := q.stripe(key)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	pipe := q.redis.Pipeline()
+	removed := pipe.ZRem(ctx, zsetKey+key, u.id)
+	pipe.Del(ctx, userKey+u.id, lockKey+u.id)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return false, fmt.Errorf("leaving a queue: %w", err)
+	}
+	if removed.Val() == 0 {
+		return false, nil
+	}
+	st.waiting[key]--
+	q.observer.left(u.id, key)
+	return true, nil
+}
+
+// members returns the queue key of everybody who is in a queue's sorted set, by user id.
+func (q *queues) members(ctx context.Context) (map[string]string, error) {
+	keys, err := q.redis.SMembers(ctx, keysKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("reading the queues: %w", err)
+	}
+	pipe := q.redis.Pipeline()
+	sets := make([]*redis.StringSliceCmd, len(keys))
+	for i, key := range keys {
+		sets[i] = pipe.ZRange(ctx, zsetKey+key, 0, -1)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("reading the queues: %w", err)
+	}
+	members := make(map[string]string)
+	for i, key := range keys {
+		for _, id := range sets[i].Val() {
+			members[id] = key
+		}
+	}
+	return members, nil
+}
+
+// clear takes everybody out of the queues.
+func (q *queues) clear(ctx context.Context) error {
+	members, err := q.members(ctx)
+	if err != nil {
+		return err
+	}
+	pipe := q.redis.Pipeline()
+	for id, key := range members {
+		pipe.Del(ctx, userKey+id, zsetKey+key)
+	}
+	pipe.Del(ctx, keysKey)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("clearing the queues: %w", err)
+	}
+	return nil
+}

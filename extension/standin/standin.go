@@ -1,0 +1,279 @@
+// Package standin is a local Verity for laptops and tests: the HTTP API, the queue in Redis and the matcher of
+// verity-api.md, strict where the real service is strict. It keeps accounts in memory and an account of every token, so
+// that a test can judge a run afterwards.
+//
+// Sockets attach to it as an observer.
+package standin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+)
+
+// What Verity does when nothing else is asked for (verity-api.md).
+const (
+	DefaultAddr         = "127.0.0.1:0"
+	DefaultTick         = 500 * time.Millisecond
+	DefaultPairsPerTick = 10
+	DefaultSession      = 45 * time.Second
+	DefaultTokenTTL     = 15 * time.Minute
+	DefaultKeepAlive    = 5 * time.Second
+)
+
+const (
+	// maxLatency leaves a queue operation time to finish before its lock expires.
+	maxLatency = 2 * time.Second
+	// maxSession ends well within the hour for which Redis knows a session.
+	maxSession      = 30 * time.Minute
+	maxPairsPerTick = 10_000
+	maxTick         = time.Minute
+	// maxHeaderWait is how long a new connection may take to send its first request.
+	maxHeaderWait = time.Minute
+)
+
+// Options of a stand-in. Zero values stand for the defaults; only WebhookSecret is required.
+type Options struct {
+	// Addr to listen on, host:port; port 0 takes a free one. Default: DefaultAddr.
+	Addr string
+	// WebhookSecret with which the Stripe events are signed.
+	WebhookSecret string
+	// RedisURL of a Redis to keep the queue in, redis://[user:password@]host:port/database; default: an embedded
+	// miniredis. The database must hold no queue, for the matcher takes whoever it finds there.
+	RedisURL string
+
+	// Tick of the matcher, 1 ms to 1 min. Default: DefaultTick.
+	Tick time.Duration
+	// PairsPerTick is how many pairs the matcher makes in one key and tick, 1 to 10,000. Default: DefaultPairsPerTick.
+	PairsPerTick int
+	// Session is how long a session lasts, 1 ms to 30 min. Default: DefaultSession.
+	Session time.Duration
+	// TokenTTL of access tokens, in whole seconds, 1 s to 24 h. Default: DefaultTokenTTL.
+	TokenTTL time.Duration
+	// KeepAlive is how long an idle connection stays open, 1 ms to 10 min. Default: DefaultKeepAlive.
+	KeepAlive time.Duration
+	// Throttle puts the real request limits on.
+	Throttle bool
+
+	// Latency is the time that every operation takes inside the service, 0 to 2 s. It is spent where the real service
+	// waits for its database: while the user's lock, the refresh token or the event is held, so that overlapping requests
+	// meet each other.
+	Latency time.Duration
+	// WebhookLatency is spent by webhooks on top of Latency, 0 to 2 s.
+	WebhookLatency time.Duration
+
+	// Log takes the few lines that a stand-in has to say, none of them with a secret. Default: nothing is logged.
+	Log *slog.Logger
+
+	now      func() time.Time // the clock of throttle, tokens and signatures; tests set it
+	observer observer         // default: nobody observes
+}
+
+func (o *Options) setDefaults() {
+	setDefault(&o.Addr, DefaultAddr)
+	setDefault(&o.Tick, DefaultTick)
+	setDefault(&o.PairsPerTick, DefaultPairsPerTick)
+	setDefault(&o.Session, DefaultSession)
+	setDefault(&o.TokenTTL, DefaultTokenTTL)
+	setDefault(&o.KeepAlive, DefaultKeepAlive)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	if o.observer == nil {
+		o.observer = nobody{}
+	}
+}
+
+func setDefault[T comparable](option *T, value T) {
+	var zero T
+	if *option == zero {
+		*option = value
+	}
+}
+
+func (o *Options) validate() error {
+	return errors.Join(
+		o.validateSecret(),
+		o.validateAddr(),
+		inRange("tick", o.Tick, time.Millisecond, maxTick),
+		o.validatePairs(),
+		inRange("session", o.Session, time.Millisecond, maxSession),
+		inRange("token TTL", o.TokenTTL, time.Second, 24*time.Hour),
+		o.validateTokenTTL(),
+		inRange("keep-alive", o.KeepAlive, time.Millisecond, 10*time.Minute),
+		inRange("latency", o.Latency, 0, maxLatency),
+		inRange("webhook latency", o.WebhookLatency, 0, maxLatency),
+	)
+}
+
+func (o *Options) validateSecret() error {
+	if _, err := payments.NewSigner(o.WebhookSecret); err != nil {
+		return fmt.Errorf("%w: give the stand-in the secret that signs the webhooks", err)
+	}
+	return nil
+}
+
+func (o *Options) validateAddr() error {
+	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
+		return fmt.Errorf("the address must be host:port, got %q", o.Addr)
+	}
+	return nil
+}
+
+func (o *Options) validatePairs() error {
+	if o.PairsPerTick < 1 || o.PairsPerTick > maxPairsPerTick {
+		return fmt.Errorf("the pairs per tick must be from 1 to %d, got %d", maxPairsPerTick, o.PairsPerTick)
+	}
+	return nil
+}
+
+func (o *Options) validateTokenTTL() error {
+	if o.TokenTTL%time.Second != 0 {
+		return fmt.Errorf("the token TTL must be in whole seconds, got %s", o.TokenTTL)
+	}
+	return nil
+}
+
+func inRange(name string, d, low, high time.Duration) error {
+	if d < low || d > high {
+		return fmt.Errorf("the %s must be from %s to %s, got %s", name, low, high, d)
+	}
+	return nil
+}
+
+// Server is a stand-in that serves.
+type Server struct {
+	options Options
+	started time.Time
+	url     string
+
+	routes    routes
+	keepAlive []string // value of the Keep-Alive header
+	accounts  *accounts
+	tokens    *tokens
+	till      *till
+	store     *store
+	queues    *queues
+	matcher   *matcher
+
+	choosing sync.Mutex // one choice at a time
+
+	http   *http.Server
+	ctx    context.Context //nolint:containedctx // the life of the server: what a client began is carried out even when it hangs up
+	cancel context.CancelFunc
+	work   sync.WaitGroup // the matcher and the HTTP server
+
+	closing  sync.Once
+	closeErr error
+}
+
+// Start starts a stand-in, which serves until Close. The context bounds only the start, not the life of the server.
+//
+// It refuses options that are out of range, an address that it cannot listen on, a Redis that does not answer, and one
+// that holds a queue already.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	o.setDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	store, err := openStore(ctx, o.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Addr)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the stand-in cannot listen: %w", err), store.close())
+	}
+	s := newServer(o, store, listener.Addr())
+	s.work.Go(func() { s.matcher.run(s.ctx) })
+	s.work.Go(func() {
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			o.Log.Error("the stand-in stopped serving", "error", err)
+		}
+	})
+	return s, nil
+}
+
+func newServer(o Options, store *store, addr net.Addr) *Server {
+	s := &Server{
+		options:   o,
+		started:   time.Now(),
+		url:       "http://" + reachable(addr),
+		keepAlive: []string{"timeout=" + strconv.Itoa(int(o.KeepAlive.Seconds()))},
+		accounts:  newAccounts(),
+		tokens:    newTokens(o.TokenTTL, o.now),
+		till:      newTill(),
+		store:     store,
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.queues = newQueues(store.client, o.observer, s.wait)
+	s.matcher = newMatcher(s.queues, s.accounts, store, o)
+	s.routes = s.newRoutes()
+	s.http = &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: maxHeaderWait,
+		IdleTimeout:       o.KeepAlive,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
+	}
+	return s
+}
+
+// reachable is the host:port at which a client on this machine finds the listener.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
+}
+
+// URL is the base URL of the stand-in, for BASE_URL.
+func (s *Server) URL() string { return s.url }
+
+// RedisURL is where the embedded Redis listens, for REDIS_URL; empty when Options.RedisURL named another one.
+func (s *Server) RedisURL() string { return s.store.embeddedURL() }
+
+// Close stops accepting, lets the requests under way finish, stops the matcher and takes what is still queued out of
+// Redis. When the context ends before the requests do, their connections are closed and the context's error is returned.
+// Whoever calls it again gets the first result.
+func (s *Server) Close(ctx context.Context) error {
+	s.closing.Do(func() { s.closeErr = s.close(ctx) })
+	return s.closeErr
+}
+
+func (s *Server) close(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were still under way: %w", err), s.http.Close())
+	}
+	s.cancel()
+	s.work.Wait()
+	return errors.Join(err, s.queues.clear(context.WithoutCancel(ctx)), s.store.close())
+}
+
+// wait spends the latency of an operation.
+func (s *Server) wait() { s.pause(s.options.Latency) }
+
+// pause spends time inside the service.
+func (s *Server) pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.ctx.Done():
+	}
+}

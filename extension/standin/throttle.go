@@ -1,0 +1,83 @@
+package standin
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// throttleWindow is how far back requests count, and how long a client is blocked.
+const throttleWindow = time.Minute
+
+// limiter counts the requests of each client to one route.
+type limiter struct {
+	limit int
+	now   func() time.Time
+
+	mu      sync.Mutex
+	clients map[string]*client
+}
+
+type client struct {
+	hits         []time.Time // in the window, oldest first
+	blockedUntil time.Time
+}
+
+func newLimiter(limit int, now func() time.Time) *limiter {
+	return &limiter{limit: limit, now: now, clients: make(map[string]*client)}
+}
+
+// verdict on a request: how many more the client may make before reset, or how long it is blocked.
+type verdict struct {
+	admitted  bool
+	remaining int
+	reset     time.Duration // until the oldest request leaves the window
+	blocked   time.Duration
+}
+
+// take counts a request. One above the limit blocks its client; requests of a blocked client do not count.
+func (l *limiter) take(ip string) verdict {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	c := l.clients[ip]
+	if c == nil {
+		c = new(client)
+		l.clients[ip] = c
+	}
+	if blocked := c.blockedUntil.Sub(now); blocked > 0 {
+		return verdict{blocked: blocked}
+	}
+	c.hits = slices.DeleteFunc(c.hits, func(at time.Time) bool { return now.Sub(at) >= throttleWindow })
+	if len(c.hits) == l.limit {
+		c.blockedUntil = now.Add(throttleWindow)
+		return verdict{blocked: throttleWindow}
+	}
+	c.hits = append(c.hits, now)
+	return verdict{admitted: true, remaining: l.limit - len(c.hits), reset: c.hits[0].Add(throttleWindow).Sub(now)}
+}
+
+// admit counts the request and sets its headers. The client is the peer of the connection, whatever a header says.
+func (l *limiter) admit(c *call) bool {
+	ip, _, err := net.SplitHostPort(c.r.RemoteAddr)
+	if err != nil {
+		ip = c.r.RemoteAddr
+	}
+	v := l.take(ip)
+	if !v.admitted {
+		c.header["Retry-After"] = []string{seconds(v.blocked)}
+		return false
+	}
+	// Assigned, for Set would write X-Ratelimit-Limit.
+	c.header["X-RateLimit-Limit"] = []string{strconv.Itoa(l.limit)}
+	c.header["X-RateLimit-Remaining"] = []string{strconv.Itoa(v.remaining)}
+	c.header["X-RateLimit-Reset"] = []string{seconds(v.reset)}
+	return true
+}
+
+// seconds rounds up: a client that waits that long is not early.
+func seconds(d time.Duration) string {
+	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
+}
