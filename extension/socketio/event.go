@@ -1,0 +1,38 @@
+package socketio
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Event is one event that arrived.
+type Event struct {
+	Namespace string
+	Name      string
+	Args      []json.RawMessage // what follows the name; the receiver may keep it
+	At        time.Time         // when the frame had been read, with its monotonic reading
+
+	// Attachments is the number of binary attachments. Their bytes are skipped; in Args they show as
+	// {"_placeholder":true,"num":0}.
+	Attachments int
+
+	id    int64
+	wants bool // an acknowledgement
+}
+
+// WantsAck reports whether the sender asked for an acknowledgement.
+func (e *Event) WantsAck() bool { return e.wants }
+
+// decodeEvent decodes the whole of an event's packet.
+func decodeEvent(p *Packet, namespace string, name []byte) (Event, error) {
+	e := Event{
+		Namespace: namespace, Name: string(name), At: time.Now(),
+		Attachments: p.Attachments, id: p.ID, wants: p.HasID,
+	}
+	var values []json.RawMessage
+	if json.Unmarshal(p.Data, &values) != nil {
+		return Event{}, errJSON
+	}
+	e.Args = values[1:]
+	return e, nil
+}

@@ -1,0 +1,233 @@
+package socketio
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// The defaults of ServerOptions: what Verity uses, which is what the reference server uses.
+const (
+	DefaultPingInterval   = 25 * time.Second
+	DefaultPingTimeout    = 20 * time.Second
+	DefaultConnectTimeout = 45 * time.Second
+	DefaultMaxPayload     = 1_000_000
+	// DefaultQueueLimit is far more than a client that reads ever leaves waiting.
+	DefaultQueueLimit = 16384
+)
+
+// ServerOptions says what a Server offers and who hears what happens.
+type ServerOptions struct {
+	// Namespaces can be joined; all others are answered 44/nope,{"message":"Invalid namespace"}.
+	Namespaces []string
+	// Authenticate says who joins the namespace with this token, which is "" when there is none. An error is answered as
+	// Verity answers it: the namespace is accepted, disconnected, and the connection closed. nil lets everybody in.
+	//
+	// The token is auth.token of the CONNECT packet, unless the opening request had an Authorization header: that wins, and
+	// one that does not start with "Bearer " is no token.
+	Authenticate func(namespace, token string) (user string, err error)
+
+	// OnConnect is told of each socket that joined, after its answer was queued: what it emits arrives after the answer.
+	OnConnect func(*Socket)
+	// OnDisconnect is told once of each socket of OnConnect: it left, or its connection ended.
+	OnDisconnect func(*Socket)
+	// OnEvent gets the events that clients emit; nil ignores them.
+	OnEvent func(*Socket, Event)
+
+	// Callbacks of one connection run one at a time on the goroutine that reads from it; those of different connections run
+	// at the same time.
+
+	PingInterval   time.Duration // between a pong and the next ping; 0 means DefaultPingInterval
+	PingTimeout    time.Duration // for the pong; then the connection is closed; 0 means DefaultPingTimeout
+	ConnectTimeout time.Duration // for the first namespace; then the connection is closed; 0 means DefaultConnectTimeout
+	MaxPayload     int64         // largest message from a client, bytes; a larger one closes; 0 means DefaultMaxPayload
+	// QueueLimit is how many frames may wait for a slow client; one more cuts its connection. 0 means DefaultQueueLimit.
+	QueueLimit int
+}
+
+// Server serves Socket.IO over websockets. It is an http.Handler for everything under Path.
+type Server struct {
+	o        ServerOptions
+	upgrader websocket.Upgrader
+	muted    atomic.Bool
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[*conn]struct{}
+	group  sync.WaitGroup // the goroutines of all connections
+}
+
+// NewServer returns a Server. Close it to end its connections: they outlive the http.Server that accepted them.
+func NewServer(o ServerOptions) *Server {
+	o.PingInterval = positive(o.PingInterval, DefaultPingInterval)
+	o.PingTimeout = positive(o.PingTimeout, DefaultPingTimeout)
+	o.ConnectTimeout = positive(o.ConnectTimeout, DefaultConnectTimeout)
+	o.MaxPayload = positive(o.MaxPayload, DefaultMaxPayload)
+	o.QueueLimit = positive(o.QueueLimit, DefaultQueueLimit)
+	return &Server{
+		o: o,
+		upgrader: websocket.Upgrader{
+			ReadBufferSize:  bufferSize,
+			WriteBufferSize: bufferSize,
+			WriteBufferPool: &writeBuffers,
+			CheckOrigin:     func(*http.Request) bool { return true }, // the reference checks none for websockets
+		},
+		conns: make(map[*conn]struct{}),
+	}
+}
+
+// ServeHTTP opens a connection, or refuses the request with the status and the body of the reference server; only another
+// version of Engine.IO is refused before the websocket is opened, not after. A path outside Path, such as /socket.io
+// without the slash, is answered 404: there it is not Socket.IO that listens.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasPrefix(r.URL.Path, Path) {
+		http.NotFound(w, r)
+		return
+	}
+	if refused := refusal(r); refused != nil {
+		refused.write(w, websocket.IsWebSocketUpgrade(r))
+		return
+	}
+	ws, err := s.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return // answered by the upgrader
+	}
+	c := newConn(s, ws, r.Header.Values("Authorization"))
+	if !s.add(c) {
+		_ = ws.Close()
+	}
+}
+
+// engineError is a request that Engine.IO refuses.
+type engineError struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+// refusal says why a request does not open a connection, in the order in which the reference looks; nil when it does.
+func refusal(r *http.Request) *engineError {
+	query := r.URL.Query()
+	switch {
+	case query.Get("transport") != "websocket":
+		return &engineError{0, "Transport unknown"}
+	case query.Get("sid") != "":
+		return &engineError{1, "Session ID unknown"}
+	case r.Method != http.MethodGet:
+		return &engineError{2, "Bad handshake method"}
+	case !websocket.IsWebSocketUpgrade(r):
+		return &engineError{3, "Bad request"}
+	case query.Get("EIO") != "4":
+		return &engineError{5, "Unsupported protocol version"}
+	}
+	return nil
+}
+
+// write answers a plain request in JSON and an upgrade in plain words, both with 400.
+func (e *engineError) write(w http.ResponseWriter, upgrade bool) {
+	body, _ := json.Marshal(e) // a number and a string always marshal
+	contentType := "application/json"
+	if upgrade {
+		body, contentType = []byte(e.Message), "text/html"
+		w.Header().Set("Connection", "close")
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = w.Write(body)
+}
+
+// add starts a connection; false when the server is closed.
+func (s *Server) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	c.open()
+	s.group.Go(c.serve)
+	return true
+}
+
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// Connections returns the number of open connections.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Mute makes the server play dead, as a process that hangs does: connections stay open, what arrives is ignored, and
+// nothing is written any more, neither answers nor pings nor events. Unmuting does not make up for what was left out. It
+// is for tests of clients.
+func (s *Server) Mute(muted bool) { s.muted.Store(muted) }
+
+// Close closes all connections, refuses new ones, and returns when the last callback has returned; a client that does not
+// answer the close frame is cut off after 2 s. Callbacks must not call it.
+func (s *Server) Close() {
+	s.Mute(false)
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		c.shutdown()
+	}
+	s.mu.Unlock()
+	s.group.Wait()
+}
+
+// Socket is one namespace of one connection. Its methods are safe for concurrent use; on a socket whose connection has
+// ended they do nothing.
+type Socket struct {
+	conn      *conn
+	namespace string
+	id        string
+	user      string
+}
+
+// ID returns the socket's id, the sid of the answer to CONNECT. It is unique.
+func (s *Socket) ID() string { return s.id }
+
+// Namespace returns the namespace, such as /queue.
+func (s *Socket) Namespace() string { return s.namespace }
+
+// User returns what Authenticate returned.
+func (s *Socket) User() string { return s.user }
+
+// Emit sends an event; the error says why it cannot be encoded. It does not wait for the client.
+func (s *Socket) Emit(event string, args ...any) error {
+	frame, err := NewFrame(s.namespace, event, args...)
+	if err != nil {
+		return err
+	}
+	s.Send(frame)
+	return nil
+}
+
+// Send sends a frame that was encoded once for many sockets. It never waits: the frame joins the connection's queue, and a
+// connection whose queue is full is cut off. The frame's namespace should be the socket's.
+func (s *Socket) Send(frame *Frame) { s.conn.enqueue(frame) }
+
+// Ack acknowledges an event whose WantsAck is true.
+func (s *Socket) Ack(e Event, args ...any) error {
+	message, err := ackMessage(s.namespace, e.id, args)
+	if err != nil {
+		return err
+	}
+	s.conn.enqueue(textFrame(message))
+	return nil
+}
+
+// Close disconnects every namespace of the socket's connection (41/queue,) and closes it without a status.
+func (s *Socket) Close() { s.conn.dismiss() }
+
+// Drop cuts the connection off without a word, as a broken network does.
+func (s *Socket) Drop() { s.conn.cut() }
