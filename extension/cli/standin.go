@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.k6.io/k6/v2/cmd/state"
+	"go.k6.io/k6/v2/errext"
+	"go.k6.io/k6/v2/errext/exitcodes"
+
+	"github.com/verity-app/xk6-verity/extension/standin"
+)
+
+// standinSecret signs the webhooks of a stand-in. It guards nothing: the stand-in serves this machine only.
+const standinSecret = "whsec_standin" //nolint:gosec // public on purpose
+
+// standinCloseLimit bounds how long a stand-in takes to stop.
+const standinCloseLimit = 5 * time.Second
+
+func newStandinCommand(gs *state.GlobalState) *cobra.Command {
+	options := standin.Options{
+		Addr: "127.0.0.1:3000", WebhookSecret: standinSecret,
+		Tick: 500 * time.Millisecond, PairsPerTick: 10, Session: 45 * time.Second,
+		TokenTTL: 15 * time.Minute, KeepAlive: 5 * time.Second,
+	}
+	cmd := &cobra.Command{
+		Use:   "standin",
+		Short: "Serve a local Verity for laptops and tests",
+		Long: `Serve a local Verity for laptops and tests, until it is interrupted.
+
+It has the HTTP API, the queue and the matcher of the real one, with the queue in an embedded Redis or in a real one.
+It prints its address and the variables to set on stdout.`,
+		Example: `  k6 x verity standin
+  k6 x verity standin --addr 127.0.0.1:0 --throttle
+  k6 x verity standin --redis-url redis://127.0.0.1:6379/1 --session 5s`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return serveStandin(gs, options) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&options.Addr, "addr", options.Addr, "address to listen on; port 0 takes a free one")
+	flags.StringVar(&options.WebhookSecret, "webhook-secret", options.WebhookSecret, "secret that signs Stripe webhooks")
+	flags.StringVar(&options.RedisURL, "redis-url", "", "keep the queue in this Redis (default: an embedded one)")
+	flags.DurationVar(&options.Tick, "tick", options.Tick, "time between two rounds of the matcher")
+	flags.IntVar(&options.PairsPerTick, "pairs-per-tick", options.PairsPerTick, "pairs that a round makes per queue key, at most")
+	flags.DurationVar(&options.Session, "session", options.Session, "length of a session")
+	flags.DurationVar(&options.TokenTTL, "token-ttl", options.TokenTTL, "life of an access token")
+	flags.DurationVar(&options.KeepAlive, "keep-alive", options.KeepAlive, "close connections that are idle for so long")
+	flags.BoolVar(&options.Throttle, "throttle", false, "put the real rate limits on")
+	flags.DurationVar(&options.Latency, "latency", 0, "time added to every answer")
+	flags.DurationVar(&options.WebhookLatency, "webhook-latency", 0, "time that crediting a webhook takes")
+	return cmd
+}
+
+func serveStandin(gs *state.GlobalState, options standin.Options) error {
+	ctx, stop := untilInterrupted(gs)
+	defer stop()
+	server, err := standin.Start(ctx, options)
+	if err != nil {
+		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+	}
+	printStandin(gs.Stdout, server, options)
+	<-ctx.Done()
+	account := server.Stats() // before Close, which takes everybody out of the queue
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), standinCloseLimit)
+	defer cancel()
+	if err := server.Close(closing); err != nil {
+		return fmt.Errorf("stopping the stand-in: %w", err)
+	}
+	return account.Write(gs.Stdout)
+}
+
+func printStandin(out io.Writer, server *standin.Server, options standin.Options) {
+	redisURL := options.RedisURL
+	if redisURL == "" {
+		redisURL = server.RedisURL()
+	}
+	fmt.Fprintf(out, "A stand-in for Verity serves on %s until it is interrupted (Ctrl-C).\n"+
+		"Set these variables for a run against it (REDIS_URL only to watch the queue depth):\n\n"+
+		"  export BASE_URL=%s\n  export STRIPE_WEBHOOK_SECRET=%s\n  export REDIS_URL=%s\n\n",
+		server.URL(), server.URL(), options.WebhookSecret, redacted(redisURL))
+}
+
+// redacted hides the password of a Redis that the user named.
+func redacted(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+// untilInterrupted returns a context that ends with Ctrl-C or a SIGTERM.
+func untilInterrupted(gs *state.GlobalState) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(gs.Ctx)
+	signals := make(chan os.Signal, 1)
+	gs.SignalNotify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			cancel(errors.New("interrupted"))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		gs.SignalStop(signals)
+		cancel(nil)
+	}
+}

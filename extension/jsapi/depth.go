@@ -1,0 +1,133 @@
+package jsapi
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/lib"
+
+	"github.com/verity-app/xk6-verity/extension/queue"
+)
+
+const (
+	// depthEvery is how often the queue depth is read during a run.
+	depthEvery = 2 * time.Second
+	// depthLimit is how long one reading may take.
+	depthLimit = 5 * time.Second
+)
+
+// depthWatch reads how many users are queued in the whole service while stays go on. All VUs of this process share it, and
+// one stay at a time does the reading, so that each sample belongs to a callback that k6 waits for.
+type depthWatch struct {
+	baton chan *queue.Probe // held by the stay that reads; nil: no Redis to read from
+
+	mu       sync.Mutex
+	readings int
+	peak     int
+	last     int
+	failure  error // of the last reading
+	ghosts   *queue.Ghosts
+}
+
+// watchDepth is the function watchDepth of the module.
+func (m *Module) watchDepth(redisURL string) {
+	if m.vu.State() == nil || lib.GetScenarioState(m.vu.Context()) != nil {
+		m.throw("watchDepth can be called in setup only")
+	}
+	probe, err := queue.NewProbe(redisURL)
+	if err != nil {
+		common.Throw(m.vu.Runtime(), fmt.Errorf("watchDepth: %w", err))
+	}
+	m.root.depth.baton = make(chan *queue.Probe, 1)
+	m.root.depth.baton <- probe
+}
+
+// endDepthWatch is the function endDepthWatch of the module.
+func (m *Module) endDepthWatch() *sobek.Promise {
+	state := m.vuState("endDepthWatch")
+	w := &m.root.depth
+	return m.promise(nil, func(ctx context.Context) (js, error) {
+		if w.baton == nil {
+			return resolved(sobek.Undefined()), nil
+		}
+		probe := <-w.baton // no stay is left to hold it
+		defer func() { _ = probe.Close() }()
+		w.read(ctx, state, m.metrics, probe)
+		ctx, cancel := context.WithTimeout(ctx, depthLimit)
+		defer cancel()
+		if ghosts, err := probe.Ghosts(ctx); err == nil {
+			w.mu.Lock()
+			w.ghosts = &ghosts
+			w.mu.Unlock()
+		}
+		return resolved(sobek.Undefined()), nil
+	})
+}
+
+// watch reads the depth again and again until the context ends.
+func (w *depthWatch) watch(ctx context.Context, state *vuState, metrics *verityMetrics, probe *queue.Probe) {
+	ticker := time.NewTicker(depthEvery)
+	defer ticker.Stop()
+	for {
+		w.read(ctx, state, metrics, probe)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// read takes one sample of queue_depth. The first failure in a row is logged; the run goes on.
+func (w *depthWatch) read(ctx context.Context, state *vuState, metrics *verityMetrics, probe *queue.Probe) {
+	reading, cancel := context.WithTimeout(ctx, depthLimit)
+	defer cancel()
+	depths, err := probe.Depths(reading)
+	if ctx.Err() != nil {
+		return // cut by the end
+	}
+	if w.noted(depths.Total, err) {
+		state.Logger.Warnf("the queue depth is unknown, the run goes on: %s", err)
+	}
+	if err == nil {
+		push(ctx, state.State, metrics.queueDepth, float64(depths.Total), "", "")
+	}
+}
+
+// noted keeps a reading and tells whether it is the first failure in a row.
+func (w *depthWatch) noted(total int, err error) (firstFailure bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	firstFailure = err != nil && w.failure == nil
+	w.failure = err
+	if err == nil {
+		w.readings++
+		w.last, w.peak = total, max(w.peak, total)
+	}
+	return firstFailure
+}
+
+// write adds the depth to the summary.
+func (w *depthWatch) write(line lineWriter) {
+	if w.baton == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.readings == 0 || w.failure != nil {
+		line("!", "queue depth", "unknown: %v", w.failure)
+	} else {
+		line(" ", "queue depth", "%s at the peak, %s at the end", thousands(w.peak), thousands(w.last))
+	}
+	if w.ghosts == nil {
+		return
+	}
+	if members, states := len(w.ghosts.Members), len(w.ghosts.States); members+states > 0 {
+		line("!", "ghosts", "%s queued without a state, %s with a state but not queued: the service lost track of them",
+			thousands(members), thousands(states))
+	}
+}

@@ -1,0 +1,41 @@
+package jsapi
+
+import (
+	"errors"
+
+	"github.com/grafana/sobek"
+)
+
+func asException(err error, into **sobek.Exception) bool { return errors.As(err, into) }
+
+// scriptFailed tells of an error in the script itself, once for each, and marks the run as failed.
+func (m *Module) scriptFailed(reason sobek.Value) {
+	text := reason.String()
+	if object, ok := reason.(*sobek.Object); ok {
+		if stack, ok := exported(object, "stack").(string); ok {
+			text = stack
+		}
+	}
+	m.state.TestStatus.MarkFailed()
+	if m.root.findings.errored(errorKind{operation: "script", name: reason.String()}, reason.String()) {
+		m.state.Logger.Error("the script failed in a stay: " + text)
+	}
+}
+
+// noteError is the function noteError of the module: the summary counts the error under its operation and name.
+func (m *Module) noteError(operation string, reason sobek.Value) {
+	m.vuState("noteError")
+	kind, example := errorKind{operation: operation, name: "Error"}, reason.String()
+	if object, ok := reason.(*sobek.Object); ok {
+		if name, ok := exported(object, "name").(string); ok {
+			kind.name = name
+		}
+		if message, ok := exported(object, "message").(string); ok {
+			example = message
+		}
+		if status, ok := exported(object, "status").(int64); ok {
+			kind.status = int(status)
+		}
+	}
+	m.root.findings.errored(kind, example)
+}

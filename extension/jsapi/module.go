@@ -1,0 +1,194 @@
+// Package jsapi is the JavaScript module k6/x/verity: it turns JS values into calls on the other rooms, and their results
+// into promises. index.d.ts at the root of the project is its reference.
+package jsapi
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/js/modules"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/queue"
+)
+
+// Name is the name under which a script imports the module.
+const Name = "k6/x/verity"
+
+// RootModule is what all VUs of this process share.
+type RootModule struct {
+	findings findings
+	depth    depthWatch
+	command  string
+
+	mu     sync.Mutex
+	seeded map[string]*platform.User // users that setup() signed up, by id
+	shards map[string]*queue.Shards  // by their options
+	out    io.Writer
+}
+
+var _ modules.Module = (*RootModule)(nil)
+
+// New returns the module. Lines for the reader go to out, until SetOutput says otherwise.
+func New(out io.Writer) *RootModule {
+	return &RootModule{seeded: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out}
+}
+
+// SetCommand tells which command of k6 this process carries out, such as run or inspect.
+func (r *RootModule) SetCommand(name string) { r.command = name }
+
+// SetOutput sets where lines for the reader go: k6's own stdout, which keeps them clear of its progress bars.
+func (r *RootModule) SetOutput(out io.Writer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.out = out
+}
+
+func (r *RootModule) write(text string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err := io.WriteString(r.out, text)
+	return err
+}
+
+func (r *RootModule) remember(user *platform.User) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seeded[user.ID()] = user
+}
+
+func (r *RootModule) recall(id string) (*platform.User, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	user, ok := r.seeded[id]
+	return user, ok
+}
+
+// NewModuleInstance returns the instance of one VU.
+func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
+	metrics, err := registerMetrics(vu.InitEnv().Registry)
+	if err != nil {
+		common.Throw(vu.Runtime(), err)
+	}
+	return &Module{root: r, vu: vu, metrics: metrics, secrets: vu.InitEnv().SecretsManager}
+}
+
+// Module is the instance of one VU. It is used on the VU's event loop only.
+type Module struct {
+	root    *RootModule
+	vu      modules.VU
+	metrics *verityMetrics
+	secrets secretSource
+	state   *vuState
+	life    *lifetime
+}
+
+// secretSource is k6's secrets manager.
+type secretSource interface {
+	Get(source, key string) (string, error)
+}
+
+// Exports returns what a script can import.
+func (m *Module) Exports() modules.Exports {
+	return modules.Exports{Named: map[string]any{
+		"StripeSigner":  m.newStripeSigner,
+		"QueueShards":   m.newQueueShards,
+		"QueueProbe":    m.newQueueProbe,
+		"Verity":        m.newVerity,
+		"queueKey":      m.queueKey,
+		"planQueue":     m.planQueue,
+		"watchDepth":    m.watchDepth,
+		"endDepthWatch": m.endDepthWatch,
+		"stay":          m.stay,
+		"think":         m.think,
+		"noteError":     m.noteError,
+		"print":         m.print,
+		"printSummary":  m.printSummary,
+		"willRun":       m.root.command == "run",
+	}}
+}
+
+// lifetime returns that of the current iteration.
+func (m *Module) lifetime() *lifetime {
+	ctx := m.vu.Context()
+	if m.life == nil || m.life.run != ctx {
+		m.life = newLifetime(ctx)
+	}
+	return m.life
+}
+
+// vuState returns the VU's state with a transport for each user, or throws in the init context.
+func (m *Module) vuState(what string) *vuState {
+	if m.vu.State() == nil {
+		common.Throw(m.vu.Runtime(), common.NewInitContextError(what+" cannot be called in the init context"))
+	}
+	if m.state == nil {
+		state, err := newVUState(m.vu.State())
+		if err != nil {
+			common.Throw(m.vu.Runtime(), err)
+		}
+		m.state = state
+	}
+	return m.state
+}
+
+// js is a result that becomes a JS value on the event loop.
+type js func(rt *sobek.Runtime) any
+
+// promise runs work off the event loop and settles the promise on it. It is the one bridge between the two.
+func (m *Module) promise(user *sync.WaitGroup, work func(ctx context.Context) (js, error)) *sobek.Promise {
+	promise, resolve, reject := m.vu.Runtime().NewPromise()
+	callback := m.vu.RegisterCallback()
+	life := m.lifetime()
+	if !life.begin(user) {
+		callback(func() error { return reject(m.jsError(errStopped)) })
+		return promise
+	}
+	go func() {
+		result, err := work(life.work)
+		callback(func() error {
+			if err != nil {
+				return reject(m.jsError(err))
+			}
+			return resolve(result(m.vu.Runtime()))
+		})
+		life.done(user)
+	}()
+	return promise
+}
+
+// jsError turns an error into a JavaScript Error with the name, operation, status and, of a ThrottledError, retryAfter.
+func (m *Module) jsError(err error) *sobek.Object {
+	rt := m.vu.Runtime()
+	object, newErr := rt.New(rt.Get("Error"), rt.ToValue(err.Error()))
+	if newErr != nil {
+		return rt.NewGoError(err)
+	}
+	if e, ok := asPlatformError(err); ok {
+		set(object, "name", e.Name)
+		set(object, "operation", e.Operation)
+		set(object, "status", e.Status)
+		if e.Name == platform.ThrottledError {
+			set(object, "retryAfter", e.RetryAfter.Seconds())
+		}
+	}
+	return object
+}
+
+// set sets a property of an object that was just made, where that cannot fail.
+func set(object *sobek.Object, name string, value any) {
+	if err := object.Set(name, value); err != nil {
+		panic(fmt.Errorf("setting %s: %w", name, err))
+	}
+}
+
+func resolved(value any) js { return func(*sobek.Runtime) any { return value } }
+
+// throw throws a TypeError.
+func (m *Module) throw(format string, args ...any) {
+	panic(m.vu.Runtime().NewTypeError(append([]any{format}, args...)...))
+}

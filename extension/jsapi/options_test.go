@@ -1,0 +1,125 @@
+package jsapi
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
+	t.Parallel()
+	const setup = `var s = new verity.StripeSigner('whsec_x'); var v = new verity.Verity({ baseUrl: 'http://127.0.0.1:1', signer: s });
+		var paid = { userId: 'c1', tokens: 5 };`
+	for _, tc := range []struct{ script, want string }{
+		{`new verity.StripeSigner(42)`, `TypeError: the secret of StripeSigner must be a string`},
+		{`s.sign(42)`, `TypeError: sign takes the body as a string, got 42`},
+		{`s.sign('', { time: 1 })`, `TypeError: unknown option "time" of sign; it takes timestamp`},
+		{`s.sign('', { timestamp: 'now' })`,
+			`TypeError: timestamp of sign must be a whole number from 0 to 253402300799, got "now"`},
+		{`s.sign('', { timestamp: 1.5 })`, `TypeError: timestamp of sign must be a whole number from 0 to 253402300799, got 1.5`},
+		{`s.sign('', { timestamp: NaN })`, `TypeError: timestamp of sign must be a whole number from 0 to 253402300799, got NaN`},
+		{`s.sign('', 5)`, `TypeError: sign takes an object, got 5`},
+		{`new verity.StripeSigner('').sign('')`, `GoError: STRIPE_WEBHOOK_SECRET is not set; give it in the environment, or ` +
+			`under that name in a k6 secret source (--secret-source): no secret sources are configured`},
+		{`s.checkoutCompleted()`, `TypeError: checkoutCompleted: userId must be a non-empty string`},
+		{`s.checkoutCompleted({ userId: 'c', tokens: -1 })`,
+			`TypeError: tokens of checkoutCompleted must be a whole number from 1 to 2147483647, got -1`},
+		{`s.checkoutCompleted({ userId: 'c', tokens: 1, paymentStatus: 'free' })`,
+			`TypeError: checkoutCompleted: paymentStatus must be "paid" or "unpaid", got "free"`},
+		{`new verity.Verity({ url: 'x' })`, `TypeError: unknown option "url" of Verity; it takes baseUrl, signer, timeoutSeconds`},
+		{`new verity.Verity({ baseUrl: 5 })`, `TypeError: baseUrl of Verity must be a string, got 5`},
+		{`new verity.Verity({ baseUrl: 'host%zz' })`, `TypeError: baseUrl of Verity must be an http or https URL of scheme, host and ` +
+			`port only, such as https://staging.example.com, got a value that does not parse`},
+		{`new verity.Verity({ signer: {} })`, `TypeError: signer of Verity must be a StripeSigner, got an object`},
+		{`new verity.Verity({ timeoutSeconds: 0 })`, `TypeError: timeoutSeconds of Verity must be a number from 0.001 to 3600, got 0`},
+		{`new verity.QueueShards({ mode: 'both', users: 2 })`, `TypeError: mode of QueueShards must be "isolated" or "shared", got "both"`},
+		{`new verity.QueueShards({ mode: 'shared' })`, `TypeError: QueueShards needs users, the number of users of the whole test`},
+		{`new verity.QueueShards({ mode: 'shared', users: 2, shards: 0 })`,
+			`TypeError: shards of QueueShards must be a whole number from 1 to 1000000, got 0`},
+		{`new verity.QueueShards({ mode: 'shared', users: 2, shards: 2 }).keys`,
+			`TypeError: QueueShards: shards: 2 for 2 users; set 1 or less, for a shard needs two users of one runner`},
+		{`verity.queueKey('perth')`, `TypeError: queueKey takes the body of POST /queue/join as an object, got "perth"`},
+		{`verity.queueKey({ city: '  ' })`, `TypeError: queueKey: City must be a non-empty string when provided`},
+		{`verity.queueKey({ town: 'x', city: 5 })`, `TypeError: queueKey: property town should not exist, city must be a string`},
+		{`v.signUp()`, `GoError: signUp cannot be called in the init context`},
+		{`v.user('c1')`, `GoError: user cannot be called in the init context`},
+		{`v.webhook(s.checkoutCompleted(paid))`, `GoError: webhook cannot be called in the init context`},
+		{`verity.stay({}, () => {})`, `GoError: stay cannot be called in the init context`},
+		{`verity.think(1)`, `GoError: think cannot be called in the init context`},
+	} {
+		t.Run(tc.script, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			_, err := h.VU.Runtime().RunString(setup + tc.script)
+			require.Error(t, err)
+			require.Equal(t, tc.want, firstLine(err.Error()))
+		})
+	}
+}
+
+func TestRefusedCallsInARun(t *testing.T) {
+	t.Parallel()
+	const setup = `var v = new verity.Verity({ baseUrl: 'http://127.0.0.1:1' });
+		var paid = { userId: 'c1', tokens: 5 };`
+	for _, tc := range []struct{ script, want string }{
+		{`new verity.Verity({}).signUp()`, `TypeError: baseUrl of Verity is not set; it must be an http or https URL of scheme, host ` +
+			`and port only, such as https://staging.example.com`},
+		{`v.signUp({ tokens: 1.5 })`, `TypeError: tokens of signUp must be a whole number from 0 to 2147483647, got 1.5`},
+		{`v.user('c1')`, `TypeError: no user "c1" was signed up in setup() of this process`},
+		{`v.webhook('evt')`, `TypeError: webhook takes an event of checkoutCompleted, or { id, body, headers }`},
+		{`v.webhook({ headers: {} })`, `TypeError: webhook: the body of the event must be a string`},
+		{`v.webhook({ body: '' }, { expectedStatuses: [] })`,
+			`TypeError: expectedStatuses of webhook must be an array of HTTP statuses, got an object`},
+		{`v.webhook({ body: '' }, { expectedStatuses: [99] })`,
+			`TypeError: expectedStatuses of webhook must be an array of HTTP statuses, got an object`},
+		{`verity.think(-1)`, `TypeError: the least time of think must be a number from 0 to 86400, got -1`},
+		{`verity.think(2, 1)`, `TypeError: the longest time of think must be a number from 2 to 86400, got 1`},
+		{`verity.think()`, `TypeError: the least time of think must be a number from 0 to 86400, got undefined`},
+		{`verity.stay({ users: 1, signUp() {} }, () => {})`, `TypeError: stay can be called in a scenario only, not in setup or teardown`},
+	} {
+		t.Run(tc.script, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t).run()
+			_, err := h.VU.Runtime().RunString(setup + tc.script)
+			require.Error(t, err)
+			require.Equal(t, tc.want, firstLine(err.Error()))
+		})
+	}
+}
+
+func TestRefusedStays(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ script, want string }{
+		{`verity.stay()`, `TypeError: stay needs users and signUp`},
+		{`verity.stay({ users: 0, signUp() {} }, () => {})`, `TypeError: users of stay must be a whole number from 1 to 100000, got 0`},
+		{`verity.stay({ users: 1, signUp: 5 }, () => {})`, `TypeError: signUp of stay must be a function, got 5`},
+		{`verity.stay({ users: 1, signUp() {} })`, `TypeError: the cycle of stay must be a function, got undefined`},
+		{`verity.stay({ users: 1, signUp() {}, pace: 1 }, () => {})`,
+			`TypeError: unknown option "pace" of stay; it takes arriveWithinSeconds, firstNumber, signUp, users`},
+	} {
+		t.Run(tc.script, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t).run()
+			h.iterate(constantVUs(1))
+			_, err := h.VU.Runtime().RunString(tc.script)
+			require.Error(t, err)
+			require.Equal(t, tc.want, firstLine(err.Error()))
+		})
+	}
+}
+
+func firstLine(text string) string {
+	for i, c := range text {
+		if c == '\n' {
+			text = text[:i]
+			break
+		}
+	}
+	const at = " at "
+	for i := range text {
+		if len(text)-i > len(at) && text[i:i+len(at)] == at {
+			return text[:i]
+		}
+	}
+	return text
+}

@@ -1,0 +1,229 @@
+package jsapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/lib"
+
+	"github.com/verity-app/xk6-verity/extension/queue"
+)
+
+const maxUsers = 1_000_000
+
+// queueKey is the function queueKey of the module.
+func (m *Module) queueKey(body sobek.Value) string {
+	if _, ok := body.(*sobek.Object); !ok {
+		m.throw("queueKey takes the body of POST /queue/join as an object, got %s", show(body))
+	}
+	key, err := queue.Key(m.stringify(body))
+	if err != nil {
+		m.throw("queueKey: %s", err)
+	}
+	return key
+}
+
+// plannedFields are the fields of a planned place that say where it is, and are not sent.
+var plannedFields = map[string]bool{"queueKey": true, "shard": true} //nolint:gochecknoglobals // a constant set
+
+// joinBody is the body of POST /queue/join for a place, with the fields that only describe a planned place left out.
+func (m *Module) joinBody(place sobek.Value) []byte {
+	object, ok := place.(*sobek.Object)
+	if !ok {
+		m.throw("join takes a place { city?, region?, preferences? }, got %s", show(place))
+	}
+	body := m.vu.Runtime().NewObject()
+	for _, key := range object.Keys() {
+		if plannedFields[key] {
+			continue
+		}
+		if err := body.Set(key, object.Get(key)); err != nil {
+			common.Throw(m.vu.Runtime(), err)
+		}
+	}
+	return m.stringify(body)
+}
+
+// shardsOptions are the options of one QueueShards.
+type shardsOptions struct {
+	queue.ShardOptions
+	mode       string
+	usersPerVU int
+}
+
+// QueueShards is the class QueueShards. The shards are laid out at first use: which of them are this runner's follows from
+// the execution segment, which the init context does not know.
+type QueueShards struct {
+	m       *Module
+	options shardsOptions
+	shards  *queue.Shards
+	objects map[int]*sobek.Object // shared mode: one place a shard
+}
+
+func (m *Module) newQueueShards(call sobek.ConstructorCall) *sobek.Object {
+	o := shardsOptions{usersPerVU: 1}
+	r := reader{m, "QueueShards"}
+	r.read(call.Argument(0), map[string]func(string, sobek.Value){
+		"city":       r.optionalText(&o.City),
+		"region":     r.optionalText(&o.Region),
+		"mode":       r.text(&o.mode),
+		"users":      r.whole(&o.Users, 1, maxUsers),
+		"usersPerVu": r.whole(&o.usersPerVU, 1, maxUsersPerVU),
+		"shards":     r.whole(&o.Shards, 1, maxUsers),
+		"namespace":  r.text(&o.Namespace),
+	})
+	o.Mode = queue.Mode(o.mode)
+	if o.Mode != queue.Isolated && o.Mode != queue.Shared {
+		m.throw("mode of QueueShards must be %q or %q, got %q", queue.Isolated, queue.Shared, o.mode)
+	}
+	if o.Users == 0 {
+		m.throw("QueueShards needs users, the number of users of the whole test")
+	}
+	s := &QueueShards{m: m, options: o, objects: make(map[int]*sobek.Object)}
+	rt := m.vu.Runtime()
+	object := rt.NewObject()
+	set(object, "place", s.place)
+	if err := object.DefineAccessorProperty("keys", rt.ToValue(s.keys), nil, sobek.FLAG_FALSE, sobek.FLAG_TRUE); err != nil {
+		common.Throw(rt, err)
+	}
+	return object
+}
+
+func (s *QueueShards) keys() []string { return s.laidOut().Keys() }
+
+func (s *QueueShards) laidOut() *queue.Shards {
+	if s.shards != nil {
+		return s.shards
+	}
+	o := s.options
+	if state := s.m.vu.State(); state != nil {
+		runner, users, err := runnersOf(state.Options, o.Users, o.usersPerVU)
+		if err != nil {
+			s.m.throw("QueueShards: %s", err)
+		}
+		o.Runner, o.RunnerUsers = runner, users
+	}
+	shards, err := s.m.root.shardsFor(o)
+	if err != nil {
+		s.m.throw("QueueShards: %s", err)
+	}
+	s.shards = shards
+	return shards
+}
+
+// shardsFor lays out shards once for all VUs.
+func (r *RootModule) shardsFor(o shardsOptions) (*queue.Shards, error) {
+	key, err := json.Marshal(o.ShardOptions)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known, ok := r.shards[string(key)]; ok {
+		return known, nil
+	}
+	shards, err := queue.NewShards(o.ShardOptions)
+	if err == nil {
+		r.shards[string(key)] = shards
+	}
+	return shards, err
+}
+
+// runnersOf returns which runner of a test this is, and how many users each runner has: those of the VUs that k6 gives to
+// its execution segment, usersPerVU for each, fewer for the last VU of the whole test.
+func runnersOf(options lib.Options, users, usersPerVU int) (runner int, each []int, err error) {
+	segment, sequence := options.ExecutionSegment, options.ExecutionSegmentSequence
+	if segment == nil {
+		return 0, nil, nil
+	}
+	if sequence == nil {
+		return 0, nil, errSegmentWithoutSequence
+	}
+	index, err := indexOf(*sequence, segment)
+	if err != nil {
+		return 0, nil, err
+	}
+	vus := int64((users + usersPerVU - 1) / usersPerVU)
+	missing := int(vus)*usersPerVU - users
+	wrapper := lib.NewExecutionSegmentSequenceWrapper(*sequence)
+	for i := range *sequence {
+		own := wrapper.ScaleInt64(i, vus)
+		count := int(own) * usersPerVU
+		if own > wrapper.ScaleInt64(i, vus-1) { // the last VU is this runner's
+			count -= missing
+		}
+		each = append(each, count)
+	}
+	return index, each, nil
+}
+
+var errSegmentWithoutSequence = fmt.Errorf("--execution-segment needs --execution-segment-sequence beside it: without it " +
+	"every runner numbers its users alike")
+
+func indexOf(sequence lib.ExecutionSegmentSequence, segment *lib.ExecutionSegment) (int, error) {
+	for i, s := range sequence {
+		if s.Equal(segment) {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("--execution-segment %s is none of --execution-segment-sequence %s", segment, sequence)
+}
+
+// place is QueueShards.place.
+func (s *QueueShards) place(user sobek.Value) *sobek.Object {
+	s.m.vuState("place")
+	state := s.m.vu.State()
+	shards := s.laidOut()
+	number := (int(state.VUIDGlobal) - 1) * s.options.usersPerVU //nolint:gosec // a VU's number is small
+	if !common.IsNullish(user) {
+		reader{s.m, "place"}.whole(&number, 0, 1<<40)("the user", user)
+	}
+	// The numbers of a runner's users are without gaps on the runner itself, whatever its segment.
+	own := number - int(state.VUIDGlobal-state.VUID)*s.options.usersPerVU //nolint:gosec // likewise
+	place, err := shards.Place(own)
+	if err != nil {
+		s.m.throw("place: %s", err)
+	}
+	return s.object(place)
+}
+
+func (s *QueueShards) object(place queue.Place) *sobek.Object {
+	isolated := s.options.Mode == queue.Isolated
+	if known, ok := s.objects[place.Shard]; ok && !isolated {
+		return known
+	}
+	rt := s.m.vu.Runtime()
+	object := rt.NewObject()
+	if place.City != nil {
+		set(object, "city", *place.City)
+	}
+	if place.Region != nil {
+		set(object, "region", *place.Region)
+	}
+	set(object, "preferences", s.m.parse(place.Preferences))
+	set(object, "queueKey", place.QueueKey)
+	if isolated {
+		set(object, "shard", -1)
+		return object
+	}
+	set(object, "shard", place.Shard)
+	s.objects[place.Shard] = object
+	return object
+}
+
+// parse is JSON.parse.
+func (m *Module) parse(text []byte) sobek.Value {
+	rt := m.vu.Runtime()
+	parse, ok := sobek.AssertFunction(rt.Get("JSON").ToObject(rt).Get("parse"))
+	if !ok {
+		m.throw("JSON.parse is gone")
+	}
+	value, err := parse(sobek.Undefined(), rt.ToValue(strings.ToValidUTF8(string(text), "\uFFFD")))
+	if err != nil {
+		common.Throw(rt, err)
+	}
+	return value
+}

@@ -1,0 +1,181 @@
+package jsapi
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/lib"
+
+	"github.com/verity-app/xk6-verity/extension/standin"
+)
+
+func TestPlanQueue(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	plan, err := h.VU.Runtime().RunString(`JSON.stringify(verity.planQueue({ users: 2000, holdSeconds: 45, shards: 1 }))`)
+	require.NoError(t, err)
+	require.Contains(t, plan.String(), `"shards":1,"sessions":900,"pairsPerSecond":20,`)
+	require.Contains(t, plan.String(), `"limit":"matcher"`)
+	for script, want := range map[string]string{
+		`verity.planQueue({})`:           `TypeError: planQueue needs users, the number of users of the whole test`,
+		`verity.planQueue({ users: 1 })`: `TypeError: users of planQueue must be a whole number from 2 to 1000000, got 1`,
+		`verity.planQueue({ users: 4, shards: 3 })`: `TypeError: planQueue: shards: 3 for 4 users; set 1 to 2, for a shard needs ` +
+			`two users`,
+		`new verity.QueueProbe()`:                       `TypeError: the URL of QueueProbe must be a string`,
+		`new verity.QueueProbe('http://:hunter2@host')`: `TypeError: QueueProbe: redis URL: `,
+		`verity.watchDepth('redis://127.0.0.1')`:        `TypeError: watchDepth can be called in setup only`,
+	} {
+		_, err := h.VU.Runtime().RunString(script)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+func TestQueueProbe(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	require.NoError(t, h.VU.Runtime().Set("redisUrl", server.RedisURL()))
+	got := h.mustExec(`(async () => {
+		const probe = new verity.QueueProbe(redisUrl);
+		const user = await client.signUp({ tokens: 1 });
+		await user.join({ city: 'Perth' });
+		const depths = await probe.depths();
+		const ghosts = await probe.ghosts();
+		await user.leave();
+		const after = await probe.depths();
+		await probe.close();
+		return JSON.stringify([depths, ghosts, after.total]);
+	})()`).String()
+	require.JSONEq(t, `[{"total":1,"keys":{"perth:44136fa355b3":1}},{"members":0,"states":0},0]`, got)
+}
+
+func TestTheQueueDepthIsWatchedWhileStaysGoOn(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	require.NoError(t, h.VU.Runtime().Set("redisUrl", server.RedisURL()))
+	h.mustExec(`verity.watchDepth(redisUrl)`)
+	setupContext := h.VU.CtxField
+	cancel := h.iterate(constantVUs(2500 * time.Millisecond))
+	h.mustExec(`verity.stay({ users: 3, signUp: () => client.signUp({ tokens: 1 }) }, async (user) => {
+		await user.join({ preferences: { of: user.id } });
+		await verity.think(3600);
+	})`)
+	cancel()
+	h.VU.Runtime().ClearInterrupt()
+	h.VU.CtxField = setupContext
+	h.mustExec(`verity.endDepthWatch()`)
+
+	require.Equal(t, 3, h.root.depth.peak)
+	require.Zero(t, h.root.depth.last)
+	_, samples := h.sum("queue_depth", nil)
+	require.GreaterOrEqual(t, samples, 3)
+	text := summaryText("test", "here", summaryData{}, h.root)
+	require.Contains(t, text, "queue depth  3 at the peak, 0 at the end\n")
+	require.NotContains(t, text, "ghosts")
+}
+
+func TestAQueueDepthThatCannotBeReadIsToldOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	redis := miniredis.RunT(t)
+	require.NoError(t, h.VU.Runtime().Set("redisUrl", "redis://:hunter2@"+redis.Addr()))
+	redis.Close()
+	h.mustExec(`verity.watchDepth(redisUrl)`)
+	probe := <-h.root.depth.baton
+	defer func() { require.NoError(t, probe.Close()) }()
+	state := &vuState{State: h.state}
+	for range 3 {
+		h.root.depth.read(context.Background(), state, &verityMetrics{}, probe)
+	}
+	require.Len(t, h.log.AllEntries(), 1)
+	require.Contains(t, h.log.LastEntry().Message, "the queue depth is unknown, the run goes on: ")
+	text := summaryText("test", "here", summaryData{}, h.root)
+	require.Contains(t, text, "! queue depth  unknown: ")
+	require.NotContains(t, h.log.LastEntry().Message+text, "hunter2")
+}
+
+func segment(t *testing.T, text string) *lib.ExecutionSegment {
+	t.Helper()
+	s, err := lib.NewExecutionSegmentFromString(text)
+	require.NoError(t, err)
+	return s
+}
+
+func TestRunnersOf(t *testing.T) {
+	t.Parallel()
+	sequence, err := lib.NewExecutionSegmentSequenceFromString("0,1/3,2/3,1")
+	require.NoError(t, err)
+	for _, tc := range []struct {
+		segment           string
+		users, usersPerVU int
+		runner            int
+		each              []int
+	}{
+		{"0:1/3", 3000, 1, 0, []int{1000, 1000, 1000}},
+		{"2/3:1", 3000, 1, 2, []int{1000, 1000, 1000}},
+		{"1/3:2/3", 3000, 50, 1, []int{1000, 1000, 1000}},
+		{"0:1/3", 3001, 50, 0, []int{1001, 1000, 1000}},
+		{"0:1/3", 10, 1, 0, []int{4, 3, 3}},
+	} {
+		runner, each, err := runnersOf(lib.Options{
+			ExecutionSegment: segment(t, tc.segment), ExecutionSegmentSequence: &sequence,
+		}, tc.users, tc.usersPerVU)
+		require.NoError(t, err)
+		require.Equal(t, tc.runner, runner)
+		require.Equal(t, tc.each, each)
+	}
+	_, _, err = runnersOf(lib.Options{ExecutionSegment: segment(t, "0:1/3")}, 10, 1)
+	require.ErrorIs(t, err, errSegmentWithoutSequence)
+	_, _, err = runnersOf(lib.Options{ExecutionSegment: segment(t, "0:1/2"), ExecutionSegmentSequence: &sequence}, 10, 1)
+	require.EqualError(t, err, "--execution-segment 0:1/2 is none of --execution-segment-sequence 0,1/3,2/3,1")
+	runner, each, err := runnersOf(lib.Options{}, 10, 1)
+	require.NoError(t, err)
+	require.Zero(t, runner)
+	require.Nil(t, each)
+}
+
+// Three runners of one test place 3,000 users in 12 shards: no pair across runners, and none alone.
+func TestThreeRunnersShareOutTheShards(t *testing.T) {
+	t.Parallel()
+	sequence, err := lib.NewExecutionSegmentSequenceFromString("0,1/3,2/3,1")
+	require.NoError(t, err)
+	const users, usersPerVU, shards = 3000, 10, 12
+	inShard := map[string]int{}
+	runnerOf := map[string]string{}
+	for _, own := range []string{"0:1/3", "1/3:2/3", "2/3:1"} {
+		h := newHarness(t).run()
+		h.state.Options.ExecutionSegment, h.state.Options.ExecutionSegmentSequence = segment(t, own), &sequence
+		tuple, err := lib.NewExecutionTuple(segment(t, own), &sequence)
+		require.NoError(t, err)
+		_, err = h.VU.Runtime().RunString(`var shards = new verity.QueueShards({ mode: 'shared', users: 3000, usersPerVu: 10, shards: 12 });`)
+		require.NoError(t, err)
+		index := lib.NewSegmentedIndex(tuple)
+		for {
+			local, global := index.Next()
+			if global > users/usersPerVU {
+				break
+			}
+			h.state.VUID, h.state.VUIDGlobal = uint64(local), uint64(global) //nolint:gosec // both count from 1
+			for seat := range usersPerVU {
+				require.NoError(t, h.VU.Runtime().Set("user", (int(global)-1)*usersPerVU+seat))
+				key, err := h.VU.Runtime().RunString(`shards.place(user).queueKey`)
+				require.NoError(t, err)
+				inShard[key.String()]++
+				if runner, seen := runnerOf[key.String()]; seen {
+					require.Equal(t, own, runner, "a shard belongs to one runner")
+				}
+				runnerOf[key.String()] = own
+			}
+		}
+	}
+	require.Len(t, inShard, shards)
+	for key, count := range inShard {
+		require.Equal(t, users/shards, count, key)
+	}
+}

@@ -1,0 +1,311 @@
+package jsapi
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/lib"
+	"go.k6.io/k6/v2/lib/executor"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
+)
+
+const (
+	maxUsersPerVU     = 100_000
+	maxArrivalSeconds = 24 * 3600
+	firstBackOff      = time.Second
+	longestBackOff    = 30 * time.Second
+	longestRetryAfter = 5 * time.Minute
+	endGuard          = 10 * time.Millisecond // k6 must see the end before a stay does, or it starts another iteration
+	drainedAtOnce     = 16                    // users of one VU that leave at the same time
+)
+
+// stay is the life of a VU's users in one iteration (design.md, Lifetime). Its fields but those under mu are used on the
+// event loop only.
+type stay struct {
+	m            *Module
+	life         *lifetime
+	seats        int
+	arriveWithin float64 // s
+	firstNumber  int
+	turns        int // of each user; 0: until the stay ends
+	signUp       sobek.Callable
+	cycle        sobek.Callable
+	open         int // seats that are not done
+	finished     chan struct{}
+
+	mu    sync.Mutex
+	users []*User
+}
+
+// stay is the function stay of the module.
+func (m *Module) stay(options, cycle sobek.Value) *sobek.Promise {
+	state := m.vuState("stay")
+	if lib.GetScenarioState(m.vu.Context()) == nil {
+		m.throw("stay can be called in a scenario only, not in setup or teardown")
+	}
+	s := &stay{m: m, life: m.lifetime(), firstNumber: -1, finished: make(chan struct{})}
+	r := reader{m, "stay"}
+	r.read(options, map[string]func(string, sobek.Value){
+		"users":               r.whole(&s.seats, 1, maxUsersPerVU),
+		"arriveWithinSeconds": r.number(&s.arriveWithin, 0, maxArrivalSeconds),
+		"firstNumber":         r.whole(&s.firstNumber, 0, 1<<40),
+		"signUp":              r.function(&s.signUp),
+	})
+	if s.seats == 0 || s.signUp == nil {
+		m.throw("stay needs users and signUp")
+	}
+	r.function(&s.cycle)("the cycle", cycle)
+	if s.firstNumber < 0 {
+		s.firstNumber = (int(state.VUIDGlobal) - 1) * s.seats //nolint:gosec // a VU's number is small
+	}
+	return s.start()
+}
+
+// start seats the users and holds the iteration open until they are gone.
+func (s *stay) start() *sobek.Promise {
+	promise, resolve, reject := s.m.vu.Runtime().NewPromise()
+	release := s.m.vu.RegisterCallback()
+	if !s.life.begin(nil) {
+		release(func() error { return reject(s.m.jsError(errStopped)) })
+		return promise
+	}
+	s.watchSchedule()
+	s.open = s.seats
+	for seat := range s.seats {
+		s.later(s.arrival(seat), func() error { return s.arrive(seat) })
+	}
+	go func() {
+		s.awaitEnd()
+		s.drain(s.life.work)
+		release(func() error { return resolve(sobek.Undefined()) })
+		s.life.done(nil)
+	}()
+	return promise
+}
+
+// awaitEnd waits for the end of the stay, and reads the queue depth meanwhile when it is this stay's turn.
+func (s *stay) awaitEnd() {
+	depth := &s.m.root.depth
+	select {
+	case <-s.finished:
+	case <-s.life.run.Done():
+	case probe := <-depth.baton:
+		ctx, cancel := context.WithCancel(s.life.run)
+		go func() {
+			defer cancel()
+			select {
+			case <-s.finished:
+			case <-ctx.Done():
+			}
+		}()
+		depth.watch(ctx, s.m.state, s.m.metrics, probe)
+		depth.baton <- probe
+	}
+}
+
+// watchSchedule makes the stay end by itself where the executor's schedule allows it: at the end of a constant-vus
+// scenario, and after one turn where iterations are counted.
+func (s *stay) watchSchedule() {
+	scenario := lib.GetScenarioState(s.life.run)
+	switch config := s.m.state.Options.Scenarios[scenario.Name].(type) {
+	case executor.ConstantVUsConfig:
+		end := scenario.StartTime.Add(config.Duration.TimeDuration() + endGuard)
+		s.m.after(time.Until(end), false, func() error { s.life.windUp(); return nil })
+	case executor.PerVUIterationsConfig, executor.SharedIterationsConfig:
+		s.turns = 1
+	}
+}
+
+// arrival spreads the seats evenly, each at a random moment of its share of the time.
+func (s *stay) arrival(seat int) time.Duration {
+	share := s.arriveWithin / float64(s.seats)
+	return seconds(share * (float64(seat) + rand.Float64())) //nolint:gosec // spreads load, guards nothing
+}
+
+// seat is one user's place in a stay.
+type seat struct {
+	*stay
+	number   int
+	user     *User
+	turn     int
+	failures int // in a row
+}
+
+func (s *stay) arrive(n int) error {
+	return (&seat{stay: s, number: s.firstNumber + n}).next()
+}
+
+// next makes the user sign up or take its next turn, unless the stay is over.
+func (s *seat) next() error {
+	if s.life.isWindingUp() || (s.turns > 0 && s.turn >= s.turns) {
+		return s.leaveSeat()
+	}
+	rt := s.m.vu.Runtime()
+	if s.user == nil {
+		return s.settle(func() (sobek.Value, error) { return s.signUp(sobek.Undefined(), rt.ToValue(s.number)) }, s.signedUp)
+	}
+	return s.settle(func() (sobek.Value, error) {
+		return s.cycle(sobek.Undefined(), rt.ToValue(s.user), rt.ToValue(s.turn))
+	}, s.tookTurn)
+}
+
+func (s *seat) signedUp(value sobek.Value) error {
+	user, ok := export(value).(*User)
+	if !ok {
+		return s.failed(s.m.vu.Runtime().NewTypeError("signUp of stay must resolve to a User, got %s", show(value)))
+	}
+	user.Number = s.number
+	s.user, s.failures = user, 0
+	s.mu.Lock()
+	s.users = append(s.users, user)
+	s.mu.Unlock()
+	s.later(0, s.next)
+	return nil
+}
+
+func (s *seat) tookTurn(sobek.Value) error {
+	s.turn++
+	s.failures = 0
+	push(s.life.work, s.m.state.State, s.m.metrics.cycles, 1, "", "")
+	s.later(0, s.next)
+	return nil
+}
+
+// failed backs off. A user whose session is lost makes room for a new one.
+func (s *seat) failed(reason sobek.Value) error {
+	name, retryAfter, ours := describeFailure(reason)
+	if !ours {
+		s.m.scriptFailed(reason)
+	}
+	if name == platform.AuthError {
+		s.user = nil
+	}
+	if s.user != nil {
+		s.turn++
+	}
+	if s.turns > 0 {
+		return s.leaveSeat()
+	}
+	s.failures++
+	s.later(backOff(s.failures, retryAfter), s.next)
+	return nil
+}
+
+func (s *seat) leaveSeat() error {
+	s.open--
+	if s.open == 0 {
+		close(s.finished)
+	}
+	return nil
+}
+
+// backOff is how long a user waits after a failure: what the server asks for, otherwise 1 s, 2 s, 4 s … 30 s; always with
+// some spread, so that users who failed together do not return together.
+func backOff(failures int, retryAfter time.Duration) time.Duration {
+	spread := rand.Float64() //nolint:gosec // spreads load, guards nothing
+	if retryAfter > 0 {
+		return min(retryAfter, longestRetryAfter) + time.Duration(spread*float64(time.Second))
+	}
+	wait := longestBackOff
+	if shift := failures - 1; shift < 5 {
+		wait = min(firstBackOff<<shift, longestBackOff)
+	}
+	return time.Duration((0.5 + spread) * float64(wait))
+}
+
+// describeFailure reads what a rejection says. Errors of operations have an operation; anything else is a fault of the
+// script.
+func describeFailure(reason sobek.Value) (name string, retryAfter time.Duration, ours bool) {
+	object, ok := reason.(*sobek.Object)
+	if !ok {
+		return "", 0, false
+	}
+	operation, ours := exported(object, "operation").(string)
+	if !ours || operation == "" {
+		name, _ = exported(object, "name").(string)
+		return name, 0, name == platform.StoppedError
+	}
+	name, _ = exported(object, "name").(string)
+	if value := object.Get("retryAfter"); !common.IsNullish(value) {
+		after, _ := toNumber(value)
+		retryAfter = seconds(after)
+	}
+	return name, retryAfter, true
+}
+
+// settle calls a function of the script and passes its result on, a promise's when it is settled.
+func (s *seat) settle(call func() (sobek.Value, error), fulfilled func(sobek.Value) error) error {
+	rt := s.m.vu.Runtime()
+	value, err := call()
+	if err != nil {
+		return s.thrown(err)
+	}
+	if _, isPromise := export(value).(*sobek.Promise); !isPromise {
+		return fulfilled(value)
+	}
+	then, _ := sobek.AssertFunction(value.ToObject(rt).Get("then"))
+	handler := func(f func(sobek.Value) error) sobek.Value {
+		return rt.ToValue(func(call sobek.FunctionCall) sobek.Value {
+			if err := f(call.Argument(0)); err != nil {
+				common.Throw(rt, err)
+			}
+			return sobek.Undefined()
+		})
+	}
+	_, err = then(value, handler(fulfilled), handler(s.failed))
+	return err
+}
+
+// thrown treats an exception like a rejection; an interrupt ends the iteration.
+func (s *seat) thrown(err error) error {
+	var exception *sobek.Exception
+	if !asException(err, &exception) {
+		return err
+	}
+	return s.failed(exception.Value())
+}
+
+// later calls f on the event loop in d, or as soon as the stay winds up.
+func (s *stay) later(d time.Duration, f func() error) { s.m.after(d, true, f) }
+
+func (m *Module) after(d time.Duration, early bool, f func() error) {
+	m.lifetime().after(d, m.vu.RegisterCallback(), early, f)
+}
+
+// drain takes the users out of their queues and closes their connections, a few at a time.
+func (s *stay) drain(ctx context.Context) {
+	s.mu.Lock()
+	users := s.users
+	s.mu.Unlock()
+	slots := make(chan struct{}, drainedAtOnce)
+	var wg sync.WaitGroup
+	for _, user := range users {
+		slots <- struct{}{}
+		wg.Go(func() {
+			user.drain(ctx)
+			<-slots
+		})
+	}
+	wg.Wait()
+}
+
+// think is the function think of the module.
+func (m *Module) think(minSeconds, maxSeconds sobek.Value) *sobek.Promise {
+	m.vuState("think")
+	var least, most float64
+	r := reader{m, "think"}
+	r.number(&least, 0, maxArrivalSeconds)("the least time", minSeconds)
+	most = least
+	if !common.IsNullish(maxSeconds) {
+		r.number(&most, least, maxArrivalSeconds)("the longest time", maxSeconds)
+	}
+	promise, resolve, _ := m.vu.Runtime().NewPromise()
+	wait := least + (most-least)*rand.Float64() //nolint:gosec // a think time guards nothing
+	m.after(seconds(wait), true, func() error { return resolve(sobek.Undefined()) })
+	return promise
+}

@@ -1,0 +1,239 @@
+package jsapi
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/lib"
+	"go.k6.io/k6/v2/lib/executor"
+	"gopkg.in/guregu/null.v3"
+
+	"github.com/verity-app/xk6-verity/extension/standin"
+)
+
+// perVUIterations is the executor of --iterations.
+func perVUIterations() lib.ExecutorConfig { return executor.NewPerVUIterationsConfig("test") }
+
+func rampingVUs() lib.ExecutorConfig {
+	config := executor.NewRampingVUsConfig("test")
+	config.StartVUs = null.IntFrom(1)
+	return config
+}
+
+const joinAndLeave = `async (user, turn) => {
+	await user.join(shards.place(user.number));
+	await verity.think(0.01, 0.02);
+	await user.leave();
+}`
+
+func TestAStayEndsByItselfWhereTheScheduleIsKnown(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	h.iterate(constantVUs(time.Second))
+	start := time.Now()
+	h.mustExec(`var shards = new verity.QueueShards({ mode: 'isolated', users: 5 });
+		verity.stay({ users: 5, signUp: () => client.signUp({ tokens: 1 }) }, ` + joinAndLeave + `)`)
+	require.WithinRange(t, time.Now(), start.Add(time.Second), start.Add(1900*time.Millisecond))
+
+	stats := server.Stats()
+	require.Equal(t, 5, stats.Users)
+	require.EqualValues(t, 5, stats.Tokens.Balance)
+	require.Zero(t, stats.Tokens.Queued)
+	cycles, _ := h.sum("cycles", nil)
+	require.Greater(t, cycles, 25.0, "the users go on out of step")
+	require.EqualValues(t, stats.Requests["POST /queue/join"].Requests, cycles)
+	failed, _ := h.sum("http_req_failed", nil)
+	require.Zero(t, failed)
+}
+
+func TestAStayThatIsCutTakesItsUsersOutOfTheQueue(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{Latency: 20 * time.Millisecond})
+	cancel := h.iterate(rampingVUs())
+	go func() {
+		for server.Stats().Tokens.Queued < 10 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	h.execUntilCut(`var shards = new verity.QueueShards({ mode: 'isolated', users: 20 });
+		verity.stay({ users: 20, signUp: () => client.signUp({ tokens: 1 }) }, async (user) => {
+			await user.join(shards.place(user.number));
+			await verity.think(3600);
+		})`)
+
+	stats := server.Stats()
+	require.Zero(t, stats.Tokens.Queued)
+	require.Equal(t, stats.Tokens.Bought, stats.Tokens.Balance)
+	_, leaves := h.sum("http_reqs", map[string]string{"name": "queue_leave"})
+	require.GreaterOrEqual(t, leaves, 10)
+	_, _, _, undone := h.root.findings.snapshot()
+	require.Zero(t, undone)
+}
+
+func TestUsersWhoCannotLeaveAreTold(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	cancel := h.iterate(rampingVUs())
+	go func() {
+		for server.Stats().Tokens.Queued < 1 {
+			time.Sleep(time.Millisecond)
+		}
+		server.Close(t.Context()) //nolint:errcheck // checked in the cleanup
+		cancel()
+	}()
+	h.execUntilCut(`verity.stay({ users: 1, signUp: () => client.signUp({ tokens: 1 }) }, async (user) => {
+		await user.join({});
+		await verity.think(3600);
+	})`)
+	_, _, _, undone := h.root.findings.snapshot()
+	require.Equal(t, 1, undone)
+}
+
+func TestCountedIterationsAreOneTurnOfEachUser(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	h.iterate(perVUIterations())
+	h.mustExec(`var shards = new verity.QueueShards({ mode: 'isolated', users: 3 });
+		verity.stay({ users: 3, signUp: () => client.signUp({ tokens: 1 }) }, ` + joinAndLeave + `)`)
+	require.EqualValues(t, 3, server.Stats().Requests["POST /queue/join"].Requests)
+}
+
+func TestUsersAreNumberedAcrossTheTest(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ options, want string }{
+		{`users: 3`, "18,19,20"},
+		{`users: 2, firstNumber: 40`, "40,41"},
+	} {
+		h := newHarness(t).run()
+		h.startStandin(standin.Options{})
+		h.state.VUIDGlobal = 7
+		h.iterate(perVUIterations())
+		got := h.mustExec(`(async () => {
+			const numbers = [], asked = [];
+			await verity.stay({ ` + tc.options + `, signUp: (n) => { asked.push(n); return client.signUp(); } },
+				async (user, turn) => { numbers.push(user.number); if (turn !== 0) { throw new Error('turn ' + turn); } });
+			return [numbers.sort().join(), asked.sort().join()].join(' ');
+		})()`).String()
+		require.Equal(t, tc.want+" "+tc.want, got)
+	}
+}
+
+func TestAUserWhoFailsBacksOff(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	h.iterate(constantVUs(1500 * time.Millisecond))
+	h.mustExec(`verity.stay({ users: 1, signUp: () => client.signUp() }, (user) => user.join({}))`)
+	joins := server.Stats().Requests["POST /queue/join"].Requests
+	require.GreaterOrEqual(t, joins, int64(2), "it tries again after 0.5 to 1.5 s")
+	require.LessOrEqual(t, joins, int64(3))
+	require.Equal(t, 1, server.Stats().Users)
+	cycles, _ := h.sum("cycles", nil)
+	require.Zero(t, cycles)
+	require.False(t, h.state.TestStatus.Failed())
+}
+
+func TestAUserWhoseSessionIsLostMakesRoomForANewOne(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	h.iterate(constantVUs(2500 * time.Millisecond))
+	h.mustExec(`verity.stay({ users: 1, signUp: () => client.signUp() }, async () => {
+		await verity.think(0.01);
+		throw Object.assign(new Error('session lost'), { name: 'AuthError', operation: 'auth_refresh' });
+	})`)
+	require.GreaterOrEqual(t, server.Stats().Users, 2)
+}
+
+func TestAnErrorOfTheScriptIsLoggedOnceAndFailsTheRun(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	h.iterate(constantVUs(200 * time.Millisecond))
+	h.mustExec(`verity.stay({ users: 5, signUp: () => client.signUp() }, async () => { nothing.here(); })`)
+	require.True(t, h.state.TestStatus.Failed())
+	var logged []string
+	for _, entry := range h.log.AllEntries() {
+		if entry.Level.String() == "error" {
+			logged = append(logged, entry.Message)
+		}
+	}
+	require.Len(t, logged, 1)
+	require.Contains(t, logged[0], "the script failed in a stay: ReferenceError: nothing is not defined")
+}
+
+func TestSignUpMustGiveAUser(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.iterate(perVUIterations())
+	h.mustExec(`verity.stay({ users: 1, signUp: () => 5 }, () => {})`)
+	require.True(t, h.state.TestStatus.Failed())
+	require.Contains(t, h.log.LastEntry().Message, "signUp of stay must resolve to a User, got 5")
+}
+
+func TestUsersArriveSpread(t *testing.T) {
+	t.Parallel()
+	s := &stay{seats: 10, arriveWithin: 5}
+	for seat := range 10 {
+		for range 50 {
+			arrival := s.arrival(seat)
+			require.GreaterOrEqual(t, arrival, time.Duration(seat)*500*time.Millisecond)
+			require.LessOrEqual(t, arrival, time.Duration(seat+1)*500*time.Millisecond)
+		}
+	}
+}
+
+func TestBackOff(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		failures        int
+		retryAfter      time.Duration
+		atLeast, atMost time.Duration
+	}{
+		{1, 0, 500 * time.Millisecond, 1500 * time.Millisecond},
+		{2, 0, time.Second, 3 * time.Second},
+		{5, 0, 8 * time.Second, 24 * time.Second},
+		{6, 0, 15 * time.Second, 45 * time.Second},
+		{1000, 0, 15 * time.Second, 45 * time.Second},
+		{1, 60 * time.Second, 60 * time.Second, 61 * time.Second},
+		{1, time.Hour, 5 * time.Minute, 5*time.Minute + time.Second},
+	} {
+		for range 100 {
+			wait := backOff(tc.failures, tc.retryAfter)
+			require.GreaterOrEqual(t, wait, tc.atLeast)
+			require.LessOrEqual(t, wait, tc.atMost)
+		}
+	}
+}
+
+func TestThinkIsQuietWhenTheRunStops(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	cancel := h.iterate(rampingVUs())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	start := time.Now()
+	_, err := h.exec(`(async () => { await verity.think(3600); for (;;) {} })()`)
+	require.NoError(t, err, "nothing runs after the end")
+	require.Less(t, time.Since(start), 5*time.Second)
+	require.Empty(t, h.log.AllEntries())
+}
+
+func TestARequestThatBeginsAfterTheEndIsStopped(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	cancel := h.iterate(rampingVUs())
+	cancel()
+	h.VU.Runtime().ClearInterrupt()
+	require.Eventually(t, func() bool {
+		got := h.mustExec(`client.signUp().then(() => 'signed up', (e) => e.name)`).String()
+		return got == "StoppedError"
+	}, time.Second, time.Millisecond, "the end is seen on another goroutine")
+	require.LessOrEqual(t, server.Stats().Users, 1000)
+}

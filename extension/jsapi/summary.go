@@ -1,0 +1,172 @@
+package jsapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
+)
+
+// print is the function print of the module.
+func (m *Module) print(line string) {
+	if err := m.root.write(line + "\n"); err != nil {
+		common.Throw(m.vu.Runtime(), fmt.Errorf("writing a line for the reader: %w", err))
+	}
+}
+
+// printSummary is the function printSummary of the module.
+func (m *Module) printSummary(options sobek.Value) {
+	var scenario, target string
+	var data summaryData
+	r := reader{m, "printSummary"}
+	r.read(options, map[string]func(string, sobek.Value){
+		"scenario": r.text(&scenario),
+		"target":   r.text(&target),
+		"data":     r.json(&data),
+	})
+	if err := m.root.write(summaryText(scenario, target, data, m.root)); err != nil {
+		common.Throw(m.vu.Runtime(), fmt.Errorf("writing the summary: %w", err))
+	}
+}
+
+func (r reader) json(into any) func(string, sobek.Value) {
+	return func(name string, value sobek.Value) {
+		if err := json.Unmarshal(r.m.stringify(value), into); err != nil {
+			r.m.throw("%s of %s is not what k6 passes to handleSummary: %s", name, r.what, err)
+		}
+	}
+}
+
+// stringify is JSON.stringify, which keeps lone surrogates and drops what JSON cannot say, as the wire does.
+func (m *Module) stringify(value sobek.Value) []byte {
+	rt := m.vu.Runtime()
+	stringify, ok := sobek.AssertFunction(rt.Get("JSON").ToObject(rt).Get("stringify"))
+	if !ok {
+		m.throw("JSON.stringify is gone")
+	}
+	text, err := stringify(sobek.Undefined(), value)
+	if err != nil {
+		common.Throw(rt, err)
+	}
+	if sobek.IsUndefined(text) {
+		return nil
+	}
+	return []byte(text.String())
+}
+
+// summaryData is the part of what k6 passes to handleSummary that the summary needs.
+type summaryData struct {
+	Metrics map[string]struct {
+		Values     map[string]float64 `json:"values"`
+		Thresholds map[string]struct {
+			OK bool `json:"ok"`
+		} `json:"thresholds"`
+	} `json:"metrics"`
+}
+
+func (d summaryData) value(metric, name string) float64 { return d.Metrics[metric].Values[name] }
+
+// crossed lists the thresholds that failed, and counts all.
+func (d summaryData) crossed() (crossed []string, all int) {
+	for _, metric := range sortedKeys(d.Metrics) {
+		thresholds := d.Metrics[metric].Thresholds
+		for _, threshold := range sortedKeys(thresholds) {
+			all++
+			if !thresholds[threshold].OK {
+				crossed = append(crossed, metric+" "+threshold)
+			}
+		}
+	}
+	return crossed, all
+}
+
+// summaryText is the module's own part of the end-of-run summary: what k6's does not say.
+func summaryText(scenario, target string, data summaryData, root *RootModule) string {
+	var b strings.Builder
+	line := func(mark, title, format string, args ...any) {
+		fmt.Fprintf(&b, "    %s %-12s %s\n", mark, title, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(&b, "\n\n  █ VERITY %s on %s\n\n", scenario, target)
+	writeOperations(line, data)
+	writeFindings(line, &root.findings)
+	root.depth.write(line)
+	crossed, all := data.crossed()
+	if len(crossed) == 0 {
+		line("✓", "thresholds", "all %d passed", all)
+	} else {
+		line("✗", "thresholds", "%d of %d crossed: %s", len(crossed), all, strings.Join(crossed, "; "))
+	}
+	return b.String()
+}
+
+type lineWriter func(mark, title, format string, args ...any)
+
+func writeOperations(line lineWriter, data summaryData) {
+	operations := int(data.value("operations", "count"))
+	if operations == 0 {
+		line("✗", "operations", "none: nothing was measured, so this run says nothing about the service")
+		return
+	}
+	errorRate := data.value("error_rate", "rate")
+	mark := "✓"
+	if errorRate > 0 {
+		mark = "✗"
+	}
+	line(mark, "operations", "%s, of which %.2f %% did not do what the scenario wanted", thousands(operations), 100*errorRate)
+	if cycles := int(data.value("cycles", "count")); cycles > 0 {
+		line(" ", "cycles", "%s finished", thousands(cycles))
+	}
+}
+
+func writeFindings(line lineWriter, f *findings) {
+	throttled, lost, errs, undone := f.snapshot()
+	if len(throttled) > 0 {
+		line("✗", "throttled", "%s answers were 429: %s. Their latency is not the service's; have the rate limit lifted "+
+			"for this runner and run again", thousands(total(throttled)), list(throttled))
+	}
+	for _, e := range errs {
+		line("✗", "error", "%s %s%s × %s, for example: %s", e.operation, e.name, status(e.status), thousands(e.count), e.example)
+	}
+	if len(lost) > 0 {
+		line("!", "tokens lost", "%s refunds did not come: %s. This is a finding about the service, kept out of error_rate",
+			thousands(total(lost)), list(lost))
+	}
+	if undone > 0 {
+		line("!", "left behind", "%s users may still be queued: they could not leave at the end", thousands(undone))
+	}
+}
+
+func status(code int) string {
+	if code == 0 {
+		return ""
+	}
+	return " " + strconv.Itoa(code)
+}
+
+func total(counts []count) int {
+	sum := 0
+	for _, c := range counts {
+		sum += c.n
+	}
+	return sum
+}
+
+func list(counts []count) string {
+	parts := make([]string, len(counts))
+	for i, c := range counts {
+		parts[i] = c.name + " " + thousands(c.n)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// thousands writes 12345 as 12,345.
+func thousands(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}

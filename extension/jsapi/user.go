@@ -1,0 +1,150 @@
+package jsapi
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/grafana/sobek"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/platform"
+)
+
+// Why a token was lost, as the tag of tokens_lost says.
+const (
+	lostWithoutRefund  = "left_without_refund" // left the queue, but the token did not come back
+	lostAlreadyMatched = "already_matched"     // queued again within an hour of a match, and left
+)
+
+// User is the class User, as one VU sees it.
+type User struct {
+	m          *Module
+	user       *platform.User
+	connection *connection
+	ops        sync.WaitGroup // requests under way
+
+	ID     string `js:"id"`
+	Number int    `js:"number"`
+}
+
+func newUser(m *Module, user *platform.User, connection *connection) *User {
+	return &User{m: m, user: user, connection: connection, ID: user.ID(), Number: -1}
+}
+
+// Join is User.join.
+func (u *User) Join(place sobek.Value) *sobek.Promise {
+	body := u.m.joinBody(place)
+	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+		joined, err := u.user.Join(ctx, body)
+		if err != nil {
+			return nil, err
+		}
+		push(ctx, u.connection.state.State, u.m.metrics.queueJoinLatency, milliseconds(joined.Duration), "", "")
+		return func(rt *sobek.Runtime) any {
+			object := rt.NewObject()
+			set(object, "status", string(joined.Status))
+			set(object, "queueKey", joined.QueueKey)
+			set(object, "position", joined.Position)
+			return object
+		}, nil
+	})
+}
+
+// Leave is User.leave.
+func (u *User) Leave() *sobek.Promise {
+	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+		left, err := u.leave(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return func(rt *sobek.Runtime) any {
+			object := rt.NewObject()
+			set(object, "status", string(left.Status))
+			set(object, "refunded", left.Refunded)
+			return object
+		}, nil
+	})
+}
+
+// leave leaves the queue and counts a refund that did not come.
+func (u *User) leave(ctx context.Context) (platform.Left, error) {
+	left, err := u.user.Leave(ctx)
+	if err == nil && left.LostToken() {
+		why := lostWithoutRefund
+		if left.Status == platform.AlreadyMatched {
+			why = lostAlreadyMatched
+		}
+		u.m.root.findings.tokenLost(why)
+		push(ctx, u.connection.state.State, u.m.metrics.tokensLost, 1, "why", why)
+	}
+	return left, err
+}
+
+// Balance is User.balance.
+func (u *User) Balance() *sobek.Promise {
+	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+		balance, err := u.user.Balance(ctx)
+		return resolved(balance), err
+	})
+}
+
+// BuyTokens is User.buyTokens.
+func (u *User) BuyTokens(n sobek.Value) *sobek.Promise {
+	var tokens int
+	reader{u.m, "buyTokens"}.whole(&tokens, 1, payments.MaxTokens)("the number of tokens", n)
+	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+		return resolved(sobek.Undefined()), u.buy(ctx, tokens)
+	})
+}
+
+func (u *User) buy(ctx context.Context, tokens int) error {
+	took, err := u.user.BuyTokens(ctx, tokens)
+	if err != nil {
+		return err
+	}
+	u.m.pushWebhookLatency(ctx, u.connection, took)
+	return nil
+}
+
+// Tokens is User.tokens: the balance by the user's own account, or null where a request without an answer left it open.
+func (u *User) Tokens() any {
+	account := u.user.Account()
+	if !account.Known {
+		return nil
+	}
+	return account.Tokens
+}
+
+// Queued is User.queued.
+func (u *User) Queued() bool { return u.user.MayBeQueued() }
+
+// Close is User.close: the user leaves the queue, if it may be in one, and closes its connection.
+func (u *User) Close() *sobek.Promise {
+	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+		return resolved(sobek.Undefined()), u.close(ctx)
+	})
+}
+
+func (u *User) close(ctx context.Context) error {
+	defer u.connection.close()
+	if !u.user.MayBeQueued() {
+		return nil
+	}
+	_, err := u.leave(ctx)
+	return err
+}
+
+// drain closes the user once its requests under way are done.
+func (u *User) drain(ctx context.Context) {
+	u.ops.Wait()
+	if u.close(ctx) != nil && u.user.MayBeQueued() {
+		u.m.root.findings.leftBehind()
+	}
+}
+
+func (m *Module) pushWebhookLatency(ctx context.Context, c *connection, took time.Duration) {
+	push(ctx, c.state.State, m.metrics.stripeWebhookLatency, milliseconds(took), "", "")
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,190 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/errext"
+	"go.k6.io/k6/v2/lib"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/platform"
+)
+
+const (
+	defaultTimeoutSeconds = 60 // k6's own default
+	maxTimeoutSeconds     = 3600
+)
+
+// Verity is the class Verity.
+type Verity struct {
+	m          *Module
+	baseURL    string
+	timeout    float64 // s
+	service    *platform.Service
+	connection *connection // of webhooks, which come from Stripe and not from a user
+}
+
+func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
+	v := &Verity{m: m, timeout: defaultTimeoutSeconds}
+	signer := func() (*payments.Signer, error) {
+		return nil, errors.New("tokens cannot be bought: give Verity a signer")
+	}
+	r := reader{m, "Verity"}
+	r.read(call.Argument(0), map[string]func(string, sobek.Value){
+		"baseUrl":        r.text(&v.baseURL),
+		"timeoutSeconds": r.number(&v.timeout, 0.001, maxTimeoutSeconds),
+		"signer": func(_ string, value sobek.Value) {
+			given, ok := export(value).(*StripeSigner)
+			if !ok {
+				m.throw("signer of Verity must be a StripeSigner, got %s", show(value))
+			}
+			signer = given.signer
+		},
+	})
+	if v.baseURL != "" {
+		baseURL, err := platform.ParseBaseURL(v.baseURL)
+		if err != nil {
+			m.throw("baseUrl of Verity %s", err)
+		}
+		v.baseURL = baseURL
+	}
+	v.service = platform.NewService(v.baseURL, signer)
+	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
+}
+
+// ready throws where no request can be made: in the init context, and without a base URL.
+func (v *Verity) ready(what string) *vuState {
+	state := v.m.vuState(what)
+	if v.baseURL == "" {
+		_, err := platform.ParseBaseURL("")
+		v.m.throw("baseUrl of Verity %s", err)
+	}
+	return state
+}
+
+func (v *Verity) connect(what string) *connection {
+	return newConnection(v.m, v.ready(what), seconds(v.timeout))
+}
+
+// SignUp is Verity.signUp.
+func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
+	var tokens int
+	r := reader{v.m, "signUp"}
+	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, payments.MaxTokens)})
+	connection := v.connect("signUp")
+	seeding := lib.GetScenarioState(v.m.vu.Context()) == nil
+	return v.m.promise(nil, func(ctx context.Context) (js, error) {
+		signedUp, err := v.service.SignUp(ctx, connection)
+		if err != nil {
+			return nil, err
+		}
+		user := newUser(v.m, signedUp, connection)
+		if tokens > 0 {
+			if err := user.buy(ctx, tokens); err != nil {
+				return nil, err
+			}
+		}
+		if seeding {
+			v.m.root.remember(signedUp)
+		}
+		return resolved(user), nil
+	})
+}
+
+// User is Verity.user.
+func (v *Verity) User(id string) *User {
+	connection := v.connect("user")
+	known, ok := v.m.root.recall(id)
+	if !ok {
+		v.m.throw("no user %q was signed up in setup() of this process", id)
+	}
+	return newUser(v.m, known.Through(connection), connection)
+}
+
+// Webhook is Verity.webhook.
+func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
+	signed, err := eventOf(event)
+	if err != nil {
+		v.m.throw("%s", err)
+	}
+	expected := []int{http.StatusOK}
+	r := reader{v.m, "webhook"}
+	r.read(options, map[string]func(string, sobek.Value){"expectedStatuses": r.statuses(&expected)})
+	v.ready("webhook")
+	if v.connection == nil {
+		v.connection = v.connect("webhook")
+	}
+	header := make(http.Header, len(signed.Headers)+1)
+	for name, value := range signed.Headers {
+		header.Set(name, value)
+	}
+	return v.m.promise(nil, func(ctx context.Context) (js, error) {
+		answer, err := v.service.PostWebhook(ctx, v.connection, []byte(signed.Body), header, expected...)
+		v.book(signed.purchase, answer, err)
+		if err != nil {
+			return nil, err
+		}
+		v.m.pushWebhookLatency(ctx, v.connection, answer.Duration)
+		return func(rt *sobek.Runtime) any {
+			object := rt.NewObject()
+			set(object, "status", answer.Status)
+			set(object, "body", string(answer.Body))
+			set(object, "durationMs", milliseconds(answer.Duration))
+			return object
+		}, nil
+	})
+}
+
+// book tells the account of a user that setup() signed up what became of an event that sells it tokens.
+func (v *Verity) book(purchase *platform.Purchase, answer *platform.Answer, err error) {
+	if purchase == nil {
+		return
+	}
+	user, ok := v.m.root.recall(purchase.UserID)
+	if !ok {
+		return
+	}
+	if err == nil && answer.Status != http.StatusOK {
+		err = &platform.Error{Name: platform.HTTPError, Operation: platform.OpWebhook, Status: answer.Status}
+	}
+	user.NotePurchase(purchase, err)
+}
+
+func (r reader) statuses(into *[]int) func(string, sobek.Value) {
+	return func(name string, value sobek.Value) {
+		var list []int
+		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil || len(list) == 0 ||
+			slices.ContainsFunc(list, func(status int) bool { return status < 100 || status > 599 }) {
+			r.m.throw("%s of %s must be an array of HTTP statuses, got %s", name, r.what, show(value))
+		}
+		*into = list
+	}
+}
+
+// CheckHealth is Verity.checkHealth. A target that is not a healthy Verity aborts the run.
+func (v *Verity) CheckHealth() *sobek.Promise {
+	state := v.ready("checkHealth")
+	client := &http.Client{
+		Transport: state.base, Timeout: seconds(v.timeout),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	rt := v.m.vu.Runtime()
+	promise, resolve, _ := rt.NewPromise()
+	callback := v.m.vu.RegisterCallback()
+	ctx := v.m.vu.Context()
+	go func() {
+		err := platform.CheckHealth(ctx, client, v.baseURL)
+		callback(func() error {
+			if err != nil {
+				rt.Interrupt(&errext.InterruptError{Reason: fmt.Sprintf("%s: %s", errext.AbortTest, err)})
+			}
+			return resolve(sobek.Undefined())
+		})
+	}()
+	return promise
+}

@@ -1,0 +1,352 @@
+/**
+ * k6/x/verity: load-test a Verity from k6.
+ *
+ * Every call that waits returns a promise and leaves the VU's event loop free, so that one VU can carry many users.
+ * Nothing connects in the init context. Unknown option keys, wrong types and numbers out of range are TypeErrors that name
+ * the option, the value and what it takes. Facts about the wire are from Verity's contract, verity-api.md.
+ *
+ * Requests emit k6's own http_* metrics, with the tag `name` set to the operation: auth_signup, auth_refresh, queue_join,
+ * queue_leave, tokens_balance or stripe_webhook. No secret and no token is ever in a message, a tag, a URL or a log line.
+ *
+ * @example
+ * import { StripeSigner, Verity } from 'k6/x/verity';
+ * const signer = new StripeSigner(__ENV.STRIPE_WEBHOOK_SECRET);
+ * const verity = new Verity({ baseUrl: __ENV.BASE_URL, signer });
+ * export default async function () {
+ *   const user = await verity.signUp({ tokens: 5 });
+ *   const joined = await user.join({ city: 'Perth' });
+ *   console.log(joined.status, joined.queueKey);
+ *   await user.leave();
+ * }
+ */
+declare module 'k6/x/verity' {
+  /** Signs webhooks as Stripe does. Make it in the init context; the secret is looked up at first use. */
+  export class StripeSigner {
+    /**
+     * @param secret the endpoint secret, whsec_…; an empty one is looked up in k6's default secret source
+     *   (--secret-source) under STRIPE_WEBHOOK_SECRET, at first use, which throws where there is none
+     */
+    constructor(secret: string);
+
+    /**
+     * The Stripe-Signature header for exactly this body: `t=<s>,v1=<hex HMAC-SHA256>`.
+     *
+     * @param options.timestamp whole seconds since the epoch, 0 to 253402300799; default now. Verity takes up to 300 s of
+     *   age and any time in the future.
+     * @example http.post(url, body, { headers: { 'Stripe-Signature': signer.sign(body) } });
+     */
+    sign(body: string, options?: { timestamp?: number }): string;
+
+    /**
+     * A complete signed checkout.session.completed event, ready to post. Its ids are unique across VUs, runners and runs.
+     * Sent with Verity.webhook, it is booked to its user if setup() signed that user up.
+     *
+     * @example const event = signer.checkoutCompleted({ userId: user.id, tokens: 5 });
+     */
+    checkoutCompleted(purchase: Purchase): SignedEvent;
+  }
+
+  /** What a checkout.session.completed event says. */
+  export interface Purchase {
+    /** The user to credit; not empty. */
+    userId: string;
+    /** How many tokens Verity credits, whatever the pack: 1 to 2147483647. */
+    tokens: number;
+    /** Default: starter for 5 tokens, plus for 15, pro for 30, otherwise starter. */
+    packId?: string;
+    /** Default: a new evt_…. The same id sent again is credited once. */
+    eventId?: string;
+    /** Default: a new cs_…. A new event with an old session id is answered 500 and not credited. */
+    sessionId?: string;
+    /** Default paid; an unpaid session is answered 200 and not credited. */
+    paymentStatus?: 'paid' | 'unpaid';
+    /** Of the signature: whole seconds since the epoch; default now. */
+    timestamp?: number;
+  }
+
+  /** A signed webhook: post `body` with `headers`. */
+  export interface SignedEvent {
+    readonly id: string;
+    readonly body: string;
+    /** Content-Type and Stripe-Signature. */
+    readonly headers: Record<string, string>;
+  }
+
+  /**
+   * The key under which Verity queues this body of POST /queue/join, such as `canberra:015abd7f5cc5`. Throws, in Verity's
+   * own words, what the service would answer 400 to.
+   *
+   * @example queueKey({ city: 'Perth', preferences: { mode: 'shared' } });
+   */
+  export function queueKey(body: Place): string;
+
+  /** A body of POST /queue/join. `city` wins over `region`; without both the city is canberra. */
+  export interface Place {
+    city?: string;
+    region?: string;
+    preferences?: object;
+  }
+
+  /**
+   * Spreads the users of a test over queue keys. Isolated users wait alone and never match; shared ones wait with the other
+   * users of their shard, where partners always sit together and nobody sits alone. The same user number gives the same
+   * shard in every run.
+   *
+   * @example
+   * const shards = new QueueShards({ region: 'australiaCentral', mode: 'shared', users: 200, shards: 4 });
+   * await user.join(shards.place(user.number));
+   */
+  export class QueueShards {
+    constructor(options: {
+      city?: string;
+      region?: string;
+      mode: 'isolated' | 'shared';
+      /** How many users the whole test has, on all its runners: 1 to 1000000. */
+      users: number;
+      /** How many users each VU carries: 1 (default) to 100000. */
+      usersPerVu?: number;
+      /** Into how many keys shared users are spread; default: what planQueue advises. */
+      shards?: number;
+      /** Keeps two runs on one Verity apart. */
+      namespace?: string;
+    });
+
+    /** The queue key of each shard; none in isolated mode. */
+    readonly keys: string[];
+
+    /**
+     * Where a user joins: its shard, or a key that nobody else has.
+     *
+     * @param user the user's number across the whole test, from 0 (User.number); default: that of this VU
+     */
+    place(user?: number): PlannedPlace;
+  }
+
+  /** A place that QueueShards chose. User.join takes it as it is. */
+  export interface PlannedPlace extends Place {
+    readonly preferences: object;
+    /** The key under which Verity will queue the user. */
+    readonly queueKey: string;
+    /** The number of the shard, from 0; -1 in isolated mode. */
+    readonly shard: number;
+  }
+
+  /**
+   * What Verity's matcher can carry: the smallest number of shards in which 95 % of the matches take at most
+   * maxWaitSeconds, or, with `shards`, what that number makes of the load. The formulas are in extension/queue/plan.go,
+   * Predict; the matcher makes 10 pairs per key every 500 ms.
+   *
+   * @example planQueue({ users: 2000, holdSeconds: 45, shards: 1 }).explanation;
+   */
+  export function planQueue(load: {
+    /** 2 to 1000000. */
+    users: number;
+    /** From a match until the user may think about the next: 45 for whole sessions, 0 (default) for users who go on; to 86400. */
+    holdSeconds?: number;
+    /** Mean time between that and the next join: 0 (default) to 86400 s. */
+    thinkSeconds?: number;
+    /** The wanted wait: 0.001 to 86400 s, default 3. */
+    maxWaitSeconds?: number;
+    /** The matcher's timer: 1 to 60000 ms, default 500. */
+    tickMs?: number;
+    /** 1 to 10000, default 10. */
+    pairsPerTick?: number;
+    /** Predict this number of shards instead of planning it: 1 to half of the users. */
+    shards?: number;
+  }): QueuePlan;
+
+  /** What a number of shards makes of a load. */
+  export interface QueuePlan {
+    readonly shards: number;
+    /** Sessions at once, on average. */
+    readonly sessions: number;
+    readonly pairsPerSecond: number;
+    /** Median wait for a match, in s, once the users are out of step. */
+    readonly medianWaitSeconds: number;
+    /** The 95th percentile of the wait, in s. */
+    readonly waitSeconds: number;
+    /** Seconds until all are matched if all join at once. */
+    readonly drainSeconds: number;
+    /** What keeps the pairs from being more. */
+    readonly limit: 'matcher' | 'users' | 'partners';
+    /** One sentence for a reader. */
+    readonly explanation: string;
+  }
+
+  /**
+   * Reads queue depth from Verity's Redis without blocking it: SSCAN and pipelined ZCARD, never KEYS. It connects at first
+   * use, and is no load.
+   */
+  export class QueueProbe {
+    /** @param redisUrl redis://[user:password@]host[:port][/database], or rediss:// for TLS; never shown in a message */
+    constructor(redisUrl: string);
+    /** How many users are queued, in total and under each key that Redis lists. */
+    depths(): Promise<{ total: number; keys: Record<string, number> }>;
+    /** Users who are queued by half: members of a queue without a state, and states without a member. */
+    ghosts(): Promise<{ members: number; states: number }>;
+    /** Closes the connections. */
+    close(): Promise<void>;
+  }
+
+  /**
+   * For setup(): from then on stays read the queue depth of the whole service from this Redis every 2 s, into queue_depth. A
+   * Redis that fails is logged once; the run goes on and the summary says that the depth is unknown.
+   */
+  export function watchDepth(redisUrl: string): void;
+
+  /** For teardown(): reads the depth one last time, and the ghosts that the run left, for printSummary. */
+  export function endDepthWatch(): Promise<void>;
+
+  /** One Verity under test. Make it in the init context; a missing baseUrl is an error at first use. */
+  export class Verity {
+    constructor(options: {
+      /** Scheme, host and port, such as https://staging.example.com; no credentials, path or query. */
+      baseUrl: string;
+      /** Needed to buy tokens. */
+      signer?: StripeSigner;
+      /** How long a request may take: 0.001 to 3600 s, default 60. */
+      timeoutSeconds?: number;
+    });
+
+    /**
+     * Signs up an anonymous user, with an HTTP connection and a cookie of its own.
+     * Users who are signed up in setup() live as long as the run: user() finds them in every VU.
+     *
+     * @param options.tokens bought at once through the webhook: 0 (default) to 2147483647
+     */
+    signUp(options?: { tokens?: number }): Promise<User>;
+
+    /** The user of this id whom setup() signed up in this process; throws where there is none. */
+    user(id: string): User;
+
+    /**
+     * Posts a signed event.
+     *
+     * @param options.expectedStatuses default [200]; any other status rejects, and counts as a failed request
+     * @example await verity.webhook(signer.checkoutCompleted({ userId, tokens: 5 }));
+     */
+    webhook(event: SignedEvent, options?: { expectedStatuses?: number[] }): Promise<WebhookResponse>;
+
+    /**
+     * Asks for /health once, outside of k6's http metrics. A target that cannot be reached or is no Verity aborts the run
+     * with one message and exit code 108.
+     */
+    checkHealth(): Promise<void>;
+  }
+
+  /** The answer to a webhook. */
+  export interface WebhookResponse {
+    readonly status: number;
+    readonly body: string;
+    /** As http_req_duration: sending, waiting and receiving, in ms. */
+    readonly durationMs: number;
+  }
+
+  /**
+   * One of Verity's users. It keeps its access token fresh for as long as the run lasts: refreshed ahead of expiry and
+   * after an unexpected 401, one refresh at a time, and never again once an answer was lost.
+   *
+   * Calls reject with a VerityError.
+   */
+  export interface User {
+    /** c and 25 characters. */
+    readonly id: string;
+    /** The user's number across the whole test, from 0, as stay() gave it; -1 outside of a stay. */
+    readonly number: number;
+
+    /** Joins a queue, for one token. Emits queue_join_latency (ms) for answers 201. */
+    join(place: Place): Promise<{ status: 'queued' | 'already_queued'; queueKey: string; position: number | null }>;
+
+    /**
+     * Leaves the queue. `not_queued` also means matched already. A refund that did not come (`left` without a refund, or
+     * `already_matched`, within an hour of a match) counts in tokens_lost, with the tag why.
+     */
+    leave(): Promise<{ status: 'left' | 'not_queued' | 'already_matched'; refunded: boolean }>;
+
+    /** Reads the number of tokens, which tokens() takes over. */
+    balance(): Promise<number>;
+
+    /** Buys n tokens, 1 to 2147483647, through a signed webhook. Emits stripe_webhook_latency (ms). */
+    buyTokens(n: number): Promise<void>;
+
+    /**
+     * What the balance should be by the user's own account: bought less spent plus refunded. null after a request without
+     * an answer, until the balance is read.
+     */
+    tokens(): number | null;
+
+    /** Whether the user is in a queue, or may be after a request without an answer. */
+    queued(): boolean;
+
+    /** Leaves the queue if the user may be in one, and closes the connection. */
+    close(): Promise<void>;
+  }
+
+  /**
+   * Runs `cycle` again and again for each of this VU's users, at once and out of step, until the stay ends: with the
+   * iteration's context, at the end of a constant-vus scenario, or after one turn where iterations are counted. Then the
+   * users leave their queues and their connections close, also on Ctrl-C; at most 75 s after a scheduled end and 10 s
+   * after an abort.
+   *
+   * A user whose cycle rejects backs off: as long as a ThrottledError says, otherwise 1 s, 2 s, 4 s … 30 s. After an
+   * AuthError another user signs up in its place. An error that is none of an operation's is logged once and fails the run.
+   * Emits `cycles`, one for each that finished.
+   *
+   * @example
+   * export default () => stay({ users: 50, signUp: () => verity.signUp({ tokens: 5 }) }, async (user, turn) => {
+   *   await user.join(shards.place(user.number));
+   *   await think(0.5, 2);
+   *   await user.leave();
+   * });
+   */
+  export function stay(options: {
+    /** How many users this VU carries: 1 to 100000. */
+    users: number;
+    /** The users arrive spread over so many seconds: 0 (default) to 86400. */
+    arriveWithinSeconds?: number;
+    /** The number of the first user; default (exec.vu.idInTest - 1) × users. */
+    firstNumber?: number;
+    /** Called for each user as it arrives, with its number. */
+    signUp: (number: number) => Promise<User>;
+  }, cycle: (user: User, turn: number) => Promise<void>): Promise<void>;
+
+  /** A random think time in [minSeconds, maxSeconds], each 0 to 86400; default maxSeconds = minSeconds. Quiet when the run stops. */
+  export function think(minSeconds: number, maxSeconds?: number): Promise<void>;
+
+  /** Counts an error under its operation in printSummary, with one example for each operation, name and status. */
+  export function noteError(operation: string, error: unknown): void;
+
+  /** Writes a line to k6's stdout, clear of its progress bars. */
+  export function print(line: string): void;
+
+  /**
+   * Writes what a run found beside k6's own summary: operations and errors by kind, throttled routes, lost tokens, crossed
+   * thresholds. For handleSummary, which then returns nothing, so that k6's own summary stays.
+   *
+   * @example export function handleSummary(data) { printSummary({ scenario: 'mine', target: __ENV.BASE_URL, data }); }
+   */
+  export function printSummary(options: { scenario: string; target: string; data: object }): void;
+
+  /** Whether this process runs the script (k6 run), rather than inspects or archives it. */
+  export const willRun: boolean;
+
+  /** What a call rejects with where Verity's answer is not what was asked for. */
+  export interface VerityError extends Error {
+    name:
+      | 'ThrottledError' // 429
+      | 'AuthError' // 401 that a refresh does not mend, or a session that is lost
+      | 'InsufficientTokensError' // 400, no token left to join with
+      | 'ConflictError' // 409, another operation of this user is under way
+      | 'HTTPError' // any other status that was not asked for
+      | 'TimeoutError' // no answer within timeoutSeconds
+      | 'ConnectionError' // no answer: refused, reset, DNS or TLS
+      | 'ProtocolError' // an answer that is not what the contract says
+      | 'StoppedError'; // the run ended first: neither a success nor a failure
+    /** The value of the tag name: auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook. */
+    operation: string;
+    /** Of the answer; 0 where there was none. */
+    status: number;
+    /** Of a ThrottledError: seconds to wait, from Retry-After. */
+    retryAfter?: number;
+  }
+}

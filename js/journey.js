@@ -1,0 +1,147 @@
+// What the users of a scenario do, and what counts as an error: an operation that did not do what the scenario wanted.
+
+import exec from 'k6/execution';
+import { Counter, Rate } from 'k6/metrics';
+import { noteError } from 'k6/x/verity';
+
+const operations = new Counter('operations');
+const errorRate = new Rate('error_rate');
+
+/** An answer that is fine by its status, and wrong by what it says. */
+class UnexpectedAnswerError extends Error {
+  constructor(operation, message) {
+    super(`${operation}: ${message}`);
+    this.name = 'UnexpectedAnswerError';
+    this.operation = operation;
+  }
+}
+
+/** Carries out one operation and counts it, and its error. What the end of the run cut counts as nothing. */
+export async function attempt(operation, work) {
+  const tags = { name: operation };
+  try {
+    const result = await work();
+    operations.add(1, tags);
+    errorRate.add(false, tags);
+    return result;
+  } catch (error) {
+    if (error.name !== 'StoppedError') {
+      operations.add(1, tags);
+      errorRate.add(true, tags);
+      noteError(operation, error);
+    }
+    throw error;
+  }
+}
+
+/** A new user, with tokens to begin with. */
+export async function arrive(config) {
+  const user = await attempt('auth_signup', () => config.verity.signUp());
+  if (config.seedTokens) {
+    await buy(user, config.tokensPerUser);
+  }
+  return user;
+}
+
+const buy = (user, tokens) => attempt('stripe_webhook', () => user.buyTokens(tokens));
+
+/**
+ * Before a join: out of the queue that a failed request may have left the user in, the balance checked every so many
+ * turns, and a token at hand.
+ */
+export async function prepare(config, user, turn) {
+  if (user.queued()) {
+    await attempt('queue_leave', () => user.leave());
+  }
+  const due = config.balanceCheckEvery > 0 && (turn + 1) % config.balanceCheckEvery === 0;
+  if (due || user.tokens() === null) {
+    await checkBalance(user);
+  }
+  if (user.tokens() >= 1) {
+    return;
+  }
+  if (!config.autoTopUp) {
+    throw new UnexpectedAnswerError('queue_join', 'the user has no token left; set AUTO_TOP_UP=1, or more TOKENS_PER_USER');
+  }
+  await buy(user, config.topUpTokens);
+}
+
+/** Reads the balance, which must be what the user bought, less what it spent, plus what it got back. */
+export function checkBalance(user) {
+  return attempt('tokens_balance', async () => {
+    const expected = user.tokens();
+    const balance = await user.balance();
+    if (expected !== null && balance !== expected) {
+      throw new UnexpectedAnswerError('tokens_balance',
+        `the balance is ${balance}, but by what was bought, spent and refunded it must be ${expected}`);
+    }
+    return balance;
+  });
+}
+
+/** Joins the queue of a place. */
+export function join(user, place) {
+  return attempt('queue_join', async () => {
+    const joined = await user.join(place);
+    if (joined.status !== 'queued') {
+      throw new UnexpectedAnswerError('queue_join', `${joined.status}, though this user was in no queue`);
+    }
+    if (joined.queueKey !== place.queueKey) {
+      throw new UnexpectedAnswerError('queue_join', `queued under ${joined.queueKey} instead of ${place.queueKey}`);
+    }
+    return joined;
+  });
+}
+
+/** Leaves the queue. Where nobody else joins the user's key, only "left" is right; a lost refund counts in tokens_lost. */
+export function leave(user, { matchPossible }) {
+  return attempt('queue_leave', async () => {
+    const left = await user.leave();
+    if (left.status !== 'left' && !matchPossible) {
+      throw new UnexpectedAnswerError('queue_leave', `${left.status}, though nobody else joins this user's key`);
+    }
+    return left;
+  });
+}
+
+/** Sends an event that sells tokens. `copies` of it are sent at once; then some may be 500, and one must be 200. */
+export function sell(config, event, copies = 1) {
+  return attempt('stripe_webhook', async () => {
+    const expectedStatuses = copies > 1 ? [200, 500] : [200];
+    const sent = Array.from({ length: copies }, () => config.verity.webhook(event, { expectedStatuses }));
+    const answers = await Promise.all(sent);
+    if (!answers.some((answer) => answer.status === 200)) {
+      throw new UnexpectedAnswerError('stripe_webhook', `none of ${copies} copies of one event was answered 200`);
+    }
+  });
+}
+
+/**
+ * Signs up users for the whole run and returns their ids. Their tokens stay in the extension, for what setup() returns is
+ * public. Without its users a run has no point, so one that cannot be signed up aborts it.
+ */
+export async function seedUsers(config, count) {
+  const userIds = [];
+  try {
+    await inBatches(Array(count).fill(), async () => {
+      const user = await attempt('auth_signup', () => config.verity.signUp());
+      userIds.push(user.id);
+    });
+  } catch (error) {
+    exec.test.abort(`${count} users could not be signed up: ${error.message}`);
+  }
+  return { userIds };
+}
+
+/** Reads the balances of users whom seedUsers signed up; one that does not add up counts as an error. */
+export async function checkBalances(config, userIds) {
+  await inBatches(userIds, (id) => checkBalance(config.verity.user(id)).catch(() => {}));
+}
+
+/** Does the work for each item, a few at a time, so that it is no load of its own. */
+async function inBatches(items, work) {
+  const size = 10;
+  for (let i = 0; i < items.length; i += size) {
+    await Promise.all(items.slice(i, i + size).map(work));
+  }
+}

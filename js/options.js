@@ -1,0 +1,107 @@
+// k6's options: executors, thresholds and the statistics of the summary.
+
+import exec from 'k6/execution';
+import { durationMs } from './config.js';
+
+/** A final stage takes a run down to nothing; it is as long as the ramp-down, and a minute at most. */
+const LAST_STAGE_MS = 60 * 1000;
+
+/**
+ * The thresholds of every scenario. Each limit has a condition beside it that fails when nothing was measured, for k6
+ * passes a threshold on a metric without samples.
+ *
+ * @param operations the requests that the scenario is about, by their name tag
+ */
+export function thresholds(operations, more = {}) {
+  const limits = {
+    http_reqs: ['count>0'],
+    http_req_duration: ['p(95)<100', 'max>0'],
+    http_req_failed: ['rate<0.001'],
+    operations: ['count>0'],
+    error_rate: ['rate<0.001'],
+    throttled_requests: ['count<1'],
+    ...more,
+  };
+  for (const operation of operations) {
+    limits[`http_req_duration{name:${operation}}`] = ['p(95)<100', 'max>0'];
+  }
+  return limits;
+}
+
+/** What the scenarios have in common. A scenario's executor is left out with USE_SIMPLE: then k6's flags decide. */
+function options(config, scenario, limits) {
+  const common = {
+    thresholds: limits,
+    summaryTrendStats: ['avg', 'min', 'med', 'max', 'p(90)', 'p(95)', 'p(99)', 'count'],
+    setupTimeout: '10m',
+    teardownTimeout: '5m',
+  };
+  return config.useSimple ? common : { ...common, scenarios: { [config.name]: scenario } };
+}
+
+/** Users come, stay and go. The stay drains in Go, so k6 gives no grace of its own. */
+export function rampingUsers(config, limits) {
+  const vus = Math.ceil(config.users / config.usersPerVu);
+  return options(config, {
+    executor: 'ramping-vus',
+    startVUs: 0,
+    stages: [
+      { duration: config.rampUp, target: vus },
+      { duration: config.hold, target: vus },
+      { duration: config.rampDown, target: 0 },
+    ],
+    gracefulStop: '0s',
+    gracefulRampDown: '0s',
+  }, limits);
+}
+
+/** Events come at a rate, however fast the service is. */
+export function arrivalSpike(config, limits) {
+  return options(config, {
+    executor: 'ramping-arrival-rate',
+    startRate: config.baseRate,
+    timeUnit: '1s',
+    preAllocatedVUs: config.preallocatedVus,
+    maxVUs: config.maxVus,
+    stages: [
+      { duration: config.rampUp, target: config.spikeRate },
+      { duration: config.spikeHold, target: config.spikeRate },
+      { duration: config.rampDown, target: config.baseRate },
+      { duration: `${Math.min(LAST_STAGE_MS, durationMs(config.rampDown)) / 1000}s`, target: 0 },
+    ],
+  }, limits);
+}
+
+/** Whether k6's flags decide, asked for by USE_SIMPLE or by flags such as --vus, which override the script's scenario. */
+export const isSimple = (config) => config.useSimple || !(config.name in exec.test.options.scenarios);
+
+/** How many users this VU carries: with a remainder, the last VU has fewer. */
+export function seats(config) {
+  if (isSimple(config)) {
+    return config.usersPerVu;
+  }
+  const before = (exec.vu.idInTest - 1) * config.usersPerVu;
+  return Math.max(1, Math.min(config.usersPerVu, config.users - before));
+}
+
+/** The number of this VU's first user across the whole test, from 0. */
+export const firstNumber = (config) => (exec.vu.idInTest - 1) * config.usersPerVu;
+
+/** How many users the whole test has at most. In a simple run k6's flags say how many VUs. */
+export function totalUsers(config) {
+  if (!isSimple(config)) {
+    return config.users;
+  }
+  const { vus, stages, startVUs } = Object.values(exec.test.options.scenarios)[0];
+  const most = Math.max(vus || 0, startVUs || 0, ...(stages || []).map((stage) => stage.target));
+  return Math.max(1, most) * config.usersPerVu;
+}
+
+/** Over how many seconds the users of this VU arrive: until the ramp brings the next VU, or the first part of a simple run. */
+export function arriveWithinSeconds(config) {
+  if (!isSimple(config)) {
+    return durationMs(config.rampUp) / 1000 / Math.ceil(config.users / config.usersPerVu);
+  }
+  const length = Object.values(exec.test.options.scenarios)[0].duration;
+  return length ? Math.min(5, durationMs(length) / 1000 / 10) : 0;
+}

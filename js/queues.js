@@ -1,0 +1,62 @@
+// Where the users of a run wait: how many queue keys, what the matcher makes of them, and how deep they are.
+
+import { endDepthWatch, planQueue, QueueShards, watchDepth } from 'k6/x/verity';
+import { totalUsers } from './options.js';
+
+/** Isolated users slow the service's matcher for everybody; from here on the start line says so. */
+const MANY_LONE_KEYS = 3000;
+
+/** The wait for a match that a run should not plan to break: the limit of the threshold on match_time. */
+const WANTED_WAIT_SECONDS = 3;
+
+/** The load on the matcher, for planQueue. Users of queue-concurrency do not hold sessions. */
+function load(config) {
+  return {
+    users: totalUsers(config),
+    holdSeconds: config.holdSeconds || 0,
+    thinkSeconds: (config.think.min + config.think.max) / 2,
+    maxWaitSeconds: WANTED_WAIT_SECONDS,
+  };
+}
+
+/** The queue keys of a run. They follow from the number of users, which k6's flags may decide, so they are laid out late. */
+export function queueShards(config) {
+  const shared = config.mode === 'shared';
+  let shards;
+  return () => {
+    if (shared && totalUsers(config) < 2) {
+      throw new Error('QUEUE_MODE=shared needs at least 2 users, for a match needs two; raise --vus or USERS_PER_VU');
+    }
+    shards = shards || new QueueShards({
+      region: config.region, mode: config.mode, users: totalUsers(config), usersPerVu: config.usersPerVu,
+      shards: shared ? config.shards || planQueue(load(config)).shards : undefined,
+    });
+    return shards;
+  };
+}
+
+/** What the matcher will make of the run, for the start line; with a warning where the numbers cannot work out. */
+export function describeQueues(config, shards) {
+  if (config.mode === 'isolated') {
+    const many = totalUsers(config) >= MANY_LONE_KEYS
+      ? '; so many lone keys keep the matcher busy for seconds: others on this system will wait for their match'
+      : '';
+    return `a queue key for each user in ${config.region}, nobody matches${many}`;
+  }
+  const plan = planQueue({ ...load(config), shards: shards.keys.length });
+  const warning = plan.waitSeconds > WANTED_WAIT_SECONDS
+    ? `. WARNING: 95 % will not be matched within ${WANTED_WAIT_SECONDS} s; set QUEUE_SHARDS to `
+      + `${planQueue(load(config)).shards}, or leave it out`
+    : '';
+  return `shared keys in ${config.region}: ${plan.explanation}${warning}`;
+}
+
+/** To be called in setup(): from then on the queue depth is read from REDIS_URL, if it is set. */
+export function watchQueueDepth(config) {
+  if (config.redisUrl) {
+    watchDepth(config.redisUrl);
+  }
+}
+
+/** To be called in teardown(): what is still queued, and who was left behind, for the summary. */
+export const endQueueDepth = () => endDepthWatch();

@@ -1,0 +1,22 @@
+// What a run says to its reader beside k6's own output.
+
+import { print, printSummary } from 'k6/x/verity';
+import { isSimple, totalUsers } from './options.js';
+
+/** A line at the start of a run; to be called in setup(), once. */
+export function announce(config, what) {
+  print(`  VERITY ${config.name} on ${config.baseUrl}: ${what}`);
+}
+
+/** Describes the users of a run for announce(). */
+export function describeUsers(config) {
+  const load = isSimple(config)
+    ? `up to ${totalUsers(config)} users, ${config.usersPerVu} a VU, as k6's flags say`
+    : `${config.users} users, ${config.usersPerVu} a VU; up in ${config.rampUp}, hold ${config.hold}, down in ${config.rampDown}`;
+  return `${load}; think ${config.think.min} to ${config.think.max} s`;
+}
+
+/** A handleSummary that adds our lines and, returning nothing, leaves k6's own summary as it is. */
+export const summarize = (config) => (data) => {
+  printSummary({ scenario: config.name, target: config.baseUrl, data });
+};

@@ -1,0 +1,41 @@
+// Does a spike of Stripe webhooks go through, and is each event credited exactly once?
+// Variables, thresholds and the safe execution plan: load-test/README.md.
+
+import exec from 'k6/execution';
+import { think } from 'k6/x/verity';
+import { checkTarget, tokenPurchaseSpike } from '../js/config.js';
+import { checkBalances, seedUsers, sell } from '../js/journey.js';
+import { arrivalSpike, thresholds } from '../js/options.js';
+import { announce, summarize } from '../js/summary.js';
+
+const config = tokenPurchaseSpike();
+
+export const options = arrivalSpike(config, thresholds(['stripe_webhook'], {
+  // One balance that does not add up is one too many.
+  'error_rate{name:tokens_balance}': ['rate==0'],
+}));
+
+export function setup() {
+  announce(config, `${config.baseRate} to ${config.spikeRate} events/s for ${config.seedUserCount} users, `
+    + `${config.tokensPerEvent} tokens each, ${100 * config.replayRate} % sent again`);
+  return checkTarget(config).then(() => seedUsers(config, config.seedUserCount));
+}
+
+export default async function ({ userIds }) {
+  const userId = userIds[exec.scenario.iterationInTest % userIds.length];
+  const event = config.signer.checkoutCompleted({ userId, tokens: config.tokensPerEvent });
+  const replayed = Math.random() < config.replayRate;
+  const atOnce = replayed && Math.random() < 0.5;
+  await sell(config, event, atOnce ? 2 : 1);
+  if (replayed && !atOnce) {
+    await think(0.5, 2);
+    await sell(config, event);
+  }
+  await think(config.think.min, config.think.max);
+}
+
+export function teardown({ userIds }) {
+  return checkBalances(config, userIds);
+}
+
+export const handleSummary = summarize(config);

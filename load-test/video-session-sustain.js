@@ -1,0 +1,41 @@
+// Does Verity carry a thousand video sessions at once? Each user joins, holds a session, and comes back for the next.
+// Variables, thresholds and the safe execution plan: load-test/README.md.
+
+import { stay, think } from 'k6/x/verity';
+import { checkTarget, videoSessionSustain } from '../js/config.js';
+import { arrive, join, leave, prepare } from '../js/journey.js';
+import { arriveWithinSeconds, firstNumber, rampingUsers, seats, thresholds } from '../js/options.js';
+import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
+import { announce, describeUsers, summarize } from '../js/summary.js';
+
+const config = videoSessionSustain();
+const shards = queueShards(config);
+
+export const options = rampingUsers(config, thresholds(['queue_join'], {
+  queue_join_latency: ['p(95)<3000', 'max>0'],
+}));
+
+export function setup() {
+  announce(config, `${describeUsers(config)}; places are held for ${config.holdSeconds} s; ${describeQueues(config, shards())}`);
+  watchQueueDepth(config);
+  return checkTarget(config);
+}
+
+export default function () {
+  return stay({
+    users: seats(config),
+    firstNumber: firstNumber(config),
+    arriveWithinSeconds: arriveWithinSeconds(config),
+    signUp: () => arrive(config),
+  }, async (user, turn) => {
+    await prepare(config, user, turn);
+    await join(user, shards().place(user.number));
+    await think(config.holdSeconds);
+    await leave(user, { matchPossible: config.mode === 'shared' });
+    await think(config.think.min, config.think.max);
+  });
+}
+
+export const teardown = endQueueDepth;
+
+export const handleSummary = summarize(config);

@@ -1,0 +1,57 @@
+// Package verity registers the k6 extension of Verity: the JavaScript module k6/x/verity, and the subcommand verity
+// (k6 x verity …). xk6 builds it into a k6.
+package verity
+
+import (
+	"embed"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.k6.io/k6/v2/cmd/state"
+	"go.k6.io/k6/v2/js/modules"
+	"go.k6.io/k6/v2/subcommand"
+
+	"github.com/verity-app/xk6-verity/extension/cli"
+	"github.com/verity-app/xk6-verity/extension/jsapi"
+)
+
+// scripts are the scenarios and what they share, so that the binary alone can run them.
+//
+//go:embed js/*.js load-test/*.js
+var scripts embed.FS
+
+func init() {
+	stayOffline()
+	module := jsapi.New(os.Stdout)
+	modules.Register(jsapi.Name, module)
+	subcommand.RegisterExtension(cli.Name, func(gs *state.GlobalState) *cobra.Command {
+		// k6 makes its commands for every call, k6 run included.
+		module.SetOutput(gs.Stdout)
+		module.SetCommand(firstWord(gs.CmdArgs))
+		return cli.New(gs, scripts)
+	})
+}
+
+// stayOffline turns off, unless the user has set them, the two things that k6 does on the network of its own accord: it
+// sends a usage report, and looks up its extension catalogue before every k6 x. Load tests run where neither is wanted.
+func stayOffline() {
+	for name, value := range map[string]string{
+		"K6_NO_USAGE_REPORT":          "true",
+		state.AutoExtensionResolution: "false",
+	} {
+		if _, isSet := os.LookupEnv(name); !isSet {
+			_ = os.Setenv(name, value) // it fails for an invalid name only
+		}
+	}
+}
+
+// firstWord returns the command in the arguments of k6: the first that is no flag.
+func firstWord(args []string) string {
+	for _, arg := range args[1:] {
+		if !strings.HasPrefix(arg, "-") {
+			return arg
+		}
+	}
+	return ""
+}
