@@ -2,7 +2,7 @@
 
 import exec from 'k6/execution';
 import { Counter, Rate } from 'k6/metrics';
-import { noteError } from 'k6/x/verity';
+import { noteError, think } from 'k6/x/verity';
 
 const operations = new Counter('operations');
 const errorRate = new Rate('error_rate');
@@ -32,6 +32,18 @@ export async function attempt(operation, work) {
     }
     throw error;
   }
+}
+
+/**
+ * Waits after an operation that failed, as stay() does for its users: as long as the service asks for, otherwise a second or
+ * two. attempt() has counted the error; one that is not an operation's is a fault of the script and goes on up.
+ */
+export async function backOff(error) {
+  if (!error.operation && error.name !== 'StoppedError') {
+    throw error;
+  }
+  const least = error.retryAfter || 1;
+  await think(least, least + 1);
 }
 
 /** A new user, with tokens to begin with. */

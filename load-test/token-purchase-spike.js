@@ -4,7 +4,7 @@
 import exec from 'k6/execution';
 import { think } from 'k6/x/verity';
 import { checkTarget, tokenPurchaseSpike } from '../js/config.js';
-import { checkBalances, seedUsers, sell } from '../js/journey.js';
+import { backOff, checkBalances, seedUsers, sell } from '../js/journey.js';
 import { arrivalSpike, thresholds } from '../js/options.js';
 import { announce, summarize } from '../js/summary.js';
 
@@ -23,7 +23,16 @@ export function setup() {
 
 export default async function ({ userIds }) {
   const userId = userIds[exec.scenario.iterationInTest % userIds.length];
-  const event = config.signer.checkoutCompleted({ userId, tokens: config.tokensPerEvent });
+  try {
+    await purchase(config.signer.checkoutCompleted({ userId, tokens: config.tokensPerEvent }));
+    await think(config.think.min, config.think.max);
+  } catch (error) {
+    await backOff(error);
+  }
+}
+
+/** Sends an event, and a part of them again: half of those at once, the others a little later. */
+async function purchase(event) {
   const replayed = Math.random() < config.replayRate;
   const atOnce = replayed && Math.random() < 0.5;
   await sell(config, event, atOnce ? 2 : 1);
@@ -31,7 +40,6 @@ export default async function ({ userIds }) {
     await think(0.5, 2);
     await sell(config, event);
   }
-  await think(config.think.min, config.think.max);
 }
 
 export function teardown({ userIds }) {
