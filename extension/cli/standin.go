@@ -82,7 +82,7 @@ func printStandin(out io.Writer, server *standin.Server, options standin.Options
 	if redisURL == "" {
 		redisURL = server.RedisURL()
 	}
-	fmt.Fprintf(out, "A stand-in for Verity serves on %s until it is interrupted (Ctrl-C).\n"+
+	_, _ = fmt.Fprintf(out, "A stand-in for Verity serves on %s until it is interrupted (Ctrl-C).\n"+
 		"Set these variables for a run against it (REDIS_URL only to watch the queue depth):\n\n"+
 		"  export BASE_URL=%s\n  export STRIPE_WEBHOOK_SECRET=%s\n  export REDIS_URL=%s\n\n",
 		server.URL(), server.URL(), options.WebhookSecret, redacted(redisURL))

@@ -136,8 +136,7 @@ func (c *connection) failure(ctx context.Context, err error) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New("the server closed the connection without an answer")
 	}
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		return urlErr.Err
 	}
 	return err

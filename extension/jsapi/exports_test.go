@@ -48,11 +48,11 @@ func declared(t *testing.T) (exports []string, members map[string][]string) {
 // jsMembers lists what a script sees of a Go type: methods, and fields with a js tag.
 func jsMembers(goType reflect.Type) []string {
 	var names []string
-	for i := range goType.NumMethod() {
-		names = append(names, common.MethodName(goType, goType.Method(i)))
+	for method := range goType.Methods() {
+		names = append(names, common.MethodName(goType, method))
 	}
-	for i := range goType.Elem().NumField() {
-		if name := common.FieldName(goType.Elem(), goType.Elem().Field(i)); name != "" {
+	for field := range goType.Elem().Fields() {
+		if name := common.FieldName(goType.Elem(), field); name != "" {
 			names = append(names, name)
 		}
 	}

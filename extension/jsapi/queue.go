@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -160,7 +161,7 @@ func runnersOf(options lib.Options, users, usersPerVU int) (runner int, each []i
 	return index, each, nil
 }
 
-var errSegmentWithoutSequence = fmt.Errorf("--execution-segment needs --execution-segment-sequence beside it: without it " +
+var errSegmentWithoutSequence = errors.New("--execution-segment needs --execution-segment-sequence beside it: without it " +
 	"every runner numbers its users alike")
 
 func indexOf(sequence lib.ExecutionSegmentSequence, segment *lib.ExecutionSegment) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -210,9 +211,7 @@ func (u *User) authorized(ctx context.Context, request Request) (*Answer, error)
 
 func (u *User) sendWith(ctx context.Context, token string, request Request) (*Answer, error) {
 	header := http.Header{"Authorization": {"Bearer " + token}}
-	for name, values := range request.Header {
-		header[name] = values
-	}
+	maps.Copy(header, request.Header)
 	request.Header = header
 	return u.service.send(ctx, u.connection, request)
 }

@@ -315,10 +315,10 @@ func TestATokenIsRefreshedAheadOfItsExpiry(t *testing.T) {
 	require.Equal(t, 2, tokenNumber(t, last), "the request after the refresh has the new token")
 }
 
-// expiring makes Verity refuse all tokens before the nth with 401.
-func (f *fakeVerity) expiring(t *testing.T, operation string, n int, then string) {
+// expiring makes Verity refuse to read the balance with all tokens before the nth, with 401.
+func (f *fakeVerity) expiring(t *testing.T, n int, then string) {
 	t.Helper()
-	f.on(operation, func(request platform.Request) (*platform.Answer, error) {
+	f.on(platform.OpBalance, func(request platform.Request) (*platform.Answer, error) {
 		if tokenNumber(t, request) < n {
 			return &platform.Answer{Status: 401, Body: []byte(`{"message":"Unauthorized","statusCode":401}`)}, nil
 		}
@@ -330,7 +330,7 @@ func TestAnUnexpected401IsMendedByOneRefresh(t *testing.T) {
 	t.Parallel()
 	verity := newFakeVerity()
 	user := verity.signUp(t)
-	verity.expiring(t, platform.OpBalance, 2, `{"tokenBalance":7}`)
+	verity.expiring(t, 2, `{"tokenBalance":7}`)
 	balance, err := user.Balance(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 7, balance)
@@ -341,7 +341,7 @@ func TestA401ThatPersistsIsAnAuthError(t *testing.T) {
 	t.Parallel()
 	verity := newFakeVerity()
 	user := verity.signUp(t)
-	verity.expiring(t, platform.OpBalance, 99, "")
+	verity.expiring(t, 99, "")
 	_, err := user.Balance(t.Context())
 	require.EqualError(t, err, "tokens_balance was answered 401: Unauthorized; sign up again")
 	require.Equal(t, "auth_signup tokens_balance auth_refresh tokens_balance", verity.sent())
@@ -361,7 +361,7 @@ func TestOneRefreshAtATimePerUser(t *testing.T) {
 	t.Parallel()
 	verity := newFakeVerity()
 	user := verity.signUp(t)
-	verity.expiring(t, platform.OpBalance, 2, `{"tokenBalance":7}`)
+	verity.expiring(t, 2, `{"tokenBalance":7}`)
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -386,7 +386,7 @@ func TestARefreshWhoseAnswerWasLostIsNeverRepeated(t *testing.T) {
 			t.Parallel()
 			verity := newFakeVerity()
 			user := verity.signUp(t)
-			verity.expiring(t, platform.OpBalance, 2, `{"tokenBalance":7}`)
+			verity.expiring(t, 2, `{"tokenBalance":7}`)
 			verity.on(platform.OpRefresh, answer)
 			_, err := user.Balance(t.Context())
 			require.Error(t, err)
@@ -403,7 +403,7 @@ func TestARefreshThatWasTurnedAwayIsTriedAgain(t *testing.T) {
 	for _, status := range []int{429, 500, 503} {
 		verity := newFakeVerity()
 		user := verity.signUp(t)
-		verity.expiring(t, platform.OpBalance, 2, `{"tokenBalance":7}`)
+		verity.expiring(t, 2, `{"tokenBalance":7}`)
 		verity.on(platform.OpRefresh, says(status, ""))
 		_, err := user.Balance(t.Context())
 		require.Error(t, err)

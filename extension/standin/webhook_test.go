@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -260,6 +261,9 @@ func TestDifferentEventsAtTheSameTime(t *testing.T) {
 	require.Equal(t, int64(100), u.account().Balance)
 }
 
+// timeField finds a field for the time, whatever is in it.
+var timeField = regexp.MustCompile(`(^|,)t(,|=|$)`)
+
 // FuzzSignature compares with stripe-go: what is taken here is right there too, and a right header in Verity's form is
 // taken here whatever else is in it.
 func FuzzSignature(f *testing.F) {
@@ -272,6 +276,7 @@ func FuzzSignature(f *testing.F) {
 	f.Add("t=,v1=,=,,t=1=2", "t1=5")
 	f.Add("t=1800000000,v1="+strings.ToUpper(mac), "v1=ABC")
 	f.Add("t=-9223372036854775808,v1="+mac, "v1")
+	f.Add("t,v1="+mac, "t")
 	f.Fuzz(func(t *testing.T, header, field string) {
 		if verify(body, header, secret, now) == nil {
 			at, strict, ok := strictSignature(header)
@@ -279,7 +284,7 @@ func FuzzSignature(f *testing.F) {
 			require.NoError(t, webhook.ValidatePayloadIgnoringTolerance(body, strict, secret))
 			require.Contains(t, header, "v1="+hexMAC("{}", at))
 		}
-		if !strings.Contains(","+field, ",t=") {
+		if !timeField.MatchString(field) {
 			require.NoError(t, verify(body, "t=1800000000,"+field+",v1="+mac, secret, now))
 		}
 	})
