@@ -249,7 +249,7 @@ declare module 'k6/x/verity' {
    * Calls reject with a VerityError.
    */
   export interface User {
-    /** c and 25 characters. */
+    /** As Verity gave it: a cuid, which begins with c. */
     readonly id: string;
     /** The user's number across the whole test, from 0, as stay() gave it; -1 outside of a stay. */
     readonly number: number;

@@ -211,6 +211,20 @@ export function requireTarget({ baseUrl, signer }) {
   signer.sign('');
 }
 
+/** An archive holds the options of the variables with which it was made; other ones cannot be told to it afterwards. */
+function requireSameOptions(config) {
+  const scenario = exec.test.options.scenarios[config.name];
+  if (!scenario || config.users === undefined) {
+    return;
+  }
+  const planned = Math.max(...scenario.stages.map((stage) => stage.target));
+  const wanted = Math.ceil(config.users / config.usersPerVu);
+  if (planned !== wanted) {
+    throw new Error(`the options have ${planned} VUs, but the variables ask for ${wanted} (${config.users} users, `
+      + `${config.usersPerVu} a VU): an archive keeps the options of the variables with which it was made; make it anew`);
+  }
+}
+
 /** To be called in setup(): refuses a run that cannot work, and aborts one whose target is no Verity. */
 export function checkTarget(config) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
@@ -218,6 +232,7 @@ export function checkTarget(config) {
     throw new Error('--execution-segment needs --execution-segment-sequence beside it: without it every runner numbers '
       + 'its users alike');
   }
+  requireSameOptions(config);
   requireTarget(config);
   return config.verity.checkHealth();
 }

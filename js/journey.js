@@ -72,10 +72,13 @@ export async function prepare(config, user, turn) {
   if (user.tokens() >= 1) {
     return;
   }
-  if (!config.autoTopUp) {
-    throw new UnexpectedAnswerError('queue_join', 'the user has no token left; set AUTO_TOP_UP=1, or more TOKENS_PER_USER');
+  if (config.autoTopUp) {
+    await buy(user, config.topUpTokens);
+    return;
   }
-  await buy(user, config.topUpTokens);
+  await attempt('queue_join', () => {
+    throw new UnexpectedAnswerError('queue_join', 'the user has no token left; set AUTO_TOP_UP=1, or more TOKENS_PER_USER');
+  });
 }
 
 /** Reads the balance, which must be what the user bought, less what it spent, plus what it got back. */

@@ -2,11 +2,14 @@ package jsapi
 
 import (
 	"errors"
+	"regexp"
 
 	"github.com/grafana/sobek"
 )
 
 func asException(err error, into **sobek.Exception) bool { return errors.As(err, into) }
+
+var numbers = regexp.MustCompile(`\d+`)
 
 // scriptFailed tells of an error in the script itself, once for each, and marks the run as failed.
 func (m *Module) scriptFailed(reason sobek.Value) {
@@ -17,7 +20,9 @@ func (m *Module) scriptFailed(reason sobek.Value) {
 		}
 	}
 	m.state.TestStatus.MarkFailed()
-	if m.root.findings.errored(errorKind{operation: "script", name: reason.String()}, reason.String()) {
+	// Messages that differ in a number only, such as a user's, are one fault.
+	kind := numbers.ReplaceAllString(reason.String(), "#")
+	if m.root.findings.errored(errorKind{operation: "script", name: kind}, reason.String()) {
 		m.state.Logger.Error("the script failed in a stay: " + text)
 	}
 }

@@ -181,7 +181,7 @@ func (v *Verity) CheckHealth() *sobek.Promise {
 		err := platform.CheckHealth(ctx, client, v.baseURL)
 		callback(func() error {
 			if err != nil {
-				rt.Interrupt(&errext.InterruptError{Reason: fmt.Sprintf("%s: %s", errext.AbortTest, err)})
+				return &errext.InterruptError{Reason: fmt.Sprintf("%s: %s", errext.AbortTest, err)}
 			}
 			return resolve(sobek.Undefined())
 		})

@@ -124,15 +124,16 @@ func FuzzLifetimeOf(f *testing.F) {
 func TestAccessTokenIsRefreshedAheadOfItsExpiry(t *testing.T) {
 	t.Parallel()
 	received := time.Now()
-	for _, seconds := range []int{4, 900, 86400} {
+	for _, seconds := range []int{1, 4, 900, 86400} {
 		lifetime := time.Duration(seconds) * time.Second
 		lead := min(lifetime/5, maxRefreshLead)
+		rounded := min(time.Second, lifetime/2)
 		for range 100 {
 			token := newAccessToken(jwt(fmt.Sprintf(`{"iat":1700000000,"exp":%d}`, 1700000000+seconds)), received)
-			require.False(t, token.due(received.Add(lifetime-lead-time.Millisecond)))
-			require.True(t, token.due(received.Add(lifetime-lead/2)))
-			require.False(t, token.expired(received.Add(lifetime-time.Millisecond)))
-			require.True(t, token.expired(received.Add(lifetime)))
+			require.False(t, token.due(received.Add(lifetime-rounded-lead-time.Millisecond)))
+			require.True(t, token.due(received.Add(lifetime-rounded-lead/2)))
+			require.False(t, token.expired(received.Add(lifetime-rounded-time.Millisecond)))
+			require.True(t, token.expired(received.Add(lifetime-rounded)))
 		}
 	}
 	opaque := newAccessToken("opaque", received)

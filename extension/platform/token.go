@@ -26,7 +26,7 @@ func newAccessToken(value string, received time.Time) accessToken {
 	if err != nil {
 		return token
 	}
-	token.expires = received.Add(lifetime)
+	token.expires = received.Add(lifetime - min(time.Second, lifetime/2)) // iat and exp are whole seconds, rounded down
 	token.refresh = token.expires.Add(-refreshLead(lifetime))
 	return token
 }

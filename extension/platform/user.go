@@ -40,7 +40,7 @@ func (u *User) Through(connection HTTP) *User {
 	return &User{account: u.account, service: u.service, connection: connection}
 }
 
-// ID is the user's id: c and 25 characters.
+// ID is the user's id, a cuid.
 func (u *User) ID() string { return u.id }
 
 // Account returns the user's own account of its tokens.

@@ -296,7 +296,7 @@ func TestATokenIsRefreshedAheadOfItsExpiry(t *testing.T) {
 	verity := newFakeVerity()
 	verity.lifetime = 1
 	user := verity.signUp(t)
-	require.Eventually(t, func() bool { // due between 0.8 and 0.9 s after it was issued
+	require.Eventually(t, func() bool { // due between 0.3 and 0.4 s after it was issued
 		_, err := user.Balance(t.Context())
 		return err == nil && strings.Contains(verity.sent(), platform.OpRefresh)
 	}, 2*time.Second, 20*time.Millisecond)
@@ -416,10 +416,10 @@ func TestARefreshThatWasTurnedAwayIsTriedAgain(t *testing.T) {
 func TestARefreshThatFailsAheadOfExpiryCostsNothingYet(t *testing.T) {
 	t.Parallel()
 	verity := newFakeVerity()
-	verity.lifetime = 2
+	verity.lifetime = 3
 	user := verity.signUp(t)
 	verity.on(platform.OpRefresh, says(429, ""))
-	require.Eventually(t, func() bool { // due after 1.6 to 1.8 s, and the token lives for 2
+	require.Eventually(t, func() bool { // due after 1.4 to 1.7 s, and the token is trusted for 2
 		_, err := user.Balance(t.Context())
 		require.NoError(t, err)
 		return strings.Contains(verity.sent(), platform.OpRefresh)

@@ -1,0 +1,150 @@
+package loadtest_test
+
+import (
+	"encoding/json"
+	"maps"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/errext/exitcodes"
+)
+
+// inspected is the part of `k6 inspect` that the scenarios set.
+type inspected struct {
+	Scenarios         map[string]map[string]any `json:"scenarios"`
+	Thresholds        map[string][]string       `json:"thresholds"`
+	SummaryTrendStats []string                  `json:"summaryTrendStats"`
+}
+
+// inspect inspects a scenario without a target and a secret.
+func inspect(t *testing.T, scenario string, variables ...string) inspected {
+	t.Helper()
+	args := []string{"inspect", scenario}
+	for _, variable := range variables {
+		args = append(args, "-e", variable)
+	}
+	r := k6(args...).run(t)
+	require.Equal(t, exitcodes.ExitCode(0), r.exit)
+	require.Empty(t, r.stderr)
+	var options inspected
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &options))
+	return options
+}
+
+type stage struct {
+	duration string
+	target   int
+}
+
+func stages(list ...stage) []any {
+	out := make([]any, len(list))
+	for i, s := range list {
+		out[i] = map[string]any{"duration": s.duration, "target": float64(s.target)}
+	}
+	return out
+}
+
+// commonThresholds are those of every scenario. (throttled_requests is not in design.md's list: a throttled run must not
+// pass.)
+func commonThresholds(more map[string][]string) map[string][]string {
+	limits := map[string][]string{
+		"http_reqs":          {"count>0"},
+		"http_req_duration":  {"p(95)<100", "max>0"},
+		"http_req_failed":    {"rate<0.001"},
+		"operations":         {"count>0"},
+		"error_rate":         {"rate<0.001"},
+		"throttled_requests": {"count<1"},
+	}
+	maps.Copy(limits, more)
+	return limits
+}
+
+func TestInspectShowsTheDesign(t *testing.T) {
+	t.Parallel()
+	ramp := func(stages []any) map[string]any {
+		return map[string]any{
+			"executor": "ramping-vus", "startVUs": 0.0, "stages": stages, "gracefulStop": "0s", "gracefulRampDown": "0s",
+		}
+	}
+	limit := []string{"p(95)<100", "max>0"}
+	cases := map[string]struct {
+		scenario   map[string]any
+		thresholds map[string][]string
+	}{
+		queueConcurrency: {
+			ramp(stages(stage{"10m0s", 10000}, stage{"0s", 10000}, stage{"2m0s", 0})),
+			commonThresholds(map[string][]string{
+				"queue_join_latency":                  {"p(95)<3000", "max>0"},
+				"http_req_duration{name:queue_join}":  limit,
+				"http_req_duration{name:queue_leave}": limit,
+			}),
+		},
+		videoSessionSustain: {
+			ramp(stages(stage{"5m0s", 2000}, stage{"10m0s", 2000}, stage{"2m0s", 0})),
+			commonThresholds(map[string][]string{
+				"queue_join_latency":                 {"p(95)<3000", "max>0"},
+				"http_req_duration{name:queue_join}": limit,
+			}),
+		},
+		tokenPurchaseSpike: {
+			map[string]any{
+				"executor": "ramping-arrival-rate", "startRate": 20.0, "timeUnit": "1s",
+				"stages": stages(stage{"1m0s", 400}, stage{"2m0s", 400}, stage{"1m0s", 20}, stage{"1m0s", 0}),
+			},
+			commonThresholds(map[string][]string{
+				"http_req_duration{name:stripe_webhook}": limit,
+				"error_rate{name:tokens_balance}":        {"rate==0"},
+			}),
+		},
+	}
+	for _, script := range sortedKeys(cases) {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			options := inspect(t, script)
+			require.Len(t, options.Scenarios, 1)
+			for _, scenario := range options.Scenarios {
+				maps.DeleteFunc(scenario, func(name string, value any) bool {
+					return value == nil || name == "preAllocatedVUs" || name == "maxVUs"
+				})
+				require.Equal(t, cases[script].scenario, scenario)
+			}
+			require.Equal(t, cases[script].thresholds, options.Thresholds)
+			require.Contains(t, options.SummaryTrendStats, "count")
+
+			simple := inspect(t, script, "USE_SIMPLE=1")
+			require.Empty(t, simple.Scenarios, "k6's flags decide")
+			require.Equal(t, cases[script].thresholds, simple.Thresholds)
+		})
+	}
+}
+
+// Users are spread over VUs, and the variables set the stages.
+func TestInspectFollowsTheVariables(t *testing.T) {
+	t.Parallel()
+	options := inspect(t, queueConcurrency, "TARGET_VUS=25", "USERS_PER_VU=10", "RAMP_UP=90s", "HOLD=1m30s", "RAMP_DOWN=500ms")
+	require.Equal(t, stages(stage{"1m30s", 3}, stage{"1m30s", 3}, stage{"500ms", 0}), options.Scenarios["queue-concurrency"]["stages"])
+
+	options = inspect(t, tokenPurchaseSpike, "PREALLOCATED_VUS=7", "MAX_VUS=9", "BASE_RATE=1", "SPIKE_RATE=3", "RAMP_UP=10s",
+		"SPIKE_HOLD=20s", "RAMP_DOWN=30s")
+	scenario := options.Scenarios["token-purchase-spike"]
+	require.InDelta(t, 7, scenario["preAllocatedVUs"], 0)
+	require.InDelta(t, 9, scenario["maxVUs"], 0)
+	require.Equal(t, stages(stage{"10s", 3}, stage{"20s", 3}, stage{"30s", 1}), scenario["stages"].([]any)[:3]) //nolint:forcetypeassert // fails the test
+}
+
+// What inspect and archive see is `-e`; a fault in it is refused there too.
+func TestInspectRefusesBadInput(t *testing.T) {
+	t.Parallel()
+	r := k6("inspect", "-e", "TARGET_VUS=many", queueConcurrency).run(t)
+	require.NotZero(t, r.exit)
+	r.requireOneError(t, `TARGET_VUS must be a whole number from 1 to 1000000, got \"many\"`)
+}
+
+func TestVersionListsTheModuleAndTheSubcommand(t *testing.T) {
+	t.Parallel()
+	r := k6("version").run(t)
+	require.Equal(t, exitcodes.ExitCode(0), r.exit)
+	require.Contains(t, r.stdout, "k6 v2.2.0")
+	require.Contains(t, r.stdout, "k6/x/verity [js]")
+	require.Contains(t, r.stdout, "verity [subcommand]")
+}

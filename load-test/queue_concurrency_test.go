@@ -1,0 +1,115 @@
+package loadtest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// requireUndisturbed requires a run without fault on either side, which leaves the service as it must be.
+func requireUndisturbed(t *testing.T, r result, s state) {
+	t.Helper()
+	r.requirePassed(t)
+	s.requireSettled(t, r)
+	s.requireStatuses(t)
+	require.Zero(t, s.requests(routeRefresh)-s.Answers[routeRefresh][200], "a refresh that was refused costs the session")
+}
+
+// requireRefunded requires that every user has what it bought: nobody was matched, so every token came back.
+func (s state) requireRefunded(t *testing.T) {
+	t.Helper()
+	for id, u := range s.Users {
+		require.Positive(t, u.Bought)
+		require.Equal(t, account{Balance: u.Bought, Bought: u.Bought}, u, "user %s", id)
+	}
+}
+
+func TestQueueConcurrency(t *testing.T) {
+	t.Parallel()
+	onBoth(t, conditions{}, func(t *testing.T, target *target) {
+		r := k6Run(queueConcurrency, target, "BALANCE_CHECK_EVERY=2").simple("50", "10s").run(t)
+		s := target.state(t)
+		requireUndisturbed(t, r, s)
+		s.requireRefunded(t)
+		require.Len(t, s.Users, 50)
+		require.Positive(t, s.requests(routeBalance))
+		require.Equal(t, s.requests(routeJoin), s.requests(routeLeave))
+		require.Greater(t, s.requests(routeJoin), 100)
+		require.Equal(t, s.requests(routeJoin), r.count("queue_join_latency"))
+		require.Equal(t, s.requests(routeLeave), r.count("cycles"))
+	})
+}
+
+// The server closes a connection that was idle for 5 s.
+func TestQueueConcurrencyThinksLongerThanKeepAlive(t *testing.T) {
+	t.Parallel()
+	onBoth(t, conditions{}, func(t *testing.T, target *target) {
+		r := k6Run(queueConcurrency, target, "THINK_TIME_MIN=4.9", "THINK_TIME_MAX=5.5").simple("40", "14s").run(t)
+		s := target.state(t)
+		requireUndisturbed(t, r, s)
+		s.requireRefunded(t)
+		require.GreaterOrEqual(t, s.requests(routeLeave), 40)
+	})
+}
+
+func TestQueueConcurrencyShared(t *testing.T) {
+	t.Parallel()
+	onBoth(t, conditions{}, func(t *testing.T, target *target) {
+		r := k6Run(queueConcurrency, target, "QUEUE_MODE=shared", "BALANCE_CHECK_EVERY=2").simple("30", "8s").run(t)
+		s := target.state(t)
+		r.requirePassed(t)
+		s.requireSettled(t, r)
+		s.requireStatuses(t)
+		require.Positive(t, s.Sessions)
+		require.Equal(t, s.sum(func(u account) int64 { return u.Lost }), r.count("tokens_lost"),
+			"tokens of users who left within an hour of a match")
+	})
+}
+
+func TestQueueConcurrencyCarriesManyUsersPerVU(t *testing.T) {
+	t.Parallel()
+	onBoth(t, conditions{}, func(t *testing.T, target *target) {
+		r := k6Run(queueConcurrency, target, "USERS_PER_VU=10").simple("5", "8s").run(t)
+		s := target.state(t)
+		requireUndisturbed(t, r, s)
+		s.requireRefunded(t)
+		require.Len(t, s.Users, 50)
+	})
+}
+
+// A 17-minute run outlives the access token of 15 minutes; here it lives for 3 s.
+func TestQueueConcurrencyRefreshesTokens(t *testing.T) {
+	t.Parallel()
+	onBoth(t, conditions{tokenTTL: 3 * time.Second}, func(t *testing.T, target *target) {
+		r := k6Run(queueConcurrency, target).simple("20", "12s").run(t)
+		s := target.state(t)
+		requireUndisturbed(t, r, s)
+		s.requireRefunded(t)
+		require.Len(t, s.Users, 20)
+		require.Greater(t, s.requests(routeRefresh), 40, "each of 20 users needs three or four")
+	})
+}
+
+func TestQueueConcurrencyRamps(t *testing.T) {
+	t.Parallel()
+	onBoth(t, conditions{}, func(t *testing.T, target *target) {
+		r := k6Run(queueConcurrency, target, "TARGET_VUS=30", "RAMP_UP=3s", "HOLD=3s", "RAMP_DOWN=2s").run(t)
+		s := target.state(t)
+		requireUndisturbed(t, r, s)
+		s.requireRefunded(t)
+		require.Len(t, s.Users, 30)
+	})
+}
+
+// Of 25 users with ten to a VU the third VU has five.
+func TestQueueConcurrencyLosesNoRemainder(t *testing.T) {
+	t.Parallel()
+	onBoth(t, conditions{}, func(t *testing.T, target *target) {
+		r := k6Run(queueConcurrency, target, "TARGET_VUS=25", "USERS_PER_VU=10", "RAMP_UP=3s", "HOLD=3s", "RAMP_DOWN=1s").run(t)
+		s := target.state(t)
+		requireUndisturbed(t, r, s)
+		s.requireRefunded(t)
+		require.Len(t, s.Users, 25)
+	})
+}

@@ -1,0 +1,235 @@
+package loadtest_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/standin"
+)
+
+// The names of Verity's routes as both servers count them.
+const (
+	routeHealth  = "GET /health"
+	routeSignUp  = "POST /auth/signup-anonymous"
+	routeRefresh = "POST /auth/refresh"
+	routeJoin    = "POST /queue/join"
+	routeLeave   = "DELETE /queue/leave"
+	routeBalance = "GET /tokens/balance"
+	routeWebhook = "POST /webhooks/stripe"
+)
+
+// secret signs the webhooks of both servers. No output may have it.
+const secret = "whsec_KeepThisToYourself"
+
+// target is a Verity under test, and what it saw.
+type target struct {
+	url, secret string
+	state       func(t *testing.T) state
+}
+
+// state is what a server knows.
+type state struct {
+	Users       map[string]account
+	Answers     map[string]map[int]int // by route and status
+	Sessions    int                    // that the matcher made
+	Connections int                    // of the Node server only
+	Remotes     map[string]int         // of the Node server only: connections by address of the client
+}
+
+// account is a user's, as the server keeps it.
+type account struct {
+	Balance, Bought int64
+	Spent           int64 // on matches
+	Lost            int64 // not refunded
+	Queued          bool
+}
+
+// conditions are what a test can ask of either server. Zero values are what Verity does.
+type conditions struct {
+	throttle bool
+	session  time.Duration // of whole seconds
+	tokenTTL time.Duration // of whole seconds
+	latency  time.Duration
+}
+
+// onBoth runs a test against the Verity in Node and against the stand-in, at the same time.
+func onBoth(t *testing.T, c conditions, test func(t *testing.T, target *target)) {
+	t.Helper()
+	t.Run("node", func(t *testing.T) {
+		t.Parallel()
+		test(t, startNode(t, c))
+	})
+	t.Run("stand-in", func(t *testing.T) {
+		t.Parallel()
+		test(t, startStandin(t, c))
+	})
+}
+
+// startStandin starts the stand-in in this process, where a test can look into it.
+func startStandin(t *testing.T, c conditions) *target {
+	t.Helper()
+	server, err := standin.Start(t.Context(), standin.Options{
+		WebhookSecret: secret, Throttle: c.throttle, Session: c.session, TokenTTL: c.tokenTTL, Latency: c.latency,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		require.NoError(t, server.Close(ctx))
+	})
+	return &target{url: server.URL(), secret: secret, state: func(t *testing.T) state {
+		t.Helper()
+		return standinState(t, server)
+	}}
+}
+
+func standinState(t *testing.T, server *standin.Server) state {
+	t.Helper()
+	stats := server.Stats()
+	queued, err := server.Queued(t.Context())
+	require.NoError(t, err)
+	s := state{Users: map[string]account{}, Answers: map[string]map[int]int{}, Sessions: int(stats.Sessions.Made)}
+	for _, u := range server.Users() {
+		_, isQueued := queued[u.ID]
+		s.Users[u.ID] = account{u.Balance, u.Bought, u.Spent, u.Lost, isQueued}
+	}
+	for name, route := range stats.Requests {
+		s.Answers[name] = map[int]int{}
+		for status, n := range route.Statuses {
+			s.Answers[name][status] = int(n)
+		}
+	}
+	return s
+}
+
+// startNode starts testdata/verity.mjs.
+func startNode(t *testing.T, c conditions, flags ...string) *target {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("skipped the run against the independent Verity in testdata/verity.mjs: it needs Node, which is not installed")
+	}
+	args := []string{filepath.Join("testdata", "verity.mjs"), "--secret", secret, "--latency-ms", milliseconds(c.latency)}
+	if c.throttle {
+		args = append(args, "--throttle")
+	}
+	if c.session > 0 {
+		args = append(args, "--session-seconds", wholeSeconds(c.session))
+	}
+	if c.tokenTTL > 0 {
+		args = append(args, "--token-ttl-seconds", wholeSeconds(c.tokenTTL))
+	}
+	ctx, cancel := context.WithCancel(suite)
+	cmd := exec.CommandContext(ctx, node, append(args, flags...)...) //nolint:gosec // Node on PATH
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // it was killed
+	})
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	require.NoError(t, err)
+	var ready struct{ URL string }
+	require.NoError(t, json.Unmarshal(line, &ready))
+	return &target{url: ready.URL, secret: secret, state: func(t *testing.T) state {
+		t.Helper()
+		return nodeState(t, ready.URL)
+	}}
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func wholeSeconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
+
+func nodeState(t *testing.T, url string) state {
+	t.Helper()
+	var seen struct {
+		state
+		Users map[string]struct {
+			account
+			QueueKey *string
+		}
+	}
+	status, _, body := exchange(t, http.MethodGet, url+"/__state", nil, "")
+	require.Equal(t, http.StatusOK, status)
+	require.NoError(t, json.Unmarshal(body, &seen))
+	seen.state.Users = map[string]account{}
+	for id, u := range seen.Users {
+		u.Queued = u.QueueKey != nil
+		seen.state.Users[id] = u.account
+	}
+	return seen.state
+}
+
+// requests returns how many requests came to a route.
+func (s state) requests(route string) int {
+	sum := 0
+	for _, n := range s.Answers[route] {
+		sum += n
+	}
+	return sum
+}
+
+// allRequests returns how many requests came in all, without those for /health, which are no load.
+func (s state) allRequests() int {
+	sum := 0
+	for route := range s.Answers {
+		if route != routeHealth {
+			sum += s.requests(route)
+		}
+	}
+	return sum
+}
+
+func (s state) queued() int {
+	n := 0
+	for _, u := range s.Users {
+		if u.Queued {
+			n++
+		}
+	}
+	return n
+}
+
+func (s state) sum(of func(account) int64) int {
+	var sum int64
+	for _, u := range s.Users {
+		sum += of(u)
+	}
+	return int(sum)
+}
+
+// requireSettled requires that the service is left as it must be after any run: nobody is queued, every balance is what
+// was bought less what was spent, and k6 counted every request that came.
+func (s state) requireSettled(t *testing.T, r result) {
+	t.Helper()
+	require.NotEmpty(t, s.Users)
+	require.Zero(t, s.queued(), "nobody may be queued after a run")
+	for id, u := range s.Users {
+		require.Equal(t, u.Bought-u.Spent-u.Lost, u.Balance, "balance of %s", id)
+	}
+	require.Equal(t, s.allRequests(), r.count("http_reqs"), "requests that the service saw, and that k6 counted")
+}
+
+// requireStatuses requires that the service gave no other answers than those that the contract has for a run without fault.
+func (s state) requireStatuses(t *testing.T) {
+	t.Helper()
+	want := map[string]int{
+		routeHealth: 200, routeSignUp: 201, routeRefresh: 200, routeJoin: 201, routeLeave: 200, routeBalance: 200, routeWebhook: 200,
+	}
+	for route, answers := range s.Answers {
+		require.Equal(t, s.requests(route), answers[want[route]], "answers to %s: %v", route, answers)
+	}
+}
