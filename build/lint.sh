@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Checks the source: format, go.mod, vet, golangci-lint, and xk6's own lint of an extension. Changes nothing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source build/env.sh
+
+tool() { go tool -modfile="build/tools/$1" "${@:2}"; } # tool MODFILE ARGUMENT...
+fail() {
+  echo "$1" >&2
+  exit 1
+}
+
+echo 'gofmt'
+unformatted=$(gofmt -l .)
+[[ -z $unformatted ]] || fail "not as gofmt has it: $unformatted"
+
+echo 'go mod tidy'
+go mod tidy -diff
+
+echo 'go vet'
+go vet ./...
+
+golangci_version=$(go list -modfile=build/tools/golangci-lint/go.mod -m -f '{{.Version}}' github.com/golangci/golangci-lint/v2)
+echo "golangci-lint $golangci_version"
+[[ $(head -n 1 .golangci.yml) == "# golangci-lint $golangci_version"* ]] ||
+  fail ".golangci.yml: line 1 must say '# golangci-lint $golangci_version', the version in build/tools/golangci-lint/go.mod"
+tool golangci-lint/go.mod golangci-lint run
+
+# `versions` wants a release tag, `vulnerability` a database: neither is to be had in every checkout.
+echo 'xk6 lint'
+gosec=$(tool go.mod -n gosec)
+PATH=$(dirname "$gosec"):$PATH tool go.mod xk6 lint --preset strict --disable versions,vulnerability || {
+  "$gosec" -quiet -exclude-generated ./... # xk6 lint only counts what it finds
+  exit 1
+}
