@@ -1,0 +1,207 @@
+package sessions
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/socketio"
+)
+
+const (
+	queueNamespace = "/queue"
+	videoNamespace = "/video"
+	// refusalTime is how soon after it was joined a namespace is disconnected when the token is refused.
+	refusalTime = 5 * time.Second
+)
+
+// Why there is no socket. What they wrap says more; no token is in it.
+var (
+	// ErrAuthRefused: the service let the user in and put it out at once, which is how it refuses an access token.
+	ErrAuthRefused = errors.New("the access token was refused")
+	// ErrTimeout: the service did not answer within Options.Timeout.
+	ErrTimeout = errors.New("the socket did not open in time")
+	// ErrLost: the connection could not be opened, or it broke, the service closed it, or its pings stopped.
+	ErrLost = errors.New("no socket")
+	// ErrClosed: Close was called.
+	ErrClosed = socketio.ErrClosed
+)
+
+// Options says whose socket to open, and how. URL, UserID, Token and Watch are needed.
+type Options struct {
+	URL    string // origin of the service, such as https://staging.example
+	UserID string
+	Token  string // access token; it is checked when the socket opens, and only then
+	Watch  *Watch
+
+	Dialer    func(ctx context.Context, network, addr string) (net.Conn, error) // nil: a net.Dialer
+	TLSConfig *tls.Config                                                       // nil: Go's defaults
+	Header    http.Header                                                       // of the opening request
+	Timeout   time.Duration                                                     // 0: socketio.DefaultTimeout, 20 s
+}
+
+// Line is the socket of one user, with /queue and /video on it. Its methods are safe for concurrent use.
+type Line struct {
+	// ConnectTime is from the start of Open until both namespaces were joined.
+	ConnectTime time.Duration
+
+	watch  *Watch
+	user   string
+	client *socketio.Client
+
+	// Guarded by Watch.mu:
+	opened    time.Time // zero: not yet
+	closed    bool      // what arrives is nobody's any more
+	garbled   bool      // an event named no session
+	asked     bool      // joined, and no match yet
+	answered  bool      // the match of the last join came
+	leftUntil time.Time // the queue was left, but until then a match may be on its way
+	want      *want     // of Match
+	sessions  []*session
+}
+
+// Open opens the socket of a user and joins both namespaces. It must come before joining the queue: nothing is made up for.
+// Its errors are ErrAuthRefused, ErrTimeout, ErrLost or, when ctx ended first, the context's own.
+func Open(ctx context.Context, o Options) (*Line, error) {
+	l := &Line{watch: o.Watch, user: o.UserID}
+	l.enlist()
+	begin := time.Now()
+	client, err := socketio.Dial(ctx, socketio.Options{
+		URL:        o.URL,
+		Namespaces: []string{queueNamespace, videoNamespace},
+		Auth:       map[string]string{"token": o.Token},
+		Header:     o.Header,
+		Dialer:     o.Dialer,
+		TLSConfig:  o.TLSConfig,
+		Timeout:    o.Timeout,
+		Wants:      o.Watch.wants,
+		OnEvent:    l.onEvent,
+		OnClose:    func(error) { l.end() },
+	})
+	if err != nil {
+		l.end()
+		return nil, openError(ctx, err)
+	}
+	l.ConnectTime = time.Since(begin)
+	l.client = client
+	o.Watch.mu.Lock()
+	defer o.Watch.mu.Unlock()
+	l.opened = time.Now()
+	return l, nil
+}
+
+func openError(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("open the socket: %w", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return socketError(err)
+}
+
+func socketError(err error) error {
+	if e, ok := errors.AsType[*socketio.DisconnectError](err); ok && e.After < refusalTime {
+		return fmt.Errorf("%w: %w", ErrAuthRefused, err)
+	}
+	return fmt.Errorf("%w: %w", ErrLost, err)
+}
+
+// Lost is closed when the socket has ended, for whatever reason; see Err.
+func (l *Line) Lost() <-chan struct{} { return l.client.Done() }
+
+// Err returns nil while the socket lasts, and then why it ended: ErrClosed, ErrLost, or ErrAuthRefused for a token that was
+// refused a moment after Open had returned.
+func (l *Line) Err() error {
+	err := l.client.Err()
+	if err == nil || errors.Is(err, ErrClosed) {
+		return err
+	}
+	return socketError(err)
+}
+
+// Close closes the socket and returns when that is done, after 2 s at the latest. The service takes the user out of its
+// queue. What is under way ends as stopped. On a socket that has ended it returns at once.
+func (l *Line) Close() {
+	l.end()
+	l.client.Close()
+}
+
+// Joining tells the line that the user joins the queue without Match, so that the match which follows is not taken for one
+// that nobody asked for. Call it before the request.
+func (l *Line) Joining() {
+	l.watch.mu.Lock()
+	defer l.watch.mu.Unlock()
+	l.ask(nil)
+}
+
+// Left tells the line that the user left the queue without Match. Call it after the answer.
+func (l *Line) Left() {
+	l.watch.mu.Lock()
+	defer l.watch.mu.Unlock()
+	l.left()
+}
+
+// enlist makes the user known before it can hear anything.
+func (l *Line) enlist() {
+	l.watch.mu.Lock()
+	defer l.watch.mu.Unlock()
+	l.watch.lines[l.user] = l
+}
+
+// end forgets the user and its sessions.
+func (l *Line) end() {
+	l.watch.mu.Lock()
+	defer l.watch.mu.Unlock()
+	l.closed = true
+	if l.watch.lines[l.user] == l {
+		delete(l.watch.lines, l.user)
+	}
+	for _, s := range slices.Clone(l.sessions) {
+		s.forget()
+	}
+}
+
+// onEvent takes an event. It runs on the goroutine that reads.
+func (l *Line) onEvent(e socketio.Event) {
+	switch e.Name {
+	case eventMatch:
+		hear(l, e, l.heardMatch)
+	case eventStart:
+		hear(l, e, l.heardStart)
+	case eventEnd:
+		hear(l, e, l.heardEnd)
+	}
+}
+
+func hear[T interface{ session() string }](l *Line, e socketio.Event, heard func(T, time.Time)) {
+	payload, ok := decode[T](e.Args)
+	l.watch.mu.Lock()
+	defer l.watch.mu.Unlock()
+	switch {
+	case l.closed:
+	case ok:
+		heard(payload, e.At)
+	default:
+		l.garble(e.Name)
+	}
+}
+
+// garble notes an event that names no session, once.
+func (l *Line) garble(event string) {
+	if l.garbled {
+		return
+	}
+	l.garbled = true
+	l.watch.found(RulePayloadWrong, l.user, "", event+" names no session")
+	if event == eventMatch {
+		l.watch.brokenMatches++
+	} else {
+		l.watch.brokenSessions++
+	}
+}

@@ -1,0 +1,41 @@
+package sessions
+
+// Outcome is how Match or Hold ended.
+type Outcome string
+
+// The outcomes of Match.
+const (
+	OutcomeMatched    Outcome = "matched"
+	OutcomeNoMatch    Outcome = "no_match"    // none in time
+	OutcomeJoinFailed Outcome = "join_failed" // Join's error says why
+	OutcomeSocketLost Outcome = "socket_lost" // Line.Err says why
+)
+
+// The outcomes of Hold.
+const (
+	OutcomeHeld    Outcome = "held"    // to its end, and no rule broken
+	OutcomeDropped Outcome = "dropped" // Reason says why
+)
+
+// OutcomeStopped is an outcome of both: the context ended, or Close was called. It is neither a success nor a failure.
+const OutcomeStopped Outcome = "stopped"
+
+// Reason says how a session ended. Where a session came to its end but broke a rule that no other reason stands for, the
+// reason is the name of the rule.
+type Reason string
+
+// The reasons. Those of session:end are the service's own words.
+const (
+	ReasonTimeout    Reason = "timeout"     // session:end: its time was over
+	ReasonEnded      Reason = "ended"       // session:end: somebody ended it
+	ReasonTokenError Reason = "token_error" // session:end: there was no video
+	ReasonOther      Reason = "other"       // session:end, with a reason that Verity does not know
+	ReasonHoldOver   Reason = "hold_over"   // held for as long as asked, and its own time was not over yet
+	ReasonEarlyEnd   Reason = "early_end"   // session:end more than 1 s before the promised time
+	ReasonLateEnd    Reason = "late_end"    // session:end more than 1 s after the promised time
+	ReasonNoStart    Reason = "no_start"    // no session:start within 5 s of the match, or before session:end
+	ReasonNoEnd      Reason = "no_end"      // no session:end
+	ReasonNoMatch    Reason = "no_match"    // Hold was given a Match without a session
+	ReasonSocketLost Reason = "socket_lost" // Line.Err says why
+	ReasonStopped    Reason = "stopped"     // by the end of the run
+)

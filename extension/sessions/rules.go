@@ -1,0 +1,95 @@
+package sessions
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Rule is the name of something that Verity promises about matches and sessions.
+type Rule string
+
+// The rules. Each is counted once for a user and a session that broke it.
+const (
+	// RulePartnerMissing: both partners hear match with the same sessionId; one did, and the other, whose socket was open
+	// in this process all the while, did not within 5 s.
+	RulePartnerMissing Rule = "partner_missing"
+	// RulePartnerWrong: partnerAnonymousId is the hash of the other user, and a session has two users.
+	RulePartnerWrong Rule = "partner_wrong"
+	// RuleMatchRepeated: at most one match for a join; and none twice.
+	RuleMatchRepeated Rule = "match_repeated"
+	// RuleMatchUnasked: no match without a join.
+	RuleMatchUnasked Rule = "match_unasked"
+	// RuleMatchMissing: no session:start without a match at most 2 s later.
+	RuleMatchMissing Rule = "match_missing"
+	// RuleSessionMixed: session:start and session:end carry the sessionId of the match.
+	RuleSessionMixed Rule = "session_mixed"
+	// RuleStartMissing: session:start comes within 5 s of the match, unless a session:end with token_error does.
+	RuleStartMissing Rule = "start_missing"
+	// RuleStartRepeated: there is one session:start.
+	RuleStartRepeated Rule = "start_repeated"
+	// RuleEndMissing: session:end comes, at the latest 5 s after the session's time.
+	RuleEndMissing Rule = "end_missing"
+	// RuleEndRepeated: there is one session:end.
+	RuleEndRepeated Rule = "end_repeated"
+	// RuleEndUnasked: no session:end of a session that this user never heard of.
+	RuleEndUnasked Rule = "end_unasked"
+	// RuleLengthWrong: from session:start to session:end it is endAt − startAt, ± 1 s.
+	RuleLengthWrong Rule = "length_wrong"
+	// RuleEndReason: the reason of session:end is timeout.
+	RuleEndReason Rule = "end_reason"
+	// RulePayloadWrong: match, session:start and session:end carry what verity-api.md says, as far as it is needed here.
+	RulePayloadWrong Rule = "payload_wrong"
+)
+
+// aboutMatch tells whether the rule is about the match rather than about the session that follows.
+func (r Rule) aboutMatch() bool {
+	switch r {
+	case RulePartnerMissing, RulePartnerWrong, RuleMatchRepeated, RuleMatchUnasked, RuleMatchMissing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Finding is a rule that was broken.
+type Finding struct {
+	Rule    Rule
+	Count   int    // of users and sessions, see Rule
+	Example string // the first: whose session, and how
+}
+
+// Findings returns the rules that were broken, those that were broken most often first.
+func (w *Watch) Findings() []Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := make([]Finding, 0, len(w.findings))
+	for _, f := range w.findings {
+		list = append(list, *f)
+	}
+	slices.SortFunc(list, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Rule, b.Rule))
+	})
+	return list
+}
+
+// found counts a broken rule.
+func (w *Watch) found(r Rule, user, sessionID, how string) {
+	f := w.findings[r]
+	if f == nil {
+		f = &Finding{Rule: r, Example: fmt.Sprintf("user %s, session %s: %s", user, show(sessionID), how)}
+		w.findings[r] = f
+	}
+	f.Count++
+}
+
+// maxShown bounds what a message repeats of the service's words, in bytes. An access token is longer.
+const maxShown = 40
+
+// show makes the service's words fit for a message.
+func show(words string) string {
+	if words == "" || len(words) > maxShown {
+		return fmt.Sprintf("(%d bytes)", len(words))
+	}
+	return fmt.Sprintf("%q", words)
+}

@@ -1,0 +1,305 @@
+package sessions
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// settleTime is how long a match may take that is on its way: when session:start came before it, or when the user has
+	// just left the queue. Verity needs 4 to 20 ms.
+	settleTime = 2 * time.Second
+	// partnerPatience is how long after one user's match the partner's may be read. It comes over another socket, which a
+	// busy runner may read later.
+	partnerPatience = 5 * time.Second
+	// startPatience is how long after match session:start may come.
+	startPatience = 5 * time.Second
+	// endPatience is how long after a session's time session:end may come before it counts as missing.
+	endPatience = 5 * time.Second
+	// tolerance is how far the length of a session may be from its promise.
+	tolerance = time.Second
+	// lingerTime is how long a session that is over is remembered, to recognise events that repeat.
+	lingerTime = 10 * time.Second
+	// usualLength stands in for a length that is not known.
+	usualLength = 45 * time.Second
+)
+
+// stage is what a session waits for.
+type stage byte
+
+const (
+	unmatched stage = iota // session:start or session:end arrived; the match should follow
+	awaitsStart
+	awaitsEnd
+	lingers // over, but remembered
+	gone    // forgotten: the line does not know it any more
+)
+
+// session is what one line has heard of one session. It is guarded by Watch.mu.
+type session struct {
+	line    *Line
+	id      string
+	partner string // partnerAnonymousId
+
+	matched, started, ended time.Time // when the events arrived; zero: not yet
+	length                  time.Duration
+	lengthKnown             bool
+	reason                  string // of session:end
+
+	stage   stage
+	due     time.Time // when the stage has lasted too long
+	timer   *time.Timer
+	settled bool // the match was waited for
+	active  bool // counts in Watch.activity
+
+	broken  []Rule
+	holding bool          // Hold waits
+	told    bool          // Hold has returned
+	counted bool          // by the result of Hold, in brokenMatches or in brokenSessions
+	changed chan struct{} // wakes Hold
+}
+
+// session returns what the line knows of a session; all that may be nothing yet.
+func (l *Line) session(id string) *session {
+	if s := l.find(id); s != nil {
+		return s
+	}
+	s := &session{line: l, id: id}
+	l.sessions = append(l.sessions, s)
+	return s
+}
+
+func (l *Line) find(id string) *session {
+	for _, s := range l.sessions {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// heardMatch takes a match event.
+func (l *Line) heardMatch(p matchPayload, at time.Time) {
+	s := l.session(p.SessionID)
+	if !s.matched.IsZero() {
+		s.breaks(RuleMatchRepeated, "match came twice")
+		return
+	}
+	s.matched, s.partner = at, p.Partner
+	l.answer(s)
+	l.watch.pair(s)
+	if !s.ended.IsZero() {
+		s.checkEnd()
+	}
+	s.moved()
+}
+
+// heardStart takes a session:start event.
+func (l *Line) heardStart(p startPayload, at time.Time) {
+	s := l.session(p.SessionID)
+	if !s.started.IsZero() {
+		s.breaks(RuleStartRepeated, "session:start came twice")
+		return
+	}
+	s.started = at
+	if s.length, s.lengthKnown = p.length(); !s.lengthKnown {
+		s.length = usualLength
+		s.breaks(RulePayloadWrong, "session:start does not say from startAt to endAt")
+	}
+	l.watch.longest = max(l.watch.longest, s.length)
+	if s.ended.IsZero() {
+		s.enter()
+	}
+	s.moved()
+}
+
+// heardEnd takes a session:end event.
+func (l *Line) heardEnd(p endPayload, at time.Time) {
+	s := l.session(p.SessionID)
+	if !s.ended.IsZero() {
+		s.breaks(RuleEndRepeated, "session:end came twice")
+		return
+	}
+	s.ended, s.reason = at, p.Reason
+	s.exit()
+	if !s.matched.IsZero() || !s.started.IsZero() {
+		s.checkEnd()
+	}
+	s.moved()
+}
+
+// checkEnd judges the end of a session that is known to be the user's.
+func (s *session) checkEnd() {
+	if s.started.IsZero() && s.reason != string(ReasonTokenError) {
+		s.breaks(RuleStartMissing, "session:end came without a session:start")
+	}
+	if lasted := s.ended.Sub(s.started); s.lengthOff() != 0 && !s.has(RuleEndMissing) {
+		s.breaks(RuleLengthWrong, fmt.Sprintf("it lasted %.1f s instead of %.1f s", lasted.Seconds(), s.length.Seconds()))
+	}
+	if s.reason != string(ReasonTimeout) {
+		s.breaks(RuleEndReason, fmt.Sprintf("it ended with reason %s instead of \"timeout\"", show(s.reason)))
+	}
+}
+
+// lengthOff returns by how much an ended session was longer (> 0) or shorter (< 0) than the tolerance allows, or 0.
+func (s *session) lengthOff() time.Duration {
+	if s.started.IsZero() || !s.lengthKnown {
+		return 0
+	}
+	off := s.ended.Sub(s.started) - s.length
+	if off.Abs() <= tolerance {
+		return 0
+	}
+	return off
+}
+
+// moved sets the next stage after an event.
+func (s *session) moved() {
+	switch {
+	case s.matched.IsZero() && !s.settled:
+		if s.timer == nil { // else the wait for match goes on
+			s.await(unmatched, time.Now().Add(settleTime))
+		}
+	case !s.ended.IsZero():
+		s.await(lingers, s.ended.Add(lingerTime))
+	case !s.started.IsZero():
+		s.await(awaitsEnd, s.started.Add(s.length+endPatience))
+	default:
+		s.await(awaitsStart, s.matched.Add(startPatience))
+	}
+	s.wake()
+}
+
+func (s *session) await(next stage, due time.Time) {
+	s.stage, s.due = next, due
+	if s.timer == nil {
+		s.timer = time.AfterFunc(time.Until(due), s.overdue)
+		return
+	}
+	s.timer.Reset(time.Until(due))
+}
+
+// overdue runs when the timer fires.
+func (s *session) overdue() {
+	w := s.line.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if s.stage == gone || now.Before(s.due) { // the stage changed meanwhile, and the timer was set again
+		return
+	}
+	switch s.stage {
+	case unmatched:
+		s.settled = true
+		s.judgeUnmatched(now)
+		s.moved()
+	case awaitsStart:
+		s.breaks(RuleStartMissing, fmt.Sprintf("no session:start within %s of match", startPatience))
+		s.await(lingers, now.Add(w.longest+lingerTime)) // its session:end may come all the same
+	case awaitsEnd:
+		s.missEnd()
+		s.exit()
+		s.await(lingers, now.Add(lingerTime))
+	case lingers, gone:
+		s.forget()
+	}
+}
+
+func (s *session) missEnd() {
+	s.breaks(RuleEndMissing, fmt.Sprintf("no session:end within %.1f s of a session:start that promised %.1f s",
+		time.Since(s.started).Seconds(), s.length.Seconds()))
+}
+
+// judgeUnmatched finds the rule that a session without a match broke: where the user has another session that lacks just
+// what this one brought, they were mixed up.
+func (s *session) judgeUnmatched(now time.Time) {
+	if other := s.mixedUpWith(now); other != nil {
+		s.counted = true // as the other
+		s.breaks(RuleSessionMixed, fmt.Sprintf("its events belong to session %s, which lacks them", show(other.id)))
+		other.broken = append(other.broken, RuleSessionMixed)
+		other.wake()
+		return
+	}
+	if s.started.IsZero() {
+		s.breaks(RuleEndUnasked, "session:end came without match and session:start")
+		return
+	}
+	s.breaks(RuleMatchMissing, fmt.Sprintf("session:start came, and no match within %s", settleTime))
+}
+
+func (s *session) mixedUpWith(now time.Time) *session {
+	for _, other := range s.line.sessions {
+		if other == s || other.matched.IsZero() || !other.ended.IsZero() || other.has(RuleSessionMixed) {
+			continue
+		}
+		lacksStart := other.started.IsZero()
+		lacksEnd := !lacksStart && now.After(other.started.Add(other.length))
+		if (!s.started.IsZero() && lacksStart) || (s.started.IsZero() && lacksEnd) {
+			return other
+		}
+	}
+	return nil
+}
+
+// breaks notes a broken rule, once. A session that was mixed up with another is judged no further.
+func (s *session) breaks(r Rule, how string) {
+	if s.has(r) || s.has(RuleSessionMixed) {
+		return
+	}
+	s.broken = append(s.broken, r)
+	s.line.watch.found(r, s.line.user, s.id, how)
+	if s.told || (s.stage == gone && !s.holding) {
+		s.countUntold()
+	}
+	s.wake()
+}
+
+func (s *session) has(r Rule) bool { return slices.Contains(s.broken, r) }
+
+// countUntold counts a session that broke a rule of which no result told, once: where the match was wrong, as that.
+func (s *session) countUntold() {
+	if s.counted {
+		return
+	}
+	s.counted = true
+	if slices.ContainsFunc(s.broken, Rule.aboutMatch) {
+		s.line.watch.brokenMatches++
+	} else {
+		s.line.watch.brokenSessions++
+	}
+}
+
+// wake makes Hold look again.
+func (s *session) wake() {
+	if s.changed == nil {
+		return
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+func (s *session) enter() {
+	s.active = true
+	s.line.watch.activity.change(1, time.Now())
+}
+
+func (s *session) exit() {
+	if s.active {
+		s.active = false
+		s.line.watch.activity.change(-1, time.Now())
+	}
+}
+
+// forget ends what the line knows of the session.
+func (s *session) forget() {
+	s.line.sessions = slices.DeleteFunc(s.line.sessions, func(other *session) bool { return other == s })
+	s.stage = gone
+	s.timer.Stop()
+	s.exit()
+	if len(s.broken) > 0 && !s.holding {
+		s.countUntold()
+	}
+}

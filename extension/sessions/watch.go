@@ -1,0 +1,151 @@
+package sessions
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The events of verity-api.md, and all others.
+const (
+	eventStatus    = "queue:status"
+	eventMatch     = "match"
+	eventStart     = "session:start"
+	eventEnd       = "session:end"
+	eventMutual    = "match:mutual"
+	eventNonMutual = "match:non_mutual"
+	eventOther     = "other"
+)
+
+var eventNames = [...]string{eventOther, eventStatus, eventMatch, eventStart, eventEnd, eventMutual, eventNonMutual}
+
+// eventIndex is the place of a name in eventNames; 0, other, for a name that is not there.
+var eventIndex = func() map[string]int {
+	index := make(map[string]int, len(eventNames))
+	for i, name := range eventNames {
+		index[name] = i
+	}
+	return index
+}()
+
+// Watch is what all lines of a process share. Its methods are safe for concurrent use.
+type Watch struct {
+	events [len(eventNames)]atomic.Int64
+
+	mu             sync.Mutex
+	lines          map[string]*Line // open ones, by user
+	pairs          map[string]*pair // matched in the last 5 s, by session
+	findings       map[Rule]*Finding
+	activity       activity
+	totals         Totals
+	longest        time.Duration // that a session promised to last
+	brokenMatches  int64
+	brokenSessions int64
+}
+
+// NewWatch returns a Watch that has seen nothing.
+func NewWatch() *Watch {
+	return &Watch{
+		lines:    make(map[string]*Line),
+		pairs:    make(map[string]*pair),
+		findings: make(map[Rule]*Finding),
+		longest:  usualLength,
+	}
+}
+
+// wants counts an event and tells whether its payload is needed. It is called for every frame of every user.
+func (w *Watch) wants(namespace string, event []byte) bool {
+	i := eventIndex[string(event)]
+	w.events[i].Add(1)
+	switch eventNames[i] {
+	case eventMatch:
+		return namespace == queueNamespace
+	case eventStart, eventEnd:
+		return namespace == videoNamespace
+	}
+	return false
+}
+
+// Deltas is what happened since the last time somebody asked.
+type Deltas struct {
+	// Events is how many socket events arrived, by name: those of verity-api.md and "other". A name without any is absent.
+	Events map[string]int64
+	// BrokenMatches and BrokenSessions count what broke a rule without any result of Match or Hold telling so: after the
+	// result was returned, or where nobody held the session. They belong in match_failed and session_dropped.
+	BrokenMatches, BrokenSessions int64
+}
+
+// Take returns what happened since the last Take, and forgets it. What is counted between two calls is in one of them.
+func (w *Watch) Take() Deltas {
+	d := Deltas{Events: make(map[string]int64)}
+	for i, name := range eventNames {
+		if n := w.events[i].Swap(0); n > 0 {
+			d.Events[name] = n
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d.BrokenMatches, d.BrokenSessions = w.brokenMatches, w.brokenSessions
+	w.brokenMatches, w.brokenSessions = 0, 0
+	return d
+}
+
+// Totals is what became of the sessions that Hold was asked to hold, and how many there were at once.
+type Totals struct {
+	// Planned = Held + Dropped + Stopped + those being held now. Started is how many of them saw session:start. All count
+	// users: a session with both partners in this process counts twice.
+	Planned, Started, Held, Dropped, Stopped int
+
+	// Peak and Mean are numbers of sessions at once, held or not: half the number of users in one. Mean is over Window, the
+	// time from the first session:start to the last session:end, or to now where a session is on; weighted by time.
+	Peak, Mean float64
+	Window     time.Duration
+}
+
+// Totals returns the totals so far.
+func (w *Watch) Totals() Totals {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.totals
+	t.Peak = float64(w.activity.peak) / 2
+	t.Mean, t.Window = w.activity.mean(time.Now())
+	return t
+}
+
+// ActiveSessions returns the number of sessions now: half the number of users between session:start and session:end. A user
+// in two sessions at once counts in both.
+func (w *Watch) ActiveSessions() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return float64(w.activity.users) / 2
+}
+
+// activity is the number of users in a session over time.
+type activity struct {
+	users, peak int
+	first, last time.Time     // change
+	area        time.Duration // users × time until the last change
+}
+
+func (a *activity) change(by int, now time.Time) {
+	if a.first.IsZero() {
+		a.first, a.last = now, now
+	}
+	a.area += time.Duration(a.users) * now.Sub(a.last)
+	a.last = now
+	a.users += by
+	a.peak = max(a.peak, a.users)
+}
+
+func (a *activity) mean(now time.Time) (sessions float64, window time.Duration) {
+	end := a.last
+	if a.users > 0 {
+		end = now
+	}
+	window = end.Sub(a.first)
+	if window <= 0 {
+		return float64(a.users) / 2, 0
+	}
+	area := a.area + time.Duration(a.users)*end.Sub(a.last)
+	return float64(area) / float64(window) / 2, window
+}
