@@ -15,6 +15,7 @@ import (
 	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/errext/exitcodes"
 
+	"github.com/verity-app/xk6-verity/extension/socketio"
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
@@ -35,14 +36,22 @@ func newStandinCommand(gs *state.GlobalState) *cobra.Command {
 		Short: "Serve a local Verity for laptops and tests",
 		Long: `Serve a local Verity for laptops and tests, until it is interrupted.
 
-It has the HTTP API, the queue and the matcher of the real one, with the queue in an embedded Redis or in a real one.
+It has the HTTP API, the sockets, the queue and the matcher of the real one, with the queue in an embedded Redis or in a
+real one. The flags from --lose-match on break its sockets on purpose; a RATE is the share of sessions that are hit, 0 to 1.
 It prints its address and the variables to set on stdout.`,
 		Example: `  k6 x verity standin
   k6 x verity standin --addr 127.0.0.1:0 --throttle
-  k6 x verity standin --redis-url redis://127.0.0.1:6379/1 --session 5s`,
+  k6 x verity standin --redis-url redis://127.0.0.1:6379/1 --session 5s
+  k6 x verity standin --lose-match 0.1`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return serveStandin(gs, options) },
 	}
+	addStandinFlags(cmd, &options)
+	addDefectFlags(cmd, &options.Defects)
+	return cmd
+}
+
+func addStandinFlags(cmd *cobra.Command, options *standin.Options) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&options.Addr, "addr", options.Addr, "address to listen on; port 0 takes a free one")
@@ -56,7 +65,19 @@ It prints its address and the variables to set on stdout.`,
 	flags.BoolVar(&options.Throttle, "throttle", false, "put the real rate limits on")
 	flags.DurationVar(&options.Latency, "latency", 0, "time added to every answer")
 	flags.DurationVar(&options.WebhookLatency, "webhook-latency", 0, "time that crediting a webhook takes")
-	return cmd
+	flags.DurationVar(&options.PingInterval, "ping-interval", socketio.DefaultPingInterval, "time between two pings to a socket")
+	flags.DurationVar(&options.PingTimeout, "ping-timeout", socketio.DefaultPingTimeout, "close sockets that do not answer a ping for so long")
+}
+
+func addDefectFlags(cmd *cobra.Command, defects *standin.Defects) {
+	flags := cmd.Flags()
+	flags.Float64Var(&defects.LoseMatch, "lose-match", 0, "`RATE` of sessions of which one user hears no match")
+	flags.Float64Var(&defects.LoseStart, "lose-start", 0, "`RATE` of sessions whose session:start nobody hears")
+	flags.Float64Var(&defects.CrossPairs, "cross-pairs", 0, "`RATE` of sessions of which one user hears another's id and partner")
+	flags.Float64Var(&defects.TokenError, "token-error", 0, "`RATE` of sessions that end at once with token_error, without a start")
+	flags.DurationVar(&defects.EndEarly, "end-early", 0, "end sessions so long before their endAt")
+	flags.DurationVar(&defects.DropSocketsAfter, "drop-sockets-after", 0, "cut each connection off so long after it joined (0: never)")
+	flags.DurationVar(&defects.MuteAfter, "mute-after", 0, "let the sockets fall silent so long after the start (0: never)")
 }
 
 func serveStandin(gs *state.GlobalState, options standin.Options) error {

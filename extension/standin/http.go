@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/queue"
+	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
 // pooledBody is the largest body whose buffer is kept for the next request.
@@ -117,6 +118,10 @@ var jsonType = []string{"application/json; charset=utf-8"}
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, socketio.Path) {
+		s.sockets.server.ServeHTTP(w, r)
+		return
+	}
 	c, _ := calls.Get().(*call)
 	defer c.release()
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,12 +23,15 @@ type matcher struct {
 	tick     time.Duration
 	pairs    int // in one key and tick
 	duration time.Duration
+	early    time.Duration // how much too early sessions end
 
-	mu     sync.Mutex        // held through a tick, and through the end of sessions
-	live   []session         // in the order of their ends
-	active map[string]string // user id → the session that the user is in
-	made   atomic.Int64
-	over   atomic.Int64
+	mu      sync.Mutex        // held through a tick, and through the end of sessions
+	live    []session         // in the order of their ends
+	active  map[string]string // user id → the session that the user is in
+	refused share             // of the sessions
+	made    atomic.Int64
+	over    atomic.Int64
+	peak    atomic.Int64
 }
 
 // session is one video session of two users.
@@ -38,12 +42,16 @@ type session struct {
 	Channel string `json:"channelName"`
 	StartAt int64  `json:"startAt"` // ms since the epoch
 	EndAt   int64  `json:"endAt"`   // ms since the epoch
+
+	due     int64 // when it ends: at EndAt, unless a defect has it otherwise
+	refused bool  // as when video is not configured: it never starts, and ends at once
 }
 
 func newMatcher(q *queues, a *accounts, s *store, o Options) *matcher {
 	return &matcher{
 		queues: q, accounts: a, store: s, observer: o.observer, log: o.Log,
 		tick: o.Tick, pairs: o.PairsPerTick, duration: o.Session,
+		early: o.Defects.EndEarly, refused: share{rate: o.Defects.TokenError},
 		active: make(map[string]string),
 	}
 }
@@ -81,7 +89,7 @@ func (m *matcher) nextEnd() (time.Time, bool) {
 	if len(m.live) == 0 {
 		return time.Time{}, false
 	}
-	return time.UnixMilli(m.live[0].EndAt), true
+	return time.UnixMilli(m.live[0].due), true
 }
 
 // skip drops the tick that came while the last one ran.
@@ -202,7 +210,7 @@ func (m *matcher) pair(ctx context.Context, pipe redis.Pipeliner, a, b redis.Z) 
 	s := session{ID: newID(), StartAt: now.UnixMilli(), EndAt: now.Add(m.duration).UnixMilli()}
 	s.UserA, _ = a.Member.(string)
 	s.UserB, _ = b.Member.(string)
-	s.Channel = "session_" + s.ID
+	s.Channel = channelOf(s.ID)
 
 	pipe.Del(ctx, userKey+s.UserA, userKey+s.UserB)
 	pipe.Set(ctx, stateKey+s.ID, encodeJSON(s), matchTTL)
@@ -214,8 +222,22 @@ func (m *matcher) pair(ctx context.Context, pipe redis.Pipeliner, a, b redis.Z) 
 			u.spend()
 		}
 	}
-	m.live = append(m.live, s)
 	m.made.Add(1)
+	return m.begin(s)
+}
+
+func channelOf(sessionID string) string { return "session_" + sessionID }
+
+// begin makes the session one of those that will end.
+func (m *matcher) begin(s session) session {
+	s.due, s.refused = s.EndAt-m.early.Milliseconds(), m.refused.next()
+	if s.refused {
+		s.due = s.StartAt
+		m.live = slices.Insert(m.live, 0, s)
+	} else {
+		m.live = append(m.live, s)
+	}
+	m.peak.Store(max(m.peak.Load(), int64(len(m.live))))
 	return s
 }
 
@@ -224,7 +246,7 @@ func (m *matcher) endDue(ctx context.Context, now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var due []session
-	for len(m.live) > 0 && m.live[0].EndAt <= now {
+	for len(m.live) > 0 && m.live[0].due <= now {
 		due = append(due, m.live[0])
 		m.live = m.live[1:]
 	}

@@ -15,6 +15,39 @@ type observer interface {
 	decided(s session, o outcome)
 }
 
+// observers all hear it, one after the other.
+type observers []observer
+
+func (all observers) joined(userID, queueKey string) {
+	for _, o := range all {
+		o.joined(userID, queueKey)
+	}
+}
+
+func (all observers) left(userID, queueKey string) {
+	for _, o := range all {
+		o.left(userID, queueKey)
+	}
+}
+
+func (all observers) matched(s session, queueKey string) {
+	for _, o := range all {
+		o.matched(s, queueKey)
+	}
+}
+
+func (all observers) ended(s session) {
+	for _, o := range all {
+		o.ended(s)
+	}
+}
+
+func (all observers) decided(s session, to outcome) {
+	for _, o := range all {
+		o.decided(s, to)
+	}
+}
+
 // nobody observes.
 type nobody struct{}
 

@@ -274,6 +274,20 @@ func (q *queues) leave(ctx context.Context, u *user) (departure, error) {
 	}
 }
 
+// vacate takes the user out of its queue as Verity does when a socket closes: its token comes back, whatever was before.
+func (q *queues) vacate(ctx context.Context, u *user) error {
+	w, err := q.begin(ctx, u)
+	if err != nil {
+		return err
+	}
+	defer u.operating.Unlock()
+	was, err := q.exit(ctx, u, w.queueKey)
+	if was {
+		u.refund()
+	}
+	return err
+}
+
 // exit removes the user from the queue and unlocks the user in Redis. It tells whether the user was there: another, the
 // matcher, may have been faster.
 func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {

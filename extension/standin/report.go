@@ -14,6 +14,9 @@ type Stats struct {
 	Users    int              `json:"users"`
 	Tokens   Tokens           `json:"tokens"`
 	Sessions Sessions         `json:"sessions"`
+	Peak     int64            `json:"peakSessions"` // most sessions at once
+	Matches  Matches          `json:"matches"`
+	Sockets  Sockets          `json:"sockets"`
 	Events   Events           `json:"events"`
 	Requests map[string]Route `json:"requests"` // by route, such as "POST /queue/join"; "unknown" for the rest
 }
@@ -31,6 +34,21 @@ type Tokens struct {
 type Sessions struct {
 	Made  int64 `json:"made"`
 	Ended int64 `json:"ended"`
+}
+
+// Matches are the users who were matched and how long each waited, in ms, as the service knows it: from the place in the
+// queue to the moment at which the match is sent.
+type Matches struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50"` // nearest rank; 0 when there is none
+	P95   float64 `json:"p95"`
+}
+
+// Sockets that were opened, and what was sent to them.
+type Sockets struct {
+	Queue  int64            `json:"queue"`  // on /queue
+	Video  int64            `json:"video"`  // on /video
+	Events map[string]int64 `json:"events"` // frames by event, such as "queue:status"
 }
 
 // Events that came in through the webhook.
@@ -51,8 +69,10 @@ type Route struct {
 func (s *Server) Stats() Stats {
 	st := Stats{
 		Sessions: Sessions{Made: s.matcher.made.Load(), Ended: s.matcher.over.Load()},
+		Peak:     s.matcher.peak.Load(),
 		Requests: make(map[string]Route),
 	}
+	st.Sockets, st.Matches = s.sockets.stats()
 	for _, u := range s.accounts.all() {
 		st.Users++
 		st.Tokens.Bought += u.Bought
@@ -90,6 +110,7 @@ func (st Stats) Write(w io.Writer) error {
 	fmt.Fprintf(&b, "users     %d\n", st.Users)
 	fmt.Fprintf(&b, "tokens    %d bought = %d left + %d queued + %d spent + %d lost\n", t.Bought, t.Balance, t.Queued, t.Spent, t.Lost)
 	fmt.Fprintf(&b, "sessions  %d made, %d ended\n", st.Sessions.Made, st.Sessions.Ended)
+	st.writeSockets(&b)
 	e := st.Events
 	fmt.Fprintf(&b, "events    %d credited, %d repeated, %d ignored, %d refused\n", e.Credited, e.Repeated, e.Ignored, e.Refused)
 	for _, name := range slices.Sorted(maps.Keys(st.Requests)) {
@@ -104,6 +125,19 @@ func (st Stats) Write(w io.Writer) error {
 		return fmt.Errorf("writing the stand-in's account: %w", err)
 	}
 	return nil
+}
+
+// writeSockets prints what only runs with sockets are about.
+func (st Stats) writeSockets(b *strings.Builder) {
+	if st.Sockets.Queue+st.Sockets.Video == 0 {
+		return
+	}
+	fmt.Fprintf(b, "at once   %d sessions, at most\n", st.Peak)
+	fmt.Fprintf(b, "matches   %d users matched after %.0f ms (p50), %.0f ms (p95)\n", st.Matches.Count, st.Matches.P50, st.Matches.P95)
+	fmt.Fprintf(b, "sockets   %d on /queue, %d on /video\n", st.Sockets.Queue, st.Sockets.Video)
+	for _, event := range slices.Sorted(maps.Keys(st.Sockets.Events)) {
+		fmt.Fprintf(b, "frames    %d %s\n", st.Sockets.Events[event], event)
+	}
 }
 
 // Users returns every user's account, by id. It may be asked for after Close too.

@@ -1,8 +1,6 @@
-// Package standin is a local Verity for laptops and tests: the HTTP API, the queue in Redis and the matcher of
-// verity-api.md, strict where the real service is strict. It keeps accounts in memory and an account of every token, so
-// that a test can judge a run afterwards.
-//
-// Sockets attach to it as an observer.
+// Package standin is a local Verity for laptops and tests: the HTTP API, the sockets, the queue in Redis and the matcher
+// of verity-api.md, strict where the real service is strict. It keeps accounts in memory and an account of every token,
+// so that a test can judge a run afterwards.
 package standin
 
 import (
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
 // What Verity does when nothing else is asked for (verity-api.md).
@@ -36,6 +35,7 @@ const (
 	maxSession      = 30 * time.Minute
 	maxPairsPerTick = 10_000
 	maxTick         = time.Minute
+	maxPing         = time.Hour
 	// maxHeaderWait is how long a new connection may take to send its first request.
 	maxHeaderWait = time.Minute
 )
@@ -70,6 +70,14 @@ type Options struct {
 	// WebhookLatency is spent by webhooks on top of Latency, 0 to 2 s.
 	WebhookLatency time.Duration
 
+	// PingInterval is the time between two pings to a socket, 1 ms to 1 h. Default: socketio.DefaultPingInterval.
+	PingInterval time.Duration
+	// PingTimeout is how long a socket's pong may take, 1 ms to 1 h. Default: socketio.DefaultPingTimeout.
+	PingTimeout time.Duration
+
+	// Defects that the sockets have on purpose. Default: none.
+	Defects Defects
+
 	// Log takes the few lines that a stand-in has to say, none of them with a secret. Default: nothing is logged.
 	Log *slog.Logger
 
@@ -84,6 +92,8 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Session, DefaultSession)
 	setDefault(&o.TokenTTL, DefaultTokenTTL)
 	setDefault(&o.KeepAlive, DefaultKeepAlive)
+	setDefault(&o.PingInterval, socketio.DefaultPingInterval)
+	setDefault(&o.PingTimeout, socketio.DefaultPingTimeout)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -114,6 +124,9 @@ func (o *Options) validate() error {
 		inRange("keep-alive", o.KeepAlive, time.Millisecond, 10*time.Minute),
 		inRange("latency", o.Latency, 0, maxLatency),
 		inRange("webhook latency", o.WebhookLatency, 0, maxLatency),
+		inRange("ping interval", o.PingInterval, time.Millisecond, maxPing),
+		inRange("ping timeout", o.PingTimeout, time.Millisecond, maxPing),
+		o.Defects.validate(o.Session),
 	)
 }
 
@@ -166,6 +179,7 @@ type Server struct {
 	store     *store
 	queues    *queues
 	matcher   *matcher
+	sockets   *sockets
 
 	choosing sync.Mutex // one choice at a time
 
@@ -207,7 +221,6 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 
 func newServer(o Options, store *store, addr net.Addr) *Server {
 	s := &Server{
-		options:   o,
 		started:   time.Now(),
 		url:       "http://" + reachable(addr),
 		keepAlive: []string{"timeout=" + strconv.Itoa(int(o.KeepAlive.Seconds()))},
@@ -217,6 +230,9 @@ func newServer(o Options, store *store, addr net.Addr) *Server {
 		store:     store,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.sockets = newSockets(&o, s.tokens.user, s.vacate)
+	o.observer = observers{s.sockets, o.observer}
+	s.options = o
 	s.queues = newQueues(store.client, o.observer, s.wait)
 	s.matcher = newMatcher(s.queues, s.accounts, store, o)
 	s.routes = s.newRoutes()
@@ -244,8 +260,8 @@ func (s *Server) URL() string { return s.url }
 // RedisURL is where the embedded Redis listens, for REDIS_URL; empty when Options.RedisURL named another one.
 func (s *Server) RedisURL() string { return s.store.embeddedURL() }
 
-// Close stops accepting, lets the requests under way finish, stops the matcher and takes what is still queued out of
-// Redis. When the context ends before the requests do, their connections are closed and the context's error is returned.
+// Close stops accepting, lets the requests under way finish, stops the matcher, closes the sockets and takes what is still
+// queued out of Redis. When the context ends before the requests do, their connections are closed and the context's error is returned.
 // Whoever calls it again gets the first result.
 func (s *Server) Close(ctx context.Context) error {
 	s.closing.Do(func() { s.closeErr = s.close(ctx) })
@@ -259,6 +275,7 @@ func (s *Server) close(ctx context.Context) error {
 	}
 	s.cancel()
 	s.work.Wait()
+	s.sockets.close()
 	return errors.Join(err, s.queues.clear(context.WithoutCancel(ctx)), s.store.close())
 }
 
