@@ -278,7 +278,43 @@ declare module 'k6/x/verity' {
     /** Whether the user is in a queue, or may be after a request without an answer. */
     queued(): boolean;
 
-    /** Leaves the queue if the user may be in one, and closes the connection. */
+    /**
+     * Opens the user's socket, with both namespaces on it, unless it is open: a Socket.IO connection through k6's dialer and
+     * TLS. Connect before joining, for a match is heard on the socket only. Emits socket_connect_time (ms).
+     */
+    connect(): Promise<void>;
+
+    /** Whether the socket is open. */
+    connected(): boolean;
+
+    /**
+     * Joins, and waits for the match on the socket; leaves the queue when there is none in time. Emits match_time (ms, from
+     * this call to the event, or the time waited in vain; tag outcome), match_attempts and match_failed.
+     *
+     * @param options.timeoutSeconds 0.001 to 3600, default 30
+     * @returns matched: false has a reason: no_match, socket_lost, or stopped by the end of the run, which counts as nothing
+     */
+    match(options: { place: Place; timeoutSeconds?: number }):
+      Promise<{ matched: boolean; sessionId?: string; matchSeconds: number; reason?: string }>;
+
+    /**
+     * The same, then holds the session to session:end, or for holdSeconds and 5 s more where the session lasts longer. Emits
+     * session_start_time and session_held (ms), sessions_started and session_dropped.
+     *
+     * @param options.matchTimeoutSeconds 0.001 to 3600, default 30
+     * @param options.holdSeconds 0.001 to 3600, default: as long as the session lasts
+     * @returns reason: how it ended, in the service's words timeout, ended or token_error; hold_over, early_end, late_end,
+     *   no_start, no_end, socket_lost, stopped, or the rule that was broken; of an unmatched user the reason of match()
+     */
+    holdSession(options: { place: Place; matchTimeoutSeconds?: number; holdSeconds?: number }): Promise<{
+      outcome: 'held' | 'unmatched' | 'dropped' | 'stopped';
+      sessionId?: string;
+      matchSeconds?: number;
+      heldSeconds?: number;
+      reason?: string;
+    }>;
+
+    /** Leaves the queue if the user may be in one, and closes the socket and the connection. */
     close(): Promise<void>;
   }
 
@@ -341,8 +377,10 @@ declare module 'k6/x/verity' {
       | 'TimeoutError' // no answer within timeoutSeconds
       | 'ConnectionError' // no answer: refused, reset, DNS or TLS
       | 'ProtocolError' // an answer that is not what the contract says
+      | 'UnexpectedAnswerError' // match() and holdSession(): an answer that is fine by its status, and wrong by what it says
+      | 'SocketError' // no socket: refused, not opened in time, or lost
       | 'StoppedError'; // the run ended first: neither a success nor a failure
-    /** The value of the tag name: auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook. */
+    /** The value of the tag name: auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook; or socket. */
     operation: string;
     /** Of the answer; 0 where there was none. */
     status: number;

@@ -123,6 +123,7 @@ function users(usersName, defaults) {
     hold: duration('HOLD', defaults.hold),
     rampDown: duration('RAMP_DOWN', defaults.rampDown),
     redisUrl: redisUrl(),
+    matchTimeout: decimal('MATCH_TIMEOUT', 30, 0.1, 3600),
   };
   if (!config.seedTokens && !config.autoTopUp) {
     throw new Error('SEED_TOKENS and AUTO_TOP_UP must not both be 0: nobody could ever join');

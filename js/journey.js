@@ -108,15 +108,36 @@ export function join(user, place) {
   });
 }
 
-/** Leaves the queue. Where nobody else joins the user's key, only "left" is right; a lost refund counts in tokens_lost. */
-export function leave(user, { matchPossible }) {
+/** Leaves a queue that nobody else joins: only "left" is right. A refund that does not come counts in tokens_lost. */
+export function leave(user) {
   return attempt('queue_leave', async () => {
     const left = await user.leave();
-    if (left.status !== 'left' && !matchPossible) {
+    if (left.status !== 'left') {
       throw new UnexpectedAnswerError('queue_leave', `${left.status}, though nobody else joins this user's key`);
     }
     return left;
   });
+}
+
+/** Joins and waits for the match. Who has none in time counts in match_failed, and is no error. */
+export async function match(config, user, place) {
+  await connect(user);
+  return attempt('queue_join', () => user.match({ place, timeoutSeconds: config.matchTimeout }));
+}
+
+/** The same, and holds the session. One that does not last as promised counts in session_dropped, and is no error. */
+export async function holdSession(config, user, place) {
+  await connect(user);
+  return attempt('queue_join', () => user.holdSession({
+    place, matchTimeoutSeconds: config.matchTimeout, holdSeconds: config.holdSeconds,
+  }));
+}
+
+/** Opens the user's socket, at first and after it was lost. */
+async function connect(user) {
+  if (!user.connected()) {
+    await attempt('socket', () => user.connect());
+  }
 }
 
 /** Sends an event that sells tokens. `copies` of it are sent at once; then some may be 500, and one must be 200. */

@@ -28,6 +28,17 @@ export function thresholds(operations, more = {}) {
   return limits;
 }
 
+/** Where users wait for a match on sockets. */
+export const matchThresholds = () => ({
+  match_time: ['p(95)<3000', 'max>0'],
+  match_attempts: ['count>0'],
+  match_failed: ['rate<0.001'],
+  session_dropped: ['rate<0.001'],
+});
+
+/** Where users hold sessions: then some must have started. */
+export const sessionThresholds = () => ({ sessions_started: ['count>0'] });
+
 /** What the scenarios have in common. A scenario's executor is left out with USE_SIMPLE: then k6's flags decide. */
 function options(config, scenario, limits) {
   const common = {

@@ -9,7 +9,7 @@ const MANY_LONE_KEYS = 3000;
 /** The wait for a match that a run should not plan to break: the limit of the threshold on match_time. */
 const WANTED_WAIT_SECONDS = 3;
 
-/** The load on the matcher, for planQueue. Users of queue-concurrency do not hold sessions. */
+/** The load on the matcher, for planQueue. Users of queue-concurrency do not wait for the end of a session. */
 function load(config) {
   return {
     users: totalUsers(config),

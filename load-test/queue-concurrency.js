@@ -1,19 +1,21 @@
-// Does Verity hold thousands of users in its queue? Each joins, thinks, leaves and thinks, again and again.
+// Does Verity hold thousands of users in its queue? Isolated users join, think, leave and think, again and again; shared
+// ones join and wait for their match on a socket of their own.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
 import { stay, think } from 'k6/x/verity';
 import { checkTarget, queueConcurrency } from '../js/config.js';
-import { arrive, join, leave, prepare } from '../js/journey.js';
-import { arriveWithinSeconds, firstNumber, rampingUsers, seats, thresholds } from '../js/options.js';
+import { arrive, join, leave, match, prepare } from '../js/journey.js';
+import { arriveWithinSeconds, firstNumber, matchThresholds, rampingUsers, seats, thresholds } from '../js/options.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
 
 const config = queueConcurrency();
 const shards = queueShards(config);
+const shared = config.mode === 'shared';
 
-export const options = rampingUsers(config, thresholds(['queue_join', 'queue_leave'], {
-  queue_join_latency: ['p(95)<3000', 'max>0'],
-}));
+export const options = rampingUsers(config, shared
+  ? thresholds(['queue_join'], { queue_join_latency: ['p(95)<3000', 'max>0'], ...matchThresholds() })
+  : thresholds(['queue_join', 'queue_leave'], { queue_join_latency: ['p(95)<3000', 'max>0'] }));
 
 export function setup() {
   announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`);
@@ -27,13 +29,22 @@ export default function () {
     firstNumber: firstNumber(config),
     arriveWithinSeconds: arriveWithinSeconds(config),
     signUp: () => arrive(config),
-  }, async (user, turn) => {
-    await prepare(config, user, turn);
-    await join(user, shards().place(user.number));
-    await think(config.think.min, config.think.max);
-    await leave(user, { matchPossible: config.mode === 'shared' });
-    await think(config.think.min, config.think.max);
-  });
+  }, shared ? matchAgain : joinAndLeave);
+}
+
+async function joinAndLeave(user, turn) {
+  await prepare(config, user, turn);
+  await join(user, shards().place(user.number));
+  await think(config.think.min, config.think.max);
+  await leave(user);
+  await think(config.think.min, config.think.max);
+}
+
+/** A matched user goes on without waiting for the end of the session. */
+async function matchAgain(user, turn) {
+  await prepare(config, user, turn);
+  await match(config, user, shards().place(user.number));
+  await think(config.think.min, config.think.max);
 }
 
 export const teardown = endQueueDepth;

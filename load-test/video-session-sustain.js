@@ -1,10 +1,13 @@
-// Does Verity carry a thousand video sessions at once? Each user joins, holds a session, and comes back for the next.
+// Does Verity carry a thousand video sessions at once? Each user connects once; then it waits for a match, holds the session
+// to its end, thinks, and comes back for the next.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
 import { stay, think } from 'k6/x/verity';
 import { checkTarget, videoSessionSustain } from '../js/config.js';
-import { arrive, join, leave, prepare } from '../js/journey.js';
-import { arriveWithinSeconds, firstNumber, rampingUsers, seats, thresholds } from '../js/options.js';
+import { arrive, holdSession, prepare } from '../js/journey.js';
+import {
+  arriveWithinSeconds, firstNumber, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
+} from '../js/options.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
 
@@ -12,11 +15,11 @@ const config = videoSessionSustain();
 const shards = queueShards(config);
 
 export const options = rampingUsers(config, thresholds(['queue_join'], {
-  queue_join_latency: ['p(95)<3000', 'max>0'],
+  queue_join_latency: ['p(95)<3000', 'max>0'], ...matchThresholds(), ...sessionThresholds(),
 }));
 
 export function setup() {
-  announce(config, `${describeUsers(config)}; places are held for ${config.holdSeconds} s; ${describeQueues(config, shards())}`);
+  announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
   return checkTarget(config);
 }
@@ -29,9 +32,7 @@ export default function () {
     signUp: () => arrive(config),
   }, async (user, turn) => {
     await prepare(config, user, turn);
-    await join(user, shards().place(user.number));
-    await think(config.holdSeconds);
-    await leave(user, { matchPossible: config.mode === 'shared' });
+    await holdSession(config, user, shards().place(user.number));
     await think(config.think.min, config.think.max);
   });
 }

@@ -23,9 +23,8 @@ const (
 // depthWatch reads how many users are queued in the whole service while stays go on. All VUs of this process share it, and
 // one stay at a time does the reading, so that each sample belongs to a callback that k6 waits for.
 type depthWatch struct {
-	baton chan *queue.Probe // held by the stay that reads; nil: no Redis to read from
-
 	mu       sync.Mutex
+	probe    *queue.Probe // nil: no Redis to read from
 	readings int
 	peak     int
 	last     int
@@ -42,8 +41,19 @@ func (m *Module) watchDepth(redisURL string) {
 	if err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("watchDepth: %w", err))
 	}
-	m.root.depth.baton = make(chan *queue.Probe, 1)
-	m.root.depth.baton <- probe
+	m.root.depth.set(probe)
+}
+
+func (w *depthWatch) set(probe *queue.Probe) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.probe = probe
+}
+
+func (w *depthWatch) source() *queue.Probe {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.probe
 }
 
 // endDepthWatch is the function endDepthWatch of the module.
@@ -51,10 +61,10 @@ func (m *Module) endDepthWatch() *sobek.Promise {
 	state := m.vuState("endDepthWatch")
 	w := &m.root.depth
 	return m.promise(nil, func(ctx context.Context) (js, error) {
-		if w.baton == nil {
+		probe := w.source()
+		if probe == nil {
 			return resolved(sobek.Undefined()), nil
 		}
-		probe := <-w.baton // no stay is left to hold it
 		defer func() { _ = probe.Close() }()
 		w.read(ctx, state, m.metrics, probe)
 		ctx, cancel := context.WithTimeout(ctx, depthLimit)
@@ -69,7 +79,11 @@ func (m *Module) endDepthWatch() *sobek.Promise {
 }
 
 // watch reads the depth again and again until the context ends.
-func (w *depthWatch) watch(ctx context.Context, state *vuState, metrics *verityMetrics, probe *queue.Probe) {
+func (w *depthWatch) watch(ctx context.Context, state *vuState, metrics *verityMetrics) {
+	probe := w.source()
+	if probe == nil {
+		return
+	}
 	ticker := time.NewTicker(depthEvery)
 	defer ticker.Stop()
 	for {
@@ -113,11 +127,11 @@ func (w *depthWatch) noted(total int, err error) (firstFailure bool) {
 
 // write adds the depth to the summary.
 func (w *depthWatch) write(line lineWriter) {
-	if w.baton == nil {
-		return
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.probe == nil {
+		return
+	}
 	if w.readings == 0 || w.failure != nil {
 		line("!", "queue depth", "unknown: %v", w.failure)
 	} else {

@@ -3,6 +3,7 @@ package jsapi
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -64,7 +65,7 @@ func (h *harness) run() *harness {
 	transport := &http.Transport{MaxIdleConnsPerHost: 6}
 	h.log = log
 	h.state = &lib.State{
-		Logger: logger, BuiltinMetrics: h.BuiltinMetrics, Samples: h.samples, Transport: transport,
+		Logger: logger, BuiltinMetrics: h.BuiltinMetrics, Samples: h.samples, Transport: transport, Dialer: &net.Dialer{},
 		BufferPool: lib.NewBufferPool(), Tags: lib.NewVUStateTags(registry.RootTagSet()), TestStatus: lib.NewTestStatus(),
 		VUID: 1, VUIDGlobal: 1,
 		Options: lib.Options{SystemTags: &metrics.DefaultSystemTagSet, UserAgent: null.StringFrom("tests")},

@@ -30,6 +30,13 @@ type lifetime struct {
 	work   context.Context //nolint:containedctx // of requests: outlives run
 	cancel context.CancelFunc
 
+	// wanting ends as soon as nobody is to wait for a match any more: when the iteration winds up or ends.
+	wanting     context.Context //nolint:containedctx // as above
+	stopWanting context.CancelFunc
+	// holding ends with an abort at once, and with work after a scheduled end: sessions that started are held to theirs.
+	holding     context.Context //nolint:containedctx // as above
+	stopHolding context.CancelFunc
+
 	mu        sync.Mutex
 	ended     bool
 	windingUp bool
@@ -55,6 +62,8 @@ func newLifetime(run context.Context) *lifetime {
 		parent = context.WithoutCancel(run)
 	}
 	l.work, l.cancel = context.WithCancel(parent)
+	l.wanting, l.stopWanting = context.WithCancel(l.work)
+	l.holding, l.stopHolding = context.WithCancel(l.work)
 	context.AfterFunc(run, l.end)
 	return l
 }
@@ -101,7 +110,7 @@ func (l *lifetime) end() {
 	if l.inFlight == 0 {
 		l.cut()
 	} else {
-		l.cutTimer = time.AfterFunc(drainLimit(l.run), l.cancel)
+		l.drainFor(aborted(l.run))
 	}
 	l.mu.Unlock()
 	for w := range waits {
@@ -111,11 +120,15 @@ func (l *lifetime) end() {
 	}
 }
 
-func drainLimit(run context.Context) time.Duration {
-	if aborted(run) {
-		return abortDrainLimit
+// drainFor lets the work under way go on for a while. The lock is held.
+func (l *lifetime) drainFor(aborted bool) {
+	l.stopWanting()
+	limit := scheduleDrainLimit
+	if aborted {
+		l.stopHolding()
+		limit = abortDrainLimit
 	}
-	return scheduleDrainLimit
+	l.cutTimer = time.AfterFunc(limit, l.cancel)
 }
 
 func doNothing() error { return nil }
@@ -146,6 +159,7 @@ func (l *lifetime) fire(w *wait) {
 
 // windUp ends all timers that may end early, now and from now on.
 func (l *lifetime) windUp() {
+	l.stopWanting()
 	l.mu.Lock()
 	l.windingUp = true
 	var early []*wait

@@ -18,6 +18,17 @@ type verityMetrics struct {
 	tokensLost           *metrics.Metric // counter, tag why: refunds that did not come
 	cycles               *metrics.Metric // counter: cycles that users finished
 	queueDepth           *metrics.Metric // gauge: users queued in all keys, read from Verity's Redis
+
+	socketConnectTime *metrics.Metric // trend, ms: dial to both namespaces joined
+	socketEvents      *metrics.Metric // counter, tag event: events received
+	matchTime         *metrics.Metric // trend, ms, tag outcome: decision to join to the match event, or to giving up
+	matchAttempts     *metrics.Metric // counter: users who wanted a match, and were not stopped by the end of the run
+	matchFailed       *metrics.Metric // rate: of those, who had none in time
+	sessionStartTime  *metrics.Metric // trend, ms: match to session:start
+	sessionsStarted   *metrics.Metric // counter: sessions that a user saw start
+	sessionHeld       *metrics.Metric // trend, ms: session:start to the end
+	sessionDropped    *metrics.Metric // rate: sessions that did not last as promised
+	activeSessions    *metrics.Metric // gauge: half the number of this runner's users who are in a session
 }
 
 func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
@@ -34,6 +45,16 @@ func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
 		{&m.tokensLost, "tokens_lost", metrics.Counter, nil},
 		{&m.cycles, "cycles", metrics.Counter, nil},
 		{&m.queueDepth, "queue_depth", metrics.Gauge, nil},
+		{&m.socketConnectTime, "socket_connect_time", metrics.Trend, []metrics.ValueType{metrics.Time}},
+		{&m.socketEvents, "socket_events", metrics.Counter, nil},
+		{&m.matchTime, "match_time", metrics.Trend, []metrics.ValueType{metrics.Time}},
+		{&m.matchAttempts, "match_attempts", metrics.Counter, nil},
+		{&m.matchFailed, "match_failed", metrics.Rate, nil},
+		{&m.sessionStartTime, "session_start_time", metrics.Trend, []metrics.ValueType{metrics.Time}},
+		{&m.sessionsStarted, "sessions_started", metrics.Counter, nil},
+		{&m.sessionHeld, "session_held", metrics.Trend, []metrics.ValueType{metrics.Time}},
+		{&m.sessionDropped, "session_dropped", metrics.Rate, nil},
+		{&m.activeSessions, "active_sessions", metrics.Gauge, nil},
 	} {
 		registered, err := registry.NewMetric(metric.name, metric.kind, metric.contains...)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
+	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
 // Name is the name under which a script imports the module.
@@ -23,6 +24,9 @@ const Name = "k6/x/verity"
 type RootModule struct {
 	findings findings
 	depth    depthWatch
+	sessions *sessions.Watch
+	held     holdTimes
+	turn     chan struct{} // held by the one stay that does what is done once for the whole process
 	command  string
 
 	mu     sync.Mutex
@@ -35,7 +39,12 @@ var _ modules.Module = (*RootModule)(nil)
 
 // New returns the module. Lines for the reader go to out, until SetOutput says otherwise.
 func New(out io.Writer) *RootModule {
-	return &RootModule{seeded: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out}
+	r := &RootModule{
+		seeded: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
+		sessions: sessions.NewWatch(), turn: make(chan struct{}, 1),
+	}
+	r.turn <- struct{}{}
+	return r
 }
 
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.

@@ -87,7 +87,7 @@ func TestAQueueDepthThatCannotBeReadIsToldOnce(t *testing.T) {
 	require.NoError(t, h.VU.Runtime().Set("redisUrl", "redis://:hunter2@"+redis.Addr()))
 	redis.Close()
 	h.mustExec(`verity.watchDepth(redisUrl)`)
-	probe := <-h.root.depth.baton
+	probe := h.root.depth.source()
 	defer func() { require.NoError(t, probe.Close()) }()
 	state := &vuState{State: h.state}
 	for range 3 {

@@ -80,31 +80,44 @@ func (s *stay) start() *sobek.Promise {
 		s.later(s.arrival(seat), func() error { return s.arrive(seat) })
 	}
 	go func() {
-		s.awaitEnd()
+		endDuties := s.awaitEnd()
 		s.drain(s.life.work)
+		endDuties()
+		s.m.pushSessionCounts(s.life.work)
 		release(func() error { return resolve(sobek.Undefined()) })
 		s.life.done(nil)
 	}()
 	return promise
 }
 
-// awaitEnd waits for the end of the stay, and reads the queue depth meanwhile when it is this stay's turn.
-func (s *stay) awaitEnd() {
-	depth := &s.m.root.depth
-	select {
-	case <-s.finished:
-	case <-s.life.run.Done():
-	case probe := <-depth.baton:
-		ctx, cancel := context.WithCancel(s.life.run)
-		go func() {
-			defer cancel()
-			select {
-			case <-s.finished:
-			case <-ctx.Done():
-			}
-		}()
-		depth.watch(ctx, s.m.state, s.m.metrics, probe)
-		depth.baton <- probe
+// awaitEnd waits for the end of the stay. If this stay's turn comes meanwhile, it does what is done once for the whole
+// process; the function that is returned ends that.
+func (s *stay) awaitEnd() (endDuties func()) {
+	endDuties = func() {}
+	turn := s.m.root.turn
+	for {
+		select {
+		case <-s.finished:
+			return endDuties
+		case <-s.life.run.Done():
+			return endDuties
+		case <-turn:
+			turn = nil
+			endDuties = s.doDuties()
+		}
+	}
+}
+
+// doDuties reads the queue depth and counts sessions until the function that is returned is called.
+func (s *stay) doDuties() (end func()) {
+	ctx, cancel := context.WithCancel(s.life.work)
+	var duties sync.WaitGroup
+	duties.Go(func() { s.m.root.depth.watch(ctx, s.m.state, s.m.metrics) })
+	duties.Go(func() { s.m.watchSessions(ctx) })
+	return func() {
+		cancel()
+		duties.Wait()
+		s.m.root.turn <- struct{}{}
 	}
 }
 
@@ -277,7 +290,8 @@ func (m *Module) after(d time.Duration, early bool, f func() error) {
 	m.lifetime().after(d, m.vu.RegisterCallback(), early, f)
 }
 
-// drain takes the users out of their queues and closes their connections, a few at a time.
+// drain takes the users out of their queues, a few at a time, and closes their connections; a session that is held is held
+// to its end first, where the schedule ended the stay.
 func (s *stay) drain(ctx context.Context) {
 	s.mu.Lock()
 	users := s.users
@@ -285,8 +299,9 @@ func (s *stay) drain(ctx context.Context) {
 	slots := make(chan struct{}, drainedAtOnce)
 	var wg sync.WaitGroup
 	for _, user := range users {
-		slots <- struct{}{}
 		wg.Go(func() {
+			user.ops.Wait()
+			slots <- struct{}{}
 			user.drain(ctx)
 			<-slots
 		})

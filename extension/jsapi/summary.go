@@ -92,6 +92,7 @@ func summaryText(scenario, target string, data summaryData, root *RootModule) st
 	fmt.Fprintf(&b, "\n\n  █ VERITY %s on %s\n\n", scenario, target)
 	writeOperations(line, data)
 	writeFindings(line, &root.findings)
+	writeSessions(line, root)
 	root.depth.write(line)
 	crossed, all := data.crossed()
 	if len(crossed) == 0 {

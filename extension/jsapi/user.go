@@ -9,6 +9,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
 // Why a token was lost, as the tag of tokens_lost says.
@@ -21,26 +22,30 @@ const (
 type User struct {
 	m          *Module
 	user       *platform.User
+	service    *Verity
 	connection *connection
 	ops        sync.WaitGroup // requests under way
+
+	lineMu sync.Mutex
+	line   *sessions.Line // nil: not connected
 
 	ID     string `js:"id"`
 	Number int    `js:"number"`
 }
 
-func newUser(m *Module, user *platform.User, connection *connection) *User {
-	return &User{m: m, user: user, connection: connection, ID: user.ID(), Number: -1}
+func newUser(service *Verity, user *platform.User, connection *connection) *User {
+	return &User{m: service.m, user: user, service: service, connection: connection, ID: user.ID(), Number: -1}
 }
 
 // Join is User.join.
 func (u *User) Join(place sobek.Value) *sobek.Promise {
 	body := u.m.joinBody(place)
 	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
-		joined, err := u.user.Join(ctx, body)
+		u.lineHears((*sessions.Line).Joining)
+		joined, err := u.join(ctx, body)
 		if err != nil {
 			return nil, err
 		}
-		push(ctx, u.connection.state.State, u.m.metrics.queueJoinLatency, milliseconds(joined.Duration), "", "")
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
 			set(object, "status", string(joined.Status))
@@ -51,6 +56,23 @@ func (u *User) Join(place sobek.Value) *sobek.Promise {
 	})
 }
 
+func (u *User) join(ctx context.Context, body []byte) (platform.Joined, error) {
+	joined, err := u.user.Join(ctx, body)
+	if err == nil {
+		push(ctx, u.connection.state.State, u.m.metrics.queueJoinLatency, milliseconds(joined.Duration), "", "")
+	}
+	return joined, err
+}
+
+// lineHears tells the user's socket, if there is one, what the user does without it.
+func (u *User) lineHears(what func(*sessions.Line)) {
+	u.lineMu.Lock()
+	defer u.lineMu.Unlock()
+	if u.line != nil {
+		what(u.line)
+	}
+}
+
 // Leave is User.leave.
 func (u *User) Leave() *sobek.Promise {
 	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
@@ -58,6 +80,7 @@ func (u *User) Leave() *sobek.Promise {
 		if err != nil {
 			return nil, err
 		}
+		u.lineHears((*sessions.Line).Left)
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
 			set(object, "status", string(left.Status))
@@ -128,6 +151,7 @@ func (u *User) Close() *sobek.Promise {
 
 func (u *User) close(ctx context.Context) error {
 	defer u.connection.close()
+	defer u.closeLine()
 	if !u.user.MayBeQueued() {
 		return nil
 	}
@@ -135,9 +159,8 @@ func (u *User) close(ctx context.Context) error {
 	return err
 }
 
-// drain closes the user once its requests under way are done.
+// drain closes the user at the end of a stay.
 func (u *User) drain(ctx context.Context) {
-	u.ops.Wait()
 	if u.close(ctx) != nil && u.user.MayBeQueued() {
 		u.m.root.findings.leftBehind()
 	}

@@ -83,7 +83,7 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 		if err != nil {
 			return nil, err
 		}
-		user := newUser(v.m, signedUp, connection)
+		user := newUser(v, signedUp, connection)
 		if tokens > 0 {
 			if err := user.buy(ctx, tokens); err != nil {
 				return nil, err
@@ -103,7 +103,7 @@ func (v *Verity) User(id string) *User {
 	if !ok {
 		v.m.throw("no user %q was signed up in setup() of this process", id)
 	}
-	return newUser(v.m, known.Through(connection), connection)
+	return newUser(v, known.Through(connection), connection)
 }
 
 // Webhook is Verity.webhook.

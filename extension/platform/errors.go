@@ -27,6 +27,8 @@ const (
 	TimeoutError            = "TimeoutError"            // no answer in time
 	ConnectionError         = "ConnectionError"         // no answer: refused, reset, TLS or DNS failure
 	ProtocolError           = "ProtocolError"           // an answer that is not what the contract says
+	UnexpectedAnswerError   = "UnexpectedAnswerError"   // an answer that is fine by its status, and wrong by what it says
+	SocketError             = "SocketError"             // no socket: refused, not opened in time, or lost
 	StoppedError            = "StoppedError"            // the run ended first; counts as nothing
 )
 

@@ -183,6 +183,16 @@ func (u *User) BuyTokens(ctx context.Context, n int) (time.Duration, error) {
 	return answer.Duration, nil
 }
 
+// AccessToken returns a token that is good for opening a socket now.
+func (u *User) AccessToken(ctx context.Context) (string, error) { return u.freshToken(ctx, "") }
+
+// NoteMatched tells the user's account that a match took the user out of the queue.
+func (u *User) NoteMatched() { u.ledger.leave(false) }
+
+// NoteSocketLost tells the user's account that a socket closed while the user may have been queued: the service takes the
+// user out of the queue then, with refund, or has matched it.
+func (u *User) NoteSocketLost() { u.ledger.lostSight() }
+
 // NotePurchase tells the user's account what became of sending an event that sells it tokens: err is nil after a 200.
 func (u *User) NotePurchase(purchase *Purchase, err error) { u.ledger.bought(purchase, err) }
 

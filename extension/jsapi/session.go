@@ -1,0 +1,376 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/grafana/sobek"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/sessions"
+)
+
+const (
+	maxMatchSeconds = 3600
+	maxHoldSeconds  = 3600
+	// sessionsEvery is how often the number of sessions and the events received are pushed.
+	sessionsEvery = time.Second
+	// opSocket is the operation of a SocketError.
+	opSocket = "socket"
+)
+
+// Connect is User.connect.
+func (u *User) Connect() *sobek.Promise {
+	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+		return resolved(sobek.Undefined()), u.connect(ctx)
+	})
+}
+
+// Connected is User.connected.
+func (u *User) Connected() bool {
+	u.lineMu.Lock()
+	defer u.lineMu.Unlock()
+	return u.line != nil && u.line.Err() == nil
+}
+
+// connect opens the user's socket, unless it is open.
+func (u *User) connect(ctx context.Context) error {
+	u.lineMu.Lock()
+	defer u.lineMu.Unlock()
+	if u.line != nil && u.line.Err() == nil {
+		return nil
+	}
+	token, err := u.user.AccessToken(ctx)
+	if err != nil {
+		return err
+	}
+	state := u.connection.state
+	line, err := sessions.Open(ctx, sessions.Options{
+		URL: u.service.baseURL, UserID: u.ID, Token: token, Watch: u.m.root.sessions,
+		Dialer: state.Dialer.DialContext, TLSConfig: state.TLSConfig, Timeout: u.connection.timeout,
+		Header: map[string][]string{"User-Agent": {state.Options.UserAgent.String}},
+	})
+	if err != nil {
+		return socketError(ctx, err)
+	}
+	u.line = line
+	push(ctx, state.State, u.m.metrics.socketConnectTime, milliseconds(line.ConnectTime), "", "")
+	return nil
+}
+
+func socketError(ctx context.Context, err error) error {
+	e := &platform.Error{Name: platform.SocketError, Operation: opSocket, Message: err.Error(), Err: err}
+	switch {
+	case ctx.Err() != nil:
+		return errStopped
+	case errors.Is(err, sessions.ErrAuthRefused):
+		e.Name = platform.AuthError
+	}
+	return e
+}
+
+// openLine returns the user's socket, which connect opened.
+func (u *User) openLine() (*sessions.Line, error) {
+	u.lineMu.Lock()
+	defer u.lineMu.Unlock()
+	if u.line == nil {
+		return nil, &platform.Error{
+			Name: platform.SocketError, Operation: opSocket,
+			Message: "the user has no socket: connect() before match() or holdSession(), for a match is heard on the socket only",
+		}
+	}
+	return u.line, nil
+}
+
+func (u *User) closeLine() {
+	u.lineMu.Lock()
+	line := u.line
+	u.line = nil
+	u.lineMu.Unlock()
+	if line != nil {
+		line.Close()
+	}
+}
+
+// sessionOptions are those of match and holdSession.
+type sessionOptions struct {
+	body     []byte
+	queueKey string // expected; "" where the place does not say
+	timeout  time.Duration
+	hold     time.Duration
+}
+
+// Match is User.match.
+func (u *User) Match(options sobek.Value) *sobek.Promise {
+	var timeout float64
+	o := sessionOptions{}
+	r := reader{u.m, "match"}
+	r.read(options, map[string]func(string, sobek.Value){
+		"place":          u.place(&o),
+		"timeoutSeconds": r.number(&timeout, 0.001, maxMatchSeconds),
+	})
+	if o.body == nil {
+		u.m.throw("match needs a place")
+	}
+	o.timeout = seconds(timeout)
+	life := u.m.lifetime()
+	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+		_, m, err := u.match(ctx, life, o)
+		if err != nil {
+			return nil, err
+		}
+		return func(rt *sobek.Runtime) any {
+			object := rt.NewObject()
+			set(object, "matched", m.Matched())
+			if m.Matched() {
+				set(object, "sessionId", m.SessionID)
+			} else {
+				set(object, "reason", string(m.Outcome))
+			}
+			set(object, "matchSeconds", m.Wait.Seconds())
+			return object
+		}, nil
+	})
+}
+
+// place reads a place, and the queue key that it plans.
+func (u *User) place(o *sessionOptions) func(string, sobek.Value) {
+	return func(_ string, value sobek.Value) {
+		o.body = u.m.joinBody(value)
+		if object, ok := value.(*sobek.Object); ok {
+			o.queueKey, _ = exported(object, "queueKey").(string)
+		}
+	}
+}
+
+// match joins and waits for the match, and counts what came of it.
+func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*sessions.Line, sessions.Match, error) {
+	line, err := u.openLine()
+	if err != nil {
+		return nil, sessions.Match{}, err
+	}
+	m, err := line.Match(life.wanting, sessions.MatchOptions{
+		Join:    func(context.Context) (string, error) { return u.joinFor(ctx, o) },
+		Leave:   func(context.Context) error { _, err := u.leave(ctx); return err },
+		Timeout: o.timeout,
+	})
+	if m.SessionID != "" {
+		u.user.NoteMatched()
+	}
+	u.countMatch(ctx, m)
+	if m.Outcome == sessions.OutcomeJoinFailed || m.Outcome == "" {
+		return line, m, err
+	}
+	if m.Outcome == sessions.OutcomeSocketLost {
+		u.user.NoteSocketLost()
+	}
+	return line, m, nil // a leave that failed is told by the user who is still queued
+}
+
+// joinFor joins for a match. Any other answer than queued, under the key that was planned, is an error.
+func (u *User) joinFor(ctx context.Context, o sessionOptions) (string, error) {
+	joined, err := u.join(ctx, o.body)
+	switch {
+	case err != nil:
+		return "", err
+	case joined.Status != platform.Queued:
+		return "", unexpectedJoin("%s, though this user was in no queue", joined.Status)
+	case o.queueKey != "" && joined.QueueKey != o.queueKey:
+		return "", unexpectedJoin("queued under %s instead of %s", joined.QueueKey, o.queueKey)
+	}
+	return joined.QueueKey, nil
+}
+
+func unexpectedJoin(format string, args ...any) error {
+	return &platform.Error{
+		Name: platform.UnexpectedAnswerError, Operation: platform.OpJoin, Status: 201,
+		Message: platform.OpJoin + ": " + fmt.Sprintf(format, args...),
+	}
+}
+
+func (u *User) countMatch(ctx context.Context, m sessions.Match) {
+	state, metrics := u.connection.state.State, u.m.metrics
+	failed := 1.0
+	switch m.Outcome {
+	case sessions.OutcomeMatched:
+		failed = 0
+		push(ctx, state, metrics.matchTime, milliseconds(m.Wait), "outcome", string(m.Outcome))
+	case sessions.OutcomeNoMatch:
+		push(ctx, state, metrics.matchTime, milliseconds(m.Wait), "outcome", string(m.Outcome))
+	case sessions.OutcomeSocketLost:
+	default:
+		return // stopped, or it never joined
+	}
+	push(ctx, state, metrics.matchAttempts, 1, "", "")
+	push(ctx, state, metrics.matchFailed, failed, "", "")
+}
+
+// HoldSession is User.holdSession.
+func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
+	var timeout, hold float64
+	o := sessionOptions{}
+	r := reader{u.m, "holdSession"}
+	r.read(options, map[string]func(string, sobek.Value){
+		"place":               u.place(&o),
+		"matchTimeoutSeconds": r.number(&timeout, 0.001, maxMatchSeconds),
+		"holdSeconds":         r.number(&hold, 0.001, maxHoldSeconds),
+	})
+	if o.body == nil {
+		u.m.throw("holdSession needs a place")
+	}
+	o.timeout, o.hold = seconds(timeout), seconds(hold)
+	life := u.m.lifetime()
+	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+		line, m, err := u.match(ctx, life, o)
+		if err != nil {
+			return nil, err
+		}
+		if m.SessionID == "" {
+			return unmatched(m), nil
+		}
+		held := line.Hold(life.holding, m, sessions.HoldOptions{Hold: o.hold})
+		u.countSession(ctx, held)
+		if !m.Matched() { // the match came too late, but its session went on all the same
+			return unmatched(m), nil
+		}
+		return heldObject(m, held), nil
+	})
+}
+
+// unmatched is the result of holdSession without a match.
+func unmatched(m sessions.Match) js {
+	outcome := "unmatched"
+	if m.Outcome == sessions.OutcomeStopped {
+		outcome = string(sessions.OutcomeStopped)
+	}
+	return func(rt *sobek.Runtime) any {
+		object := rt.NewObject()
+		set(object, "outcome", outcome)
+		set(object, "matchSeconds", m.Wait.Seconds())
+		set(object, "reason", string(m.Outcome))
+		return object
+	}
+}
+
+func heldObject(m sessions.Match, held sessions.Held) js {
+	return func(rt *sobek.Runtime) any {
+		object := rt.NewObject()
+		set(object, "outcome", string(held.Outcome))
+		set(object, "sessionId", held.SessionID)
+		set(object, "matchSeconds", m.Wait.Seconds())
+		set(object, "heldSeconds", held.Held.Seconds())
+		set(object, "reason", string(held.Reason))
+		return object
+	}
+}
+
+func (u *User) countSession(ctx context.Context, held sessions.Held) {
+	state, metrics := u.connection.state.State, u.m.metrics
+	if held.Started {
+		push(ctx, state, metrics.sessionStartTime, milliseconds(held.StartDelay), "", "")
+		push(ctx, state, metrics.sessionsStarted, 1, "", "")
+	}
+	if held.Outcome == sessions.OutcomeStopped {
+		return
+	}
+	dropped := 0.0
+	if held.Outcome == sessions.OutcomeDropped {
+		dropped = 1
+		u.m.root.findings.errored(errorKind{operation: "session", name: string(held.Reason)}, "session "+held.SessionID+" of user "+u.ID)
+	}
+	push(ctx, state, metrics.sessionDropped, dropped, "", "")
+	if held.Started {
+		push(ctx, state, metrics.sessionHeld, milliseconds(held.Held), "", "")
+		u.m.root.held.add(held.Held)
+	}
+}
+
+// holdTimes adds up how long sessions were held.
+type holdTimes struct {
+	mu  sync.Mutex
+	sum time.Duration
+	n   int
+}
+
+func (h *holdTimes) add(held time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sum += held
+	h.n++
+}
+
+func (h *holdTimes) total() (time.Duration, int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sum, h.n
+}
+
+// watchSessions pushes the number of sessions and what was counted about once a second until the context ends.
+func (m *Module) watchSessions(ctx context.Context) {
+	ticker := time.NewTicker(sessionsEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			m.pushSessionCounts(ctx)
+		}
+	}
+}
+
+// pushSessionCounts pushes the number of sessions now, and what was counted since the last time.
+func (m *Module) pushSessionCounts(ctx context.Context) {
+	watch := m.root.sessions
+	deltas := watch.Take()
+	for event, n := range deltas.Events {
+		push(ctx, m.state.State, m.metrics.socketEvents, float64(n), "event", event)
+	}
+	for range deltas.BrokenMatches {
+		push(ctx, m.state.State, m.metrics.matchFailed, 1, "", "")
+	}
+	for range deltas.BrokenSessions {
+		push(ctx, m.state.State, m.metrics.sessionDropped, 1, "", "")
+	}
+	if totals := watch.Totals(); totals.Window > 0 || totals.Planned > 0 {
+		push(ctx, m.state.State, m.metrics.activeSessions, watch.ActiveSessions(), "", "")
+	}
+}
+
+// writeSessions adds the sessions to the summary: what became of them, how many there were at once, and whether that is what
+// arrivals × hold makes (Little's law).
+func writeSessions(line lineWriter, root *RootModule) {
+	totals := root.sessions.Totals()
+	if totals.Planned > 0 {
+		line(markOf(totals.Dropped == 0), "sessions", "%s planned, %s started, %s held to the end, %s dropped, %s stopped by the end "+
+			"of the run (of users: a session has two)", thousands(totals.Planned), thousands(totals.Started), thousands(totals.Held),
+			thousands(totals.Dropped), thousands(totals.Stopped))
+	}
+	if totals.Window > 0 {
+		line(" ", "at once", "%.0f sessions at the peak, %.1f on average%s", totals.Peak, totals.Mean, littlesLaw(totals, &root.held))
+	}
+	for _, finding := range root.sessions.Findings() {
+		line("✗", "rule broken", "%s × %s, for example: %s", finding.Rule, thousands(finding.Count), finding.Example)
+	}
+}
+
+func littlesLaw(totals sessions.Totals, held *holdTimes) string {
+	sum, n := held.total()
+	if n == 0 || totals.Mean == 0 {
+		return ""
+	}
+	expected := sum.Seconds() / 2 / totals.Window.Seconds()
+	return fmt.Sprintf("; arrivals × hold makes %.1f, %.0f %% off", expected, 100*abs(expected-totals.Mean)/totals.Mean)
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+func markOf(ok bool) string {
+	if ok {
+		return "✓"
+	}
+	return "✗"
+}
