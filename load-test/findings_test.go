@@ -139,7 +139,7 @@ func TestRunsInWhichNobodyCanSignUpFail(t *testing.T) {
 // A user who has no token left and may buy none is an error: it does not join any more.
 func TestUsersWithoutTokensAreTold(t *testing.T) {
 	t.Parallel()
-	target := startNode(t, conditions{})
+	target := startNode(t, conditions{sockets: true})
 	r := k6Run(queueConcurrency, target, "QUEUE_MODE=shared", "AUTO_TOP_UP=0", "TOKENS_PER_USER=1",
 		"THINK_TIME_MIN=0.6", "THINK_TIME_MAX=0.9").simple("10", "6s").run(t)
 	r.requireCrossed(t, "error_rate rate<0.001")

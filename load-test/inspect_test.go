@@ -3,6 +3,7 @@ package loadtest_test
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,26 +68,36 @@ func TestInspectShowsTheDesign(t *testing.T) {
 		}
 	}
 	limit := []string{"p(95)<100", "max>0"}
+	matches := map[string][]string{
+		"queue_join_latency":                 {"p(95)<3000", "max>0"},
+		"http_req_duration{name:queue_join}": limit,
+		"match_time":                         {"p(95)<3000", "max>0"},
+		"match_attempts":                     {"count>0"},
+		"match_failed":                       {"rate<0.001"},
+		"session_dropped":                    {"rate<0.001"},
+	}
+	sessions := maps.Clone(matches)
+	sessions["sessions_started"] = []string{"count>0"}
+	tenThousand := ramp(stages(stage{"10m0s", 10000}, stage{"0s", 10000}, stage{"2m0s", 0}))
 	cases := map[string]struct {
+		variables  []string
 		scenario   map[string]any
 		thresholds map[string][]string
 	}{
 		queueConcurrency: {
-			ramp(stages(stage{"10m0s", 10000}, stage{"0s", 10000}, stage{"2m0s", 0})),
+			nil, tenThousand,
 			commonThresholds(map[string][]string{
 				"queue_join_latency":                  {"p(95)<3000", "max>0"},
 				"http_req_duration{name:queue_join}":  limit,
 				"http_req_duration{name:queue_leave}": limit,
 			}),
 		},
+		queueConcurrency + " shared": {[]string{"QUEUE_MODE=shared"}, tenThousand, commonThresholds(matches)},
 		videoSessionSustain: {
-			ramp(stages(stage{"5m0s", 2000}, stage{"10m0s", 2000}, stage{"2m0s", 0})),
-			commonThresholds(map[string][]string{
-				"queue_join_latency":                 {"p(95)<3000", "max>0"},
-				"http_req_duration{name:queue_join}": limit,
-			}),
+			nil, ramp(stages(stage{"5m0s", 2000}, stage{"10m0s", 2000}, stage{"2m0s", 0})), commonThresholds(sessions),
 		},
 		tokenPurchaseSpike: {
+			nil,
 			map[string]any{
 				"executor": "ramping-arrival-rate", "startRate": 20.0, "timeUnit": "1s",
 				"stages": stages(stage{"1m0s", 400}, stage{"2m0s", 400}, stage{"1m0s", 20}, stage{"1m0s", 0}),
@@ -97,23 +108,25 @@ func TestInspectShowsTheDesign(t *testing.T) {
 			}),
 		},
 	}
-	for _, script := range sortedKeys(cases) {
-		t.Run(script, func(t *testing.T) {
+	for _, name := range sortedKeys(cases) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			options := inspect(t, script)
+			c := cases[name]
+			script, _, _ := strings.Cut(name, " ")
+			options := inspect(t, script, c.variables...)
 			require.Len(t, options.Scenarios, 1)
 			for _, scenario := range options.Scenarios {
 				maps.DeleteFunc(scenario, func(name string, value any) bool {
 					return value == nil || name == "preAllocatedVUs" || name == "maxVUs"
 				})
-				require.Equal(t, cases[script].scenario, scenario)
+				require.Equal(t, c.scenario, scenario)
 			}
-			require.Equal(t, cases[script].thresholds, options.Thresholds)
+			require.Equal(t, c.thresholds, options.Thresholds)
 			require.Contains(t, options.SummaryTrendStats, "count")
 
-			simple := inspect(t, script, "USE_SIMPLE=1")
+			simple := inspect(t, script, append(c.variables, "USE_SIMPLE=1")...)
 			require.Empty(t, simple.Scenarios, "k6's flags decide")
-			require.Equal(t, cases[script].thresholds, simple.Thresholds)
+			require.Equal(t, c.thresholds, simple.Thresholds)
 		})
 	}
 }

@@ -23,39 +23,48 @@ func requireWoundUp(t *testing.T, r result, s state) {
 	s.requireStatuses(t)
 }
 
-// Ctrl-C in mid-run, when most users are queued.
+// Ctrl-C in mid-run, when most users are queued, or in a session.
 func TestInterruptedRunsLeaveNobodyQueued(t *testing.T) {
 	t.Parallel()
-	cases := map[string]func(target *target) command{
-		"queue-concurrency simple": func(target *target) command {
+	queued := func(s state) bool { return len(s.Users) == 40 && s.queued() > 0 }
+	inSession := func(s state) bool { return s.Live >= 15 }
+	cases := map[string]struct {
+		run  func(target *target) command
+		when func(state) bool
+	}{
+		"queue-concurrency simple": {func(target *target) command {
 			return k6Run(queueConcurrency, target, "THINK_TIME_MIN=1").simple("40", "30s")
-		},
-		"queue-concurrency ramp": func(target *target) command {
+		}, queued},
+		"queue-concurrency ramp": {func(target *target) command {
 			return k6Run(queueConcurrency, target, "THINK_TIME_MIN=1", "TARGET_VUS=40", "RAMP_UP=2s", "HOLD=30s", "RAMP_DOWN=2s")
-		},
-		"queue-concurrency many users per VU": func(target *target) command {
+		}, queued},
+		"queue-concurrency many users per VU": {func(target *target) command {
 			return k6Run(queueConcurrency, target, "THINK_TIME_MIN=1", "USERS_PER_VU=20").simple("2", "30s")
-		},
-		"video-session-sustain simple": func(target *target) command {
+		}, queued},
+		"video-session-sustain waiting": {func(target *target) command {
 			return k6Run(videoSessionSustain, target, "QUEUE_MODE=isolated").simple("40", "30s")
-		},
-		"video-session-sustain ramp": func(target *target) command {
-			return k6Run(videoSessionSustain, target, "SESSION_VUS=40", "QUEUE_SHARDS=20", "RAMP_UP=2s", "HOLD=30s", "RAMP_DOWN=2s")
-		},
+		}, queued},
+		"video-session-sustain in session": {func(target *target) command {
+			return k6Run(videoSessionSustain, target, "SESSION_VUS=40", "QUEUE_SHARDS=8", "RAMP_UP=2s", "HOLD=60s", "RAMP_DOWN=2s")
+		}, inSession},
+		"video-session-sustain in session, many users per VU": {func(target *target) command {
+			return k6Run(videoSessionSustain, target, "USERS_PER_VU=20").simple("2", "60s")
+		}, inSession},
 	}
 	for _, name := range sortedKeys(cases) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target := startNode(t, conditions{})
-			run := cases[name](target).start(t)
-			require.Eventually(t, func() bool {
-				s := target.state(t)
-				return len(s.Users) == 40 && s.queued() > 0
-			}, 30*time.Second, 50*time.Millisecond, "40 users arrive, and some are queued")
+			c := cases[name]
+			target := startNode(t, conditions{sockets: true})
+			run := c.run(target).start(t)
+			require.Eventually(t, func() bool { return c.when(target.state(t)) }, 30*time.Second, 50*time.Millisecond)
 			r, took := run.interrupt(t)
 			require.Less(t, took, drainLimit)
 			require.Equal(t, exitcodes.ExternalAbort, r.exit)
 			requireWoundUp(t, r, target.state(t))
+			require.NotContains(t, r.stdout, "rule broken")
+			require.Zero(t, r.summary.Metrics["match_failed"].Value, "what the end cut is no failure")
+			require.Zero(t, r.summary.Metrics["session_dropped"].Value, "and no drop")
 		})
 	}
 }

@@ -147,6 +147,7 @@ type summary struct {
 	Metrics map[string]struct {
 		Count      float64         `json:"count"`
 		Value      float64         `json:"value"`
+		Median     float64         `json:"med"`
 		Thresholds map[string]bool `json:"thresholds"`
 	} `json:"metrics"`
 }

@@ -53,15 +53,21 @@ func TestQueueConcurrencyThinksLongerThanKeepAlive(t *testing.T) {
 	})
 }
 
+// Users wait for their match, and go on without waiting for the end of the session.
 func TestQueueConcurrencyShared(t *testing.T) {
 	t.Parallel()
-	onBoth(t, conditions{}, func(t *testing.T, target *target) {
+	onBoth(t, conditions{sockets: true}, func(t *testing.T, target *target) {
 		r := k6Run(queueConcurrency, target, "QUEUE_MODE=shared", "BALANCE_CHECK_EVERY=2").simple("30", "8s").run(t)
 		s := target.state(t)
 		r.requirePassed(t)
 		s.requireSettled(t, r)
 		s.requireStatuses(t)
-		require.Positive(t, s.Sessions)
+		s.requireMatchesAsMeasured(t, r)
+		require.Zero(t, r.summary.Metrics["match_failed"].Value)
+		require.Greater(t, r.count("match_attempts"), 30, "users come back for the next match")
+		require.LessOrEqual(t, r.count("match_attempts"), s.sum(func(u account) int64 { return u.Spent }))
+		require.Zero(t, r.count("sessions_started"), "nobody holds a session")
+		require.NotContains(t, r.stdout, "rule broken")
 		require.Equal(t, s.sum(func(u account) int64 { return u.Lost }), r.count("tokens_lost"),
 			"tokens of users who left within an hour of a match")
 	})

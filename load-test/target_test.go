@@ -35,6 +35,7 @@ const secret = "whsec_KeepThisToYourself"
 type target struct {
 	url, secret string
 	state       func(t *testing.T) state
+	kill        func() // ends the service in the middle of whatever it does
 }
 
 // state is what a server knows.
@@ -42,6 +43,9 @@ type state struct {
 	Users       map[string]account
 	Answers     map[string]map[int]int // by route and status
 	Sessions    int                    // that the matcher made
+	Live        int                    // sessions now
+	MedianWait  float64                // ms from the place in the queue to the match
+	Heard       map[string]int         // socket events that were sent, by name
 	Connections int                    // of the Node server only
 	Remotes     map[string]int         // of the Node server only: connections by address of the client
 }
@@ -60,7 +64,12 @@ type conditions struct {
 	session  time.Duration // of whole seconds
 	tokenTTL time.Duration // of whole seconds
 	latency  time.Duration
+	sockets  bool            // the test needs them
+	defects  standin.Defects // of the stand-in only; the Verity in Node has flags
 }
+
+// whole are conditions for sessions of 3 s.
+var whole = conditions{sockets: true, session: 3 * time.Second} //nolint:gochecknoglobals // constant
 
 // onBoth runs a test against the Verity in Node and against the stand-in, at the same time.
 func onBoth(t *testing.T, c conditions, test func(t *testing.T, target *target)) {
@@ -80,17 +89,23 @@ func startStandin(t *testing.T, c conditions) *target {
 	t.Helper()
 	server, err := standin.Start(t.Context(), standin.Options{
 		WebhookSecret: secret, Throttle: c.throttle, Session: c.session, TokenTTL: c.tokenTTL, Latency: c.latency,
+		Defects: c.defects,
 	})
 	require.NoError(t, err)
-	t.Cleanup(func() {
+	stop := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		require.NoError(t, server.Close(ctx))
-	})
-	return &target{url: server.URL(), secret: secret, state: func(t *testing.T) state {
-		t.Helper()
-		return standinState(t, server)
-	}}
+		return server.Close(ctx)
+	}
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	return &target{
+		url: server.URL(), secret: secret,
+		state: func(t *testing.T) state {
+			t.Helper()
+			return standinState(t, server)
+		},
+		kill: func() { _ = stop() }, // the cleanup looks at the error
+	}
 }
 
 func standinState(t *testing.T, server *standin.Server) state {
@@ -98,7 +113,13 @@ func standinState(t *testing.T, server *standin.Server) state {
 	stats := server.Stats()
 	queued, err := server.Queued(t.Context())
 	require.NoError(t, err)
-	s := state{Users: map[string]account{}, Answers: map[string]map[int]int{}, Sessions: int(stats.Sessions.Made)}
+	s := state{
+		Users: map[string]account{}, Answers: map[string]map[int]int{}, Sessions: int(stats.Sessions.Made),
+		Live: int(stats.Sessions.Made - stats.Sessions.Ended), MedianWait: stats.Matches.P50, Heard: map[string]int{},
+	}
+	for event, n := range stats.Sockets.Events {
+		s.Heard[event] = int(n)
+	}
 	for _, u := range server.Users() {
 		_, isQueued := queued[u.ID]
 		s.Users[u.ID] = account{u.Balance, u.Bought, u.Spent, u.Lost, isQueued}
@@ -135,18 +156,29 @@ func startNode(t *testing.T, c conditions, flags ...string) *target {
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
+	kill := func() {
 		cancel()
 		_ = cmd.Wait() // it was killed
-	})
+	}
+	t.Cleanup(kill)
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
 	require.NoError(t, err)
-	var ready struct{ URL string }
+	var ready struct {
+		URL     string
+		Sockets bool
+	}
 	require.NoError(t, json.Unmarshal(line, &ready))
-	return &target{url: ready.URL, secret: secret, state: func(t *testing.T) state {
-		t.Helper()
-		return nodeState(t, ready.URL)
-	}}
+	if c.sockets && !ready.Sockets {
+		t.Skip("skipped the run against the sockets of testdata/verity.mjs: they need the npm package socket.io; run `npm ci` in " +
+			"extension/socketio/testdata/oracle")
+	}
+	return &target{
+		url: ready.URL, secret: secret, kill: kill,
+		state: func(t *testing.T) state {
+			t.Helper()
+			return nodeState(t, ready.URL)
+		},
+	}
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

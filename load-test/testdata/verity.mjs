@@ -1,14 +1,16 @@
 // A Verity that shares no line with the extension: verity-api.md once more, in plain Node, whose HTTP server has the habits
 // of the real one (5 s keep-alive, Express' cookies, body parsing before anything else). The scenario tests judge a run
-// by what this server saw. It has no sockets and no POST /sessions/<id>/choice.
+// by what this server saw. Its sockets are those of the reference package socket.io, installed beside the tests of
+// extension/socketio; where it is missing, there are none. It has no POST /sessions/<id>/choice.
 //
 //   node verity.mjs [--throttle] [--lose-refunds 0.2] …
 //
-// It prints one line of JSON with its URL. GET /__state, outside the contract, tells what it saw; POST /__ban?user=<id>
+// It prints one line of JSON with its URL and whether it has sockets. GET /__state, outside the contract, tells what it saw; POST /__ban?user=<id>
 // suspends a user.
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
 const { values: flags } = parseArgs({
@@ -25,6 +27,13 @@ const { values: flags } = parseArgs({
     'double-credit': { type: 'boolean', default: false }, // an event that comes again is credited again
     'not-verity': { type: 'boolean', default: false }, // 404 for everything
     html: { type: 'boolean', default: false }, // a page for everything
+    'lose-match': { type: 'string', default: '0' }, // of the sessions: one of its users hears no match
+    'lose-start': { type: 'string', default: '0' }, // of the sessions: neither hears session:start
+    'end-early-seconds': { type: 'string', default: '0' }, // every session ends so long before its endAt
+    'token-error': { type: 'string', default: '0' }, // of the sessions: end at once, as when video is not configured
+    'cross-pairs': { type: 'string', default: '0' }, // of two pairs of one tick and key: a user of each is taken for the other's
+    'double-match': { type: 'string', default: '0' }, // of the sessions: both hear match twice
+    'drop-sockets-after': { type: 'string', default: '0' }, // seconds after which a connection is cut off; 0 for never
   },
 });
 
@@ -37,7 +46,14 @@ const REFRESH_SECONDS = 2592000;
 const TICK_MS = 500;
 const PAIRS_PER_TICK = 10;
 
-const chance = (rate) => Math.random() < Number(rate);
+const asked = new Map(); // how often each defect was asked for
+
+/** Whether a defect is due: evenly spread, so that a rate of 0.3 hits 3 of 10 and no run is spared by luck. */
+function due(flag) {
+  const n = asked.get(flag) ?? 0;
+  asked.set(flag, n + 1);
+  return Math.floor((n + 1) * Number(flags[flag])) > Math.floor(n * Number(flags[flag]));
+}
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 const database = () => pause(Number(flags['latency-ms']));
 const sha256 = (text) => createHash('sha256').update(text, 'utf8').digest('hex');
@@ -97,7 +113,7 @@ function authenticate(request) {
 
 const users = new Map();
 const refreshTokens = new Map(); // by jti: { used, family }
-const seen = { refreshes: 0, reuseIncidents: 0, connections: 0, sessions: 0, answers: {}, remotes: {} };
+const seen = { refreshes: 0, reuseIncidents: 0, connections: 0, sessions: 0, answers: {}, remotes: {}, heard: {} };
 
 function newId() {
   const digits = Array.from(randomBytes(24), (byte) => (byte % 36).toString(36));
@@ -277,13 +293,14 @@ async function join({ request, body }) {
     if (user.balance < 1) {
       throw refusal(400, 'Insufficient token balance');
     }
-    if (chance(flags['already-queued'])) {
+    if (due('already-queued')) {
       return [201, { status: 'already_queued', queueKey: key, position: null }];
     }
     user.balance--;
     user.joins++;
     user.queueKey = key;
     waiting(key).push({ user, at: Date.now() });
+    tellCrowd(key);
     return [201, { status: 'queued', queueKey: key, position: positionOf(user) }];
   }, () => (user.queueKey ? alreadyQueued() : conflict()));
 }
@@ -302,8 +319,9 @@ async function leave({ request }) {
       return notQueued;
     }
     unqueue(user);
+    tellCrowd(queueKey);
     const matched = user.matchedUntil > Date.now();
-    if (matched || chance(flags['lose-refunds'])) {
+    if (matched || due('lose-refunds')) {
       user.lost++;
       return [200, { status: matched ? 'already_matched' : 'left', refunded: false, queueKey }];
     }
@@ -313,31 +331,89 @@ async function leave({ request }) {
   }, conflict);
 }
 
+/** What the close of a /queue socket does: out of the queue, with refund, as soon as the user's other operation is done. */
+async function vacate(user) {
+  while (user.locked) {
+    await pause(5);
+  }
+  await locked(user, () => {
+    const { queueKey } = user;
+    if (queueKey) {
+      unqueue(user);
+      user.balance++;
+      user.refunds++;
+      tellCrowd(queueKey);
+    }
+  });
+}
+
 /** One round of the matcher: all keys one after the other, first come first served. */
 function match() {
   for (const [key, entries] of queues) {
     entries.sort((a, b) => a.at - b.at || (a.user.id < b.user.id ? -1 : 1));
     const pairs = Math.min(PAIRS_PER_TICK, Math.floor(entries.length / 2));
-    for (const { user } of entries.splice(0, 2 * pairs)) {
+    const matched = entries.splice(0, 2 * pairs);
+    for (const { user, at } of matched) {
       user.queueKey = null;
       user.spent++;
       user.matchedUntil = Date.now() + HOUR_MS;
-    }
-    for (let n = 0; n < pairs; n++) {
-      beginSession();
+      waits.push(Date.now() - at);
     }
     if (entries.length === 0) {
       queues.delete(key);
     }
+    const sessions = Array.from({ length: pairs }, (_, n) => makeSession(matched[2 * n].user, matched[2 * n + 1].user));
+    crossPairs(sessions);
+    for (const session of sessions) {
+      begin(session, key);
+    }
   }
 }
 
+const waits = []; // ms from the place in the queue to the match, of each user who was matched
+
+/** The p50 of what users waited, by nearest rank. */
+const medianWait = () => waits.toSorted((a, b) => a - b)[Math.ceil(waits.length / 2) - 1] ?? 0;
+
 let liveSessions = 0;
 
-function beginSession() {
+/** A session with its two sides: who it is, and of which session and partner this user hears. */
+function makeSession(a, b) {
+  const id = newId();
+  const startAt = Date.now();
+  const side = (user, partner, uid) => ({ user, uid, sessionId: id, partner, channelName: `session-${id}` });
+  return { startAt, endAt: startAt + Number(flags['session-seconds']) * 1000, sides: [side(a, b, 1), side(b, a, 2)] };
+}
+
+/** A defect: the second users of two sessions hear of each other's. */
+function crossPairs(sessions) {
+  for (let n = 0; n + 1 < sessions.length; n += 2) {
+    if (due('cross-pairs')) {
+      const [one, other] = [sessions[n].sides[1], sessions[n + 1].sides[1]];
+      [one.user, other.user] = [other.user, one.user];
+    }
+  }
+}
+
+/** Tells both users of the match and of the start, 4 to 20 ms apart in either order, and ends the session in time. */
+function begin(session, queueKey) {
   seen.sessions++;
   liveSessions++;
-  setTimeout(() => { liveSessions--; }, Number(flags['session-seconds']) * 1000).unref();
+  const end = (reason) => {
+    liveSessions--;
+    tellEnd(session, reason);
+  };
+  if (due('token-error')) {
+    tellMatch(session, queueKey);
+    end('token_error');
+    return;
+  }
+  const events = [() => tellMatch(session, queueKey), due('lose-start') ? () => {} : () => tellStart(session)];
+  const [first, second] = Math.random() < 0.5 ? events : events.reverse();
+  first();
+  setTimeout(second, 4 + Math.random() * 16).unref();
+  const early = Number(flags['end-early-seconds']) * 1000;
+  setTimeout(() => end('timeout'), session.endAt - session.startAt - early).unref();
 }
 
 setInterval(match, TICK_MS).unref();
@@ -421,6 +497,103 @@ async function webhook({ request, raw }) {
   verifySignature(raw, header);
   await credit(JSON.parse(raw.toString('utf8')));
   return [200, { received: true }];
+}
+
+// --- Sockets -------------------------------------------------------------------------------------------------------------
+
+const NAMESPACES = ['/queue', '/video'];
+
+/** The reference package, or undefined where it is not installed. */
+function socketIo() {
+  const require = createRequire(new URL('../../extension/socketio/testdata/oracle/package.json', import.meta.url));
+  try {
+    return require('socket.io');
+  } catch (error) {
+    if (error.code !== 'MODULE_NOT_FOUND') {
+      throw error;
+    }
+    return undefined;
+  }
+}
+
+let io; // undefined where there are no sockets
+
+function openSockets(httpServer) {
+  const { Server } = socketIo() ?? {};
+  if (!Server) {
+    return;
+  }
+  io = new Server(httpServer, { transports: ['websocket'], serveClient: false });
+  for (const namespace of NAMESPACES) {
+    io.of(namespace).on('connection', (socket) => welcome(namespace, socket));
+  }
+}
+
+/** The user of a socket, looked up at connect only. An Authorization header wins over auth.token. */
+function socketUser({ headers, auth }) {
+  const token = headers.authorization === undefined ? auth.token : headers.authorization.split(' ')[1];
+  const claims = typeof token === 'string' ? readToken('access', token) : undefined;
+  return claims && users.get(claims.sub);
+}
+
+function welcome(namespace, socket) {
+  const user = socketUser(socket.handshake);
+  if (!user) {
+    socket.disconnect(true);
+    return;
+  }
+  socket.join(user.id);
+  if (namespace === '/queue') {
+    socket.on('disconnect', () => vacate(user));
+  }
+  const dropAfter = Number(flags['drop-sockets-after']);
+  if (dropAfter > 0) {
+    setTimeout(() => socket.conn.transport.socket._socket?.destroy(), dropAfter * 1000).unref();
+  }
+}
+
+/** Sends an event to all sockets of a user that are open now. */
+function tell(namespace, user, event, payload) {
+  if (io?.of(namespace).adapter.rooms.has(user.id)) {
+    seen.heard[event] = (seen.heard[event] ?? 0) + 1;
+    io.of(namespace).to(user.id).emit(event, payload);
+  }
+}
+
+/** Tells everybody who is queued in the key how many they are. */
+function tellCrowd(key) {
+  const crowd = queues.get(key) ?? [];
+  for (const { user } of crowd) {
+    tell('/queue', user, 'queue:status', { usersSearching: crowd.length });
+  }
+}
+
+function tellMatch({ sides }, queueKey) {
+  const lost = due('lose-match') ? sides[Math.floor(Math.random() * 2)] : undefined;
+  const times = due('double-match') ? 2 : 1;
+  const matchedAt = Date.now();
+  for (const side of sides.filter((each) => each !== lost)) {
+    const { user, sessionId, partner } = side;
+    const partnerAnonymousId = `anon_${sha256(`${sessionId}:${partner.id}`).slice(0, 12)}`;
+    for (let n = 0; n < times; n++) {
+      tell('/queue', user, 'match', { sessionId, partnerAnonymousId, queueKey, matchedAt });
+    }
+  }
+}
+
+function tellStart({ sides, startAt, endAt }) {
+  for (const { user, uid, sessionId, channelName } of sides) {
+    tell('/video', user, 'session:start', {
+      sessionId, channelName, startAt, endAt, expiresAt: endAt, durationSeconds: (endAt - startAt) / 1000,
+      rtc: { token: `rtc-${sessionId}`, uid }, rtm: { token: `rtm-${sessionId}`, userId: user.id },
+    });
+  }
+}
+
+function tellEnd({ sides }, reason) {
+  for (const { user, sessionId } of sides) {
+    tell('/video', user, 'session:end', { sessionId, reason, endedAt: Date.now() });
+  }
 }
 
 // --- HTTP ----------------------------------------------------------------------------------------------------------------
@@ -540,7 +713,7 @@ function introspect(url) {
   }
   const account = ({ balance: tokens, bought, joins, refunds, spent, lost, queueKey }) => (
     { balance: tokens, bought, joins, refunds, spent, lost, queueKey });
-  return { ...seen, liveSessions, users: Object.fromEntries([...users].map(([id, user]) => [id, account(user)])) };
+  return { ...seen, live: liveSessions, medianWait: medianWait(), users: Object.fromEntries([...users].map(([id, user]) => [id, account(user)])) };
 }
 
 function send(response, status, type, headers, text) {
@@ -566,6 +739,7 @@ const server = createServer(async (request, response) => {
   send(response, status, 'application/json', headers, JSON.stringify(body));
 });
 
+openSockets(server);
 server.listen(Number(flags.port), '127.0.0.1', () => {
-  console.log(JSON.stringify({ url: `http://127.0.0.1:${server.address().port}` }));
+  console.log(JSON.stringify({ url: `http://127.0.0.1:${server.address().port}`, sockets: io !== undefined }));
 });
