@@ -17,7 +17,7 @@ const (
 	suiteLimit = 8 * time.Minute
 	runLimit   = 90 * time.Second
 	// atOnce is how many tests run at once. They mostly wait, for k6's users think.
-	atOnce = "3"
+	atOnce = "4"
 )
 
 // suite ends when the tests took too long; every process is started in it.

@@ -3,7 +3,6 @@ package loadtest_test
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -80,7 +79,7 @@ func (w *wire) requireClosed(t *testing.T) {
 	require.NoError(t, w.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
 	_, frame, err := w.conn.ReadMessage()
 	var closed *websocket.CloseError
-	require.True(t, errors.As(err, &closed), "got %q, %v", frame, err)
+	require.ErrorAs(t, err, &closed, "got %q", frame)
 	require.Equal(t, websocket.CloseNoStatusReceived, closed.Code)
 }
 
