@@ -157,7 +157,7 @@ func TestBrokenRulesAreNamed(t *testing.T) {
 	}
 	caught := func(t *testing.T, target *target, crossed, says string) {
 		t.Helper()
-		r := sustain(target, 20, "5s", "MATCH_TIMEOUT=2.5", "RAMP_UP=0s", "QUEUE_SHARDS=2").run(t)
+		r := sustain(target, 20, "6s", "MATCH_TIMEOUT=2.5", "RAMP_UP=0s", "QUEUE_SHARDS=2").run(t)
 		require.Equal(t, exitcodes.ThresholdsHaveFailed, r.exit)
 		require.Contains(t, r.crossed(), crossed)
 		require.Regexp(t, `(?m)^ *✗ (rule broken|error) +`, r.stdout)
