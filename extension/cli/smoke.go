@@ -160,7 +160,7 @@ func runScenario(
 		return result, false, fmt.Errorf("finding this k6: %w", err)
 	}
 	export := filepath.Join(work, scenario.name+".json")
-	cmd := exec.CommandContext(ctx, binary, "run", "--summary-export", export, filepath.Join(dir, scenario.path())) //nolint:gosec // this binary
+	cmd := exec.CommandContext(ctx, binary, "run", "--summary-export", export, filepath.Join(dir, scenario.path())) // #nosec G204 -- this binary
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(inherited(smokeEnv), "BASE_URL="+url, "STRIPE_WEBHOOK_SECRET="+standinSecret)
 	cmd.Env = append(cmd.Env, scenario.variables...)
@@ -211,7 +211,7 @@ func exitCode(waitErr error) (int, error) {
 // readThresholds counts the thresholds in a summary export of k6, where true means crossed. A run that was refused has
 // none.
 func readThresholds(path string) (all, crossed int) {
-	text, err := os.ReadFile(path) //nolint:gosec // of this run's own folder
+	text, err := os.ReadFile(path) // #nosec G304 -- of this run's own folder
 	if err != nil {
 		return 0, 0
 	}
@@ -267,7 +267,7 @@ func smokeError(results []smokeResult, interrupted bool) error {
 		if !r.passed() {
 			code := exitcodes.ThresholdsHaveFailed
 			if r.exitCode != 0 {
-				code = exitcodes.ExitCode(r.exitCode) //nolint:gosec // an exit code fits a byte
+				code = exitcodes.ExitCode(r.exitCode) // #nosec G115 -- an exit code fits a byte
 			}
 			return errext.WithExitCodeIfNone(fmt.Errorf("the smoke run failed in %s", r.scenario), code)
 		}

@@ -20,7 +20,7 @@ import (
 )
 
 // standinSecret signs the webhooks of a stand-in. It guards nothing: the stand-in serves this machine only.
-const standinSecret = "whsec_standin" //nolint:gosec // public on purpose
+const standinSecret = "whsec_standin" // #nosec G101 -- public on purpose
 
 // standinCloseLimit bounds how long a stand-in takes to stop.
 const standinCloseLimit = 5 * time.Second

@@ -178,12 +178,12 @@ func (s *QueueShards) place(user sobek.Value) *sobek.Object {
 	s.m.vuState("place")
 	state := s.m.vu.State()
 	shards := s.laidOut()
-	number := (int(state.VUIDGlobal) - 1) * s.options.usersPerVU //nolint:gosec // a VU's number is small
+	number := (int(state.VUIDGlobal) - 1) * s.options.usersPerVU // #nosec G115 -- a VU's number is small
 	if !common.IsNullish(user) {
 		reader{s.m, "place"}.whole(&number, 0, 1<<40)("the user", user)
 	}
 	// The numbers of a runner's users are without gaps on the runner itself, whatever its segment.
-	own := number - int(state.VUIDGlobal-state.VUID)*s.options.usersPerVU //nolint:gosec // likewise
+	own := number - int(state.VUIDGlobal-state.VUID)*s.options.usersPerVU // #nosec G115 -- likewise
 	place, err := shards.Place(own)
 	if err != nil {
 		s.m.throw("place: %s", err)

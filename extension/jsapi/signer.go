@@ -15,7 +15,7 @@ import (
 )
 
 // secretName is the name of the webhook secret, in the environment and in a k6 secret source.
-const secretName = "STRIPE_WEBHOOK_SECRET" //nolint:gosec // its name, not its value
+const secretName = "STRIPE_WEBHOOK_SECRET" // #nosec G101 -- its name, not its value
 
 // maxTimestamp is 9999-12-31T23:59:59Z.
 const maxTimestamp = 253402300799

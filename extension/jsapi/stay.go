@@ -61,7 +61,7 @@ func (m *Module) stay(options, cycle sobek.Value) *sobek.Promise {
 	}
 	r.function(&s.cycle)("the cycle", cycle)
 	if s.firstNumber < 0 {
-		s.firstNumber = (int(state.VUIDGlobal) - 1) * s.seats //nolint:gosec // a VU's number is small
+		s.firstNumber = (int(state.VUIDGlobal) - 1) * s.seats // #nosec G115 -- a VU's number is small
 	}
 	return s.start()
 }
@@ -137,7 +137,7 @@ func (s *stay) watchSchedule() {
 // arrival spreads the seats evenly, each at a random moment of its share of the time.
 func (s *stay) arrival(seat int) time.Duration {
 	share := s.arriveWithin / float64(s.seats)
-	return seconds(share * (float64(seat) + rand.Float64())) //nolint:gosec // spreads load, guards nothing
+	return seconds(share * (float64(seat) + rand.Float64())) // #nosec G404 -- spreads load, guards nothing
 }
 
 // seat is one user's place in a stay.
@@ -220,7 +220,7 @@ func (s *seat) leaveSeat() error {
 // backOff is how long a user waits after a failure: what the server asks for, otherwise 1 s, 2 s, 4 s … 30 s; always with
 // some spread, so that users who failed together do not return together.
 func backOff(failures int, retryAfter time.Duration) time.Duration {
-	spread := rand.Float64() //nolint:gosec // spreads load, guards nothing
+	spread := rand.Float64() // #nosec G404 -- spreads load, guards nothing
 	if retryAfter > 0 {
 		return min(retryAfter, longestRetryAfter) + time.Duration(spread*float64(time.Second))
 	}
@@ -320,7 +320,7 @@ func (m *Module) think(minSeconds, maxSeconds sobek.Value) *sobek.Promise {
 		r.number(&most, least, maxArrivalSeconds)("the longest time", maxSeconds)
 	}
 	promise, resolve, _ := m.vu.Runtime().NewPromise()
-	wait := least + (most-least)*rand.Float64() //nolint:gosec // a think time guards nothing
+	wait := least + (most-least)*rand.Float64() // #nosec G404 -- a think time guards nothing
 	m.after(seconds(wait), true, func() error { return resolve(sobek.Undefined()) })
 	return promise
 }

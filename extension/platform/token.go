@@ -35,7 +35,7 @@ func newAccessToken(value string, received time.Time) accessToken {
 // not refresh together.
 func refreshLead(lifetime time.Duration) time.Duration {
 	lead := min(lifetime/5, maxRefreshLead)
-	return lead - time.Duration(rand.Float64()*float64(lead)/2) //nolint:gosec // spreads load, guards nothing
+	return lead - time.Duration(rand.Float64()*float64(lead)/2) // #nosec G404 -- spreads load, guards nothing
 }
 
 func (t accessToken) due(now time.Time) bool { return !t.refresh.IsZero() && !now.Before(t.refresh) }

@@ -244,7 +244,7 @@ func codeUnits(text []byte) []uint16 {
 		r, n := utf8.DecodeRune(text)
 		if isLone(text) {
 			r, n = rune(0xD000)|rune(text[1]&0x3F)<<6|rune(text[2]&0x3F), 3
-			units = append(units, uint16(r)) //nolint:gosec // a surrogate has 16 bits
+			units = append(units, uint16(r)) // #nosec G115 -- a surrogate has 16 bits
 		} else {
 			units = utf16.AppendRune(units, r)
 		}
