@@ -37,6 +37,8 @@ type lifetime struct {
 	holding     context.Context //nolint:containedctx // as above
 	stopHolding context.CancelFunc
 
+	over chan struct{} // closed once nothing can begin any more, a moment after run ended
+
 	mu        sync.Mutex
 	ended     bool
 	windingUp bool
@@ -56,7 +58,7 @@ type wait struct {
 // newLifetime follows the context of an iteration. Without a scenario (setup, teardown) k6 does not wait for callbacks
 // once the context is cancelled, so requests must end with it.
 func newLifetime(run context.Context) *lifetime {
-	l := &lifetime{run: run, waits: make(map[*wait]struct{})}
+	l := &lifetime{run: run, over: make(chan struct{}), waits: make(map[*wait]struct{})}
 	parent := run
 	if lib.GetScenarioState(run) != nil {
 		parent = context.WithoutCancel(run)
@@ -69,7 +71,7 @@ func newLifetime(run context.Context) *lifetime {
 }
 
 // begin counts work that outlives the iteration's end. It returns false once the end has come.
-func (l *lifetime) begin(also *sync.WaitGroup) bool {
+func (l *lifetime) begin(also *operations) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -77,14 +79,14 @@ func (l *lifetime) begin(also *sync.WaitGroup) bool {
 	}
 	l.inFlight++
 	if also != nil {
-		also.Add(1)
+		also.begin()
 	}
 	return true
 }
 
-func (l *lifetime) done(also *sync.WaitGroup) {
+func (l *lifetime) done(also *operations) {
 	if also != nil {
-		also.Done()
+		also.done()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,6 +107,7 @@ func (l *lifetime) cut() {
 func (l *lifetime) end() {
 	l.mu.Lock()
 	l.ended = true
+	close(l.over)
 	waits := l.waits
 	l.waits = nil
 	if l.inFlight == 0 {

@@ -149,7 +149,7 @@ func (m *Module) vuState(what string) *vuState {
 type js func(rt *sobek.Runtime) any
 
 // promise runs work off the event loop and settles the promise on it. It is the one bridge between the two.
-func (m *Module) promise(user *sync.WaitGroup, work func(ctx context.Context) (js, error)) *sobek.Promise {
+func (m *Module) promise(user *operations, work func(ctx context.Context) (js, error)) *sobek.Promise {
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
 	callback := m.vu.RegisterCallback()
 	life := m.lifetime()

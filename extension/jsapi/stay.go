@@ -99,7 +99,7 @@ func (s *stay) awaitEnd() (endDuties func()) {
 		select {
 		case <-s.finished:
 			return endDuties
-		case <-s.life.run.Done():
+		case <-s.life.over:
 			return endDuties
 		case <-turn:
 			turn = nil
@@ -300,7 +300,7 @@ func (s *stay) drain(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, user := range users {
 		wg.Go(func() {
-			user.ops.Wait()
+			user.ops.wait()
 			slots <- struct{}{}
 			user.drain(ctx)
 			<-slots

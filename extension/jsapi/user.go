@@ -24,7 +24,7 @@ type User struct {
 	user       *platform.User
 	service    *Verity
 	connection *connection
-	ops        sync.WaitGroup // requests under way
+	ops        operations // requests under way
 
 	lineMu sync.Mutex
 	line   *sessions.Line // nil: not connected

@@ -152,7 +152,7 @@ func TestAConnectionIsNotUsedUntilTheServerClosesIt(t *testing.T) {
 	h := newHarness(t).run()
 	var connections atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Keep-Alive", "timeout=1")
+		w.Header().Set("Keep-Alive", "timeout=4")
 		http.SetCookie(w, &http.Cookie{Name: "refresh_token", Value: "x"})
 		w.WriteHeader(http.StatusCreated)
 		_, _ = w.Write([]byte(`{"user":{"id":"c1","tokenBalance":0},"accessToken":"x","status":"queued","queueKey":"k"}`))
@@ -168,7 +168,7 @@ func TestAConnectionIsNotUsedUntilTheServerClosesIt(t *testing.T) {
 	h.mustExec(`(async () => {
 		const user = await new verity.Verity({ baseUrl }).signUp();
 		await user.join({});
-		await verity.think(0.6); // the server may close at 1 s; half of it is the margin
+		await verity.think(3.1); // the server may close at 4 s; the margin is 1 s
 		await user.join({});
 		await user.join({});
 	})()`)

@@ -416,14 +416,14 @@ func TestARefreshThatWasTurnedAwayIsTriedAgain(t *testing.T) {
 func TestARefreshThatFailsAheadOfExpiryCostsNothingYet(t *testing.T) {
 	t.Parallel()
 	verity := newFakeVerity()
-	verity.lifetime = 3
+	verity.lifetime = 5
 	user := verity.signUp(t)
 	verity.on(platform.OpRefresh, says(429, ""))
-	require.Eventually(t, func() bool { // due after 1.4 to 1.7 s, and the token is trusted for 2
+	require.Eventually(t, func() bool { // due after 3 to 3.5 s, and the token is trusted for 4
 		_, err := user.Balance(t.Context())
 		require.NoError(t, err)
 		return strings.Contains(verity.sent(), platform.OpRefresh)
-	}, 1900*time.Millisecond, 20*time.Millisecond)
+	}, 3900*time.Millisecond, 20*time.Millisecond)
 	_, err := user.Balance(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(verity.sent(), platform.OpRefresh), "it does not hammer")
