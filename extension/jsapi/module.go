@@ -33,6 +33,9 @@ type RootModule struct {
 	seeded map[string]*platform.User // users that setup() signed up, by id
 	shards map[string]*queue.Shards  // by their options
 	out    io.Writer
+
+	tables   []table
+	warnings []string
 }
 
 var _ modules.Module = (*RootModule)(nil)

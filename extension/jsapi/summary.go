@@ -100,6 +100,12 @@ func summaryText(scenario, target string, data summaryData, root *RootModule) st
 	} else {
 		line("✗", "thresholds", "%d of %d crossed: %s", len(crossed), all, strings.Join(crossed, "; "))
 	}
+	for _, warning := range root.reportWarnings() {
+		line("!", "warning", "%s", warning)
+	}
+	for _, t := range root.reportTables() {
+		b.WriteString(t.text())
+	}
 	return b.String()
 }
 
