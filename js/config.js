@@ -4,7 +4,7 @@
 // there is checked in setup() (see checkTarget), so that `k6 inspect` and `k6 archive` work without them.
 
 import exec from 'k6/execution';
-import { QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
+import { PrometheusWatch, QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
 
 const MAX_USERS = 1000000;
 const MAX_SECONDS = 24 * 3600;
@@ -88,6 +88,51 @@ function redisUrl() {
   return url;
 }
 
+const OPTION_OF = {
+  PROMETHEUS_URL: 'url of PrometheusWatch',
+  PROMETHEUS_BEARER_TOKEN: 'bearerToken of PrometheusWatch',
+  PROMETHEUS_QUERIES: 'queries of PrometheusWatch',
+};
+
+/** The optional Prometheus of the Verity under test. The token is never shown. */
+function prometheus() {
+  const url = given('PROMETHEUS_URL');
+  if (url === undefined) {
+    for (const name of ['PROMETHEUS_BEARER_TOKEN', 'PROMETHEUS_QUERIES']) {
+      if (given(name) !== undefined) {
+        throw new Error(`${name} is set, but PROMETHEUS_URL is not; set both, or unset ${name}`);
+      }
+    }
+    return undefined;
+  }
+  const bearerToken = given('PROMETHEUS_BEARER_TOKEN') || '';
+  const queries = prometheusQueries();
+  try {
+    return new PrometheusWatch({ url, bearerToken, queries });
+  } catch (error) {
+    const name = Object.keys(OPTION_OF).find((variable) => error.message.startsWith(OPTION_OF[variable]));
+    throw name ? new Error(error.message.replace(OPTION_OF[name], name)) : error;
+  }
+}
+
+/** An object of expressions by name; its entries are checked by PrometheusWatch. */
+function prometheusQueries() {
+  const text = given('PROMETHEUS_QUERIES');
+  if (text === undefined) {
+    return undefined;
+  }
+  let queries;
+  try {
+    queries = JSON.parse(text);
+  } catch (error) {
+    queries = null;
+  }
+  if (queries === null || typeof queries !== 'object' || Array.isArray(queries)) {
+    refuse('PROMETHEUS_QUERIES', 'a JSON object of PromQL expressions by name, such as {"logins": "sum(logins_total)"}', text);
+  }
+  return queries;
+}
+
 /** What every scenario needs. */
 function target() {
   const baseUrl = given('BASE_URL') || '';
@@ -101,7 +146,7 @@ function target() {
   if (willRun && __VU === 0) {
     requireTarget({ baseUrl, signer });
   }
-  return { baseUrl, signer, verity, useSimple: flag('USE_SIMPLE', '0') };
+  return { baseUrl, signer, verity, prometheus: prometheus(), useSimple: flag('USE_SIMPLE', '0') };
 }
 
 /** What the scenarios with users in a queue need. `usersName` is the variable that counts them. */

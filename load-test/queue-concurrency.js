@@ -6,6 +6,7 @@ import { stay, think } from 'k6/x/verity';
 import { checkTarget, queueConcurrency } from '../js/config.js';
 import { arrive, join, leave, match, prepare } from '../js/journey.js';
 import { arriveWithinSeconds, firstNumber, matchThresholds, rampingUsers, seats, thresholds } from '../js/options.js';
+import { endReadings, startReadings } from '../js/prometheus.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
 
@@ -20,7 +21,7 @@ export const options = rampingUsers(config, shared
 export function setup() {
   announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
-  return checkTarget(config);
+  return checkTarget(config).then(() => startReadings(config));
 }
 
 export default function () {
@@ -47,6 +48,6 @@ async function matchAgain(user, turn) {
   await think(config.think.min, config.think.max);
 }
 
-export const teardown = endQueueDepth;
+export const teardown = () => endQueueDepth().then(() => endReadings(config));
 
 export const handleSummary = summarize(config);

@@ -6,6 +6,7 @@ import { think } from 'k6/x/verity';
 import { checkTarget, tokenPurchaseSpike } from '../js/config.js';
 import { backOff, checkBalances, seedUsers, sell } from '../js/journey.js';
 import { arrivalSpike, thresholds } from '../js/options.js';
+import { endReadings, startReadings } from '../js/prometheus.js';
 import { announce, summarize } from '../js/summary.js';
 
 const config = tokenPurchaseSpike();
@@ -18,7 +19,7 @@ export const options = arrivalSpike(config, thresholds(['stripe_webhook'], {
 export function setup() {
   announce(config, `${config.baseRate} to ${config.spikeRate} events/s for ${config.seedUserCount} users, `
     + `${config.tokensPerEvent} tokens each, ${100 * config.replayRate} % sent again`);
-  return checkTarget(config).then(() => seedUsers(config, config.seedUserCount));
+  return checkTarget(config).then(() => startReadings(config)).then(() => seedUsers(config, config.seedUserCount));
 }
 
 export default async function ({ userIds }) {
@@ -43,7 +44,7 @@ async function purchase(event) {
 }
 
 export function teardown({ userIds }) {
-  return checkBalances(config, userIds);
+  return checkBalances(config, userIds).then(() => endReadings(config));
 }
 
 export const handleSummary = summarize(config);

@@ -8,6 +8,7 @@ import { arrive, holdSession, prepare } from '../js/journey.js';
 import {
   arriveWithinSeconds, firstNumber, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
 } from '../js/options.js';
+import { endReadings, startReadings } from '../js/prometheus.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
 
@@ -21,7 +22,7 @@ export const options = rampingUsers(config, thresholds(['queue_join'], {
 export function setup() {
   announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
-  return checkTarget(config);
+  return checkTarget(config).then(() => startReadings(config));
 }
 
 export default function () {
@@ -37,6 +38,6 @@ export default function () {
   });
 }
 
-export const teardown = endQueueDepth;
+export const teardown = () => endQueueDepth().then(() => endReadings(config));
 
 export const handleSummary = summarize(config);

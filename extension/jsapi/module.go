@@ -29,6 +29,8 @@ type RootModule struct {
 	turn     chan struct{} // held by the one stay that does what is done once for the whole process
 	command  string
 
+	prometheus prometheusRun
+
 	mu     sync.Mutex
 	seeded map[string]*platform.User // users that setup() signed up, by id
 	shards map[string]*queue.Shards  // by their options
@@ -107,20 +109,22 @@ type secretSource interface {
 // Exports returns what a script can import.
 func (m *Module) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
-		"StripeSigner":  m.newStripeSigner,
-		"QueueShards":   m.newQueueShards,
-		"QueueProbe":    m.newQueueProbe,
-		"Verity":        m.newVerity,
-		"queueKey":      m.queueKey,
-		"planQueue":     m.planQueue,
-		"watchDepth":    m.watchDepth,
-		"endDepthWatch": m.endDepthWatch,
-		"stay":          m.stay,
-		"think":         m.think,
-		"noteError":     m.noteError,
-		"print":         m.print,
-		"printSummary":  m.printSummary,
-		"willRun":       m.root.command == "run",
+		"StripeSigner":    m.newStripeSigner,
+		"QueueShards":     m.newQueueShards,
+		"QueueProbe":      m.newQueueProbe,
+		"Verity":          m.newVerity,
+		"queueKey":        m.queueKey,
+		"planQueue":       m.planQueue,
+		"watchDepth":      m.watchDepth,
+		"endDepthWatch":   m.endDepthWatch,
+		"stay":            m.stay,
+		"think":           m.think,
+		"noteError":       m.noteError,
+		"print":           m.print,
+		"printSummary":    m.printSummary,
+		"snapshot":        m.snapshot,
+		"PrometheusWatch": m.newPrometheusWatch,
+		"willRun":         m.root.command == "run",
 	}}
 }
 

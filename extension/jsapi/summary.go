@@ -94,6 +94,7 @@ func summaryText(scenario, target string, data summaryData, root *RootModule) st
 	writeFindings(line, &root.findings)
 	writeSessions(line, root)
 	root.depth.write(line)
+	root.prometheus.write(line)
 	crossed, all := data.crossed()
 	if len(crossed) == 0 {
 		line("✓", "thresholds", "all %d passed", all)
