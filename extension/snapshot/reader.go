@@ -49,13 +49,13 @@ type Options struct {
 
 // Reader reads a set of queries from one Prometheus.
 type Reader struct {
-	api      prometheus.API
-	url      string
-	token    string
-	queries  []Query
-	timeout  time.Duration
-	pace     pace
-	close    func()
+	api     prometheus.API
+	url     string
+	token   string
+	queries []Query
+	timeout time.Duration
+	pace    pace
+	close   func()
 }
 
 // New returns a Reader. It connects at the first reading.
@@ -124,8 +124,12 @@ func (r *Reader) Read(ctx context.Context) (map[string]*float64, error) {
 	defer r.close()
 	ctx, cancel := context.WithTimeout(ctx, readingLimit)
 	defer cancel()
+	at, err := r.now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	values, errs, notes := make([]*float64, len(r.queries)), make([]error, len(r.queries)), newNotes()
-	r.each(func(i int, query Query) { values[i], errs[i] = r.value(ctx, query.Expr, time.Time{}, notes) })
+	r.each(func(i int, query Query) { values[i], errs[i] = r.value(ctx, query.Expr, at, notes) })
 	result := make(map[string]*float64, len(values))
 	for i, query := range r.queries {
 		if errs[i] != nil {
@@ -265,7 +269,7 @@ func (r *Reader) explain(ctx context.Context, err error, status int) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%s broke off its answer", r.url)
 	default:
-		return fmt.Errorf("%w: %s", errNoNumber, r.shown(err.Error()))
+		return errNoNumber // client_golang says it in the words of its JSON decoder
 	}
 }
 
