@@ -2,8 +2,11 @@ package loadtest_test
 
 import (
 	"encoding/json"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,8 +34,15 @@ type prometheusStub struct {
 
 func startPrometheusStub(t *testing.T, token string) *prometheusStub {
 	t.Helper()
+	stub := newPrometheusStub(token)
+	stub.Start()
+	t.Cleanup(stub.Close)
+	return stub
+}
+
+func newPrometheusStub(token string) *prometheusStub {
 	stub := &prometheusStub{}
-	stub.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	stub.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		stub.requests.Add(1)
 		if token != "" && r.Header.Get("Authorization") != "Bearer "+token {
 			http.Error(w, "not with "+r.Header.Get("Authorization"), http.StatusUnauthorized)
@@ -50,7 +60,6 @@ func startPrometheusStub(t *testing.T, token string) *prometheusStub {
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{"resultType": kind, "result": result}})
 	}))
-	t.Cleanup(stub.Close)
 	return stub
 }
 
@@ -135,15 +144,39 @@ func TestAPrometheusThatFailsCostsAWarning(t *testing.T) {
 	}
 }
 
-func TestPrometheusTokenFromASecretSource(t *testing.T) {
+// The token may come from a secret source; TLS, and whether it is checked, is as k6 is told.
+func TestPrometheusOverTLSWithATokenFromASecretSource(t *testing.T) {
 	t.Parallel()
-	stub := startPrometheusStub(t, prometheusToken)
+	stub := newPrometheusStub(prometheusToken)
+	stub.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail, as they should
+	stub.StartTLS()
+	t.Cleanup(stub.Close)
 	run := k6Run(queueConcurrency, startStandin(t, conditions{}), "PROMETHEUS_URL="+stub.URL).simple("3", "2s").
 		flags("--secret-source=mock=PROMETHEUS_BEARER_TOKEN=" + prometheusToken)
 	run.secrets = append(run.secrets, prometheusToken)
-	r := run.run(t)
+	r := run.flags("--insecure-skip-tls-verify").run(t)
 	r.requirePassed(t)
 	require.Contains(t, r.stdout, "Prometheus at "+stub.URL)
+
+	r = run.run(t)
+	require.Empty(t, slices.DeleteFunc(r.crossed(), isLatency))
+	require.Contains(t, r.stdout, "no readings of Prometheus: "+stub.URL+" cannot be reached: tls: failed to verify certificate")
+}
+
+// The queries that README.md shows are well-formed.
+func TestTheDocumentedQueries(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	match := regexp.MustCompile(`(?s)export PROMETHEUS_QUERIES='(.*?)'`).FindSubmatch(readme)
+	require.NotNil(t, match)
+	stub := startPrometheusStub(t, "")
+	r := k6Run(queueConcurrency, startStandin(t, conditions{}), "PROMETHEUS_URL="+stub.URL, "PROMETHEUS_QUERIES="+string(match[1])).
+		simple("3", "2s").run(t)
+	r.requirePassed(t)
+	require.Equal(t, []string{"cpu", "3", "3", "3"}, row(t, r, "cpu"))
+	require.Equal(t, []string{"logins", "no", "such", "series"}, row(t, r, "logins"))
+	require.NotContains(t, r.stdout, "postgres_deadlocks")
 }
 
 func TestARunWithoutTeardownSaysThatThereAreNoReadings(t *testing.T) {

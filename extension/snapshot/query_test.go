@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -57,6 +58,15 @@ func TestDefaultsAreWellFormed(t *testing.T) {
 		require.Regexp(t, nameForm, query.Name)
 		_, summed, ok := selector(query.Expr)
 		require.True(t, ok && summed, "%s is the sum over all series, each of which may be reset", query.Name)
+	}
+}
+
+func TestDefaultsAreInTheReadme(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../load-test/README.md")
+	require.NoError(t, err)
+	for _, query := range Defaults() {
+		require.Contains(t, string(readme), fmt.Sprintf("| `%s` | %s | `%s` |\n", query.Name, query.Kind, query.Expr))
 	}
 }
 

@@ -81,6 +81,7 @@ type measurement struct {
 	from, to time.Time // the run, by Prometheus' clock
 	notes    *notes
 	readings []Reading
+	interval time.Duration // between two scrapes, of the slowest counter; 0: unknown
 	rises    []rise
 	stale    []bool // counters whose last scrape is older than it should be
 }
@@ -117,6 +118,10 @@ func (r *Reader) End(ctx context.Context, mark Mark) (Report, error) {
 	}
 	m.readCounters(ctx, to.Add(waited))
 	m.explainCounters()
+	if m.interval > m.length() {
+		m.notes.add(fmt.Sprintf("the run was shorter than the time between two scrapes, about %.0f s: gauges may be those of before it",
+			m.interval.Seconds()))
+	}
 	return Report{Length: m.length(), Readings: m.readings, Notes: m.notes.all()}, nil
 }
 
@@ -223,7 +228,7 @@ func (m *measurement) blindWait() time.Duration {
 
 // patience returns how long to wait for scrapes: two intervals of the slowest, as far as there is time.
 func (m *measurement) patience(ctx context.Context) time.Duration {
-	limits := make([]time.Duration, len(m.readings))
+	intervals := make([]time.Duration, len(m.readings))
 	m.r.each(func(i int, query Query) {
 		selected, _, ok := selector(query.Expr)
 		if query.Kind != Counter || !ok {
@@ -231,13 +236,13 @@ func (m *measurement) patience(ctx context.Context) time.Duration {
 		}
 		least, err := m.r.value(ctx, fmt.Sprintf("min(count_over_time(%s[%dms]))", selected, lookback.Milliseconds()), m.to, m.notes)
 		if err == nil && least != nil && *least > 0 {
-			interval := time.Duration(float64(lookback) / *least)
-			limits[i] = 2*interval + delay(query.Expr)
+			intervals[i] = time.Duration(float64(lookback) / *least)
 		}
 	})
 	limit := m.r.pace.least
-	for _, l := range limits {
-		limit = max(limit, l)
+	for i, interval := range intervals {
+		m.interval = max(m.interval, interval)
+		limit = max(limit, 2*interval+delay(m.readings[i].Expr))
 	}
 	return min(limit, m.r.pace.most)
 }

@@ -122,6 +122,16 @@ func TestEndWaitsForAScrapeAfterTheRun(t *testing.T) {
 		"the length of the run"}, report.Notes)
 }
 
+func TestGaugesOfARunBetweenTwoScrapes(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string]answer{
+		"x_total[]": series([]float64{-10, 0, 50, 100}), "timestamp(x_total)": scrapedEvery(30),
+		"min(count_over_time(x_total[300000ms]))": constant(10),
+	})
+	require.Contains(t, run(t, f, 20, counter("x_total")).Notes,
+		"the run was shorter than the time between two scrapes, about 30 s: gauges may be those of before it")
+}
+
 // Postgres counts late, so what it counts needs a scrape that is later, too.
 func TestEndWaitsLongerForPostgres(t *testing.T) {
 	t.Parallel()
@@ -153,7 +163,9 @@ func TestHowLongEndWaits(t *testing.T) {
 		require.NoError(t, err)
 		reader.queries = []Query{counter("sum(x_total)")}
 		t.Cleanup(reader.close)
-		return &measurement{r: reader, readings: []Reading{{Query: reader.queries[0]}}, notes: newNotes(), to: time.Unix(epoch, 0)}
+		return &measurement{
+			r: reader, readings: []Reading{{Query: reader.queries[0]}}, notes: newNotes(), to: time.Unix(epoch, 0),
+		}
 	}
 	require.Equal(t, 20*time.Second, scrapes(300).patience(t.Context()))
 	require.Equal(t, 60*time.Second, scrapes(10).patience(t.Context()))
