@@ -1,8 +1,8 @@
 package snapshot
 
 import (
-	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,7 +34,7 @@ func TestChangesOfTheQueries(t *testing.T) {
 	}
 	many := make([]Change, 99)
 	for i := range many {
-		many[i] = Change{Name: fmt.Sprint(i), Expr: "up"}
+		many[i] = Change{Name: strconv.Itoa(i), Expr: "up"}
 	}
 	for _, tc := range []struct {
 		changes []Change
@@ -66,7 +66,7 @@ func TestDefaultsAreInTheReadme(t *testing.T) {
 	readme, err := os.ReadFile("../../load-test/README.md")
 	require.NoError(t, err)
 	for _, query := range Defaults() {
-		require.Contains(t, string(readme), fmt.Sprintf("| `%s` | %s | `%s` |\n", query.Name, query.Kind, query.Expr))
+		require.Contains(t, string(readme), "| `"+query.Name+"` | "+string(query.Kind)+" | `"+query.Expr+"` |\n")
 	}
 }
 

@@ -234,9 +234,12 @@ func (m *measurement) patience(ctx context.Context) time.Duration {
 		if query.Kind != Counter || !ok {
 			return
 		}
-		least, err := m.r.value(ctx, fmt.Sprintf("min(count_over_time(%s[%dms]))", selected, lookback.Milliseconds()), m.to, m.notes)
-		if err == nil && least != nil && *least > 0 {
-			intervals[i] = time.Duration(float64(lookback) / *least)
+		series, err := m.r.raw(ctx, selected, m.to.Add(-lookback), m.to, m.notes)
+		if err != nil {
+			return // what is wrong with it shows when it is read
+		}
+		for _, samples := range series {
+			intervals[i] = max(intervals[i], samples.interval())
 		}
 	})
 	limit := m.r.pace.least

@@ -97,6 +97,19 @@ func (h history) between(first, last model.Time) (grew float64, falls int, to fl
 	return grew, falls, to
 }
 
+// interval is the usual time between two scrapes; 0 where there are no two.
+func (h history) interval() time.Duration {
+	if len(h) < 2 {
+		return 0
+	}
+	gaps := make([]time.Duration, len(h)-1)
+	for i := range gaps {
+		gaps[i] = h[i+1].Timestamp.Sub(h[i].Timestamp)
+	}
+	slices.Sort(gaps)
+	return gaps[len(gaps)/2]
+}
+
 // numbers leaves out the samples that are not finite.
 func (h history) numbers() history {
 	return slices.DeleteFunc(slices.Clone(h), func(s model.SamplePair) bool { return !isFinite(float64(s.Value)) })

@@ -18,7 +18,7 @@ import (
 )
 
 func counter(expr string) Query { return Query{"n", Counter, expr} }
-func gauge(expr string) Query   { return Query{"n", Gauge, expr} }
+func gauge() Query              { return Query{"n", Gauge, "g"} }
 
 // A run of 60 s that begins at the epoch; the scrapes are every 15 s, the last before it 5 s earlier.
 func TestTheIncreaseOfACounter(t *testing.T) {
@@ -125,8 +125,7 @@ func TestEndWaitsForAScrapeAfterTheRun(t *testing.T) {
 func TestGaugesOfARunBetweenTwoScrapes(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string]answer{
-		"x_total[]": series([]float64{-10, 0, 50, 100}), "timestamp(x_total)": scrapedEvery(30),
-		"min(count_over_time(x_total[300000ms]))": constant(10),
+		"x_total[]": series([]float64{-40, 0, -10, 0, 20, 0, 50, 100}), "timestamp(x_total)": scrapedEvery(30),
 	})
 	require.Contains(t, run(t, f, 20, counter("x_total")).Notes,
 		"the run was shorter than the time between two scrapes, about 30 s: gauges may be those of before it")
@@ -155,11 +154,8 @@ func TestEndGivesUpWaiting(t *testing.T) {
 
 func TestHowLongEndWaits(t *testing.T) {
 	t.Parallel()
-	scrapes := func(count float64) *measurement {
-		f := newFake(t, map[string]answer{
-			"min(count_over_time(x_total[300000ms]))": constant(count),
-		})
-		reader, err := New(Options{URL: f.URL})
+	scrapes := func(samples ...float64) *measurement {
+		reader, err := New(Options{URL: newFake(t, map[string]answer{"x_total[]": series([]float64{-299, 1, -298, 1}, samples)}).URL})
 		require.NoError(t, err)
 		reader.queries = []Query{counter("sum(x_total)")}
 		t.Cleanup(reader.close)
@@ -167,10 +163,11 @@ func TestHowLongEndWaits(t *testing.T) {
 			r: reader, readings: []Reading{{Query: reader.queries[0]}}, notes: newNotes(), to: time.Unix(epoch, 0),
 		}
 	}
-	require.Equal(t, 20*time.Second, scrapes(300).patience(t.Context()))
-	require.Equal(t, 60*time.Second, scrapes(10).patience(t.Context()))
-	require.Equal(t, 2*time.Minute, scrapes(1).patience(t.Context()))
-	require.Equal(t, 20*time.Second, scrapes(0).patience(t.Context()))
+	require.Equal(t, 20*time.Second, scrapes().patience(t.Context()))
+	require.Equal(t, 20*time.Second, scrapes(-5, 1).patience(t.Context()), "one scrape says nothing")
+	require.Equal(t, 20*time.Second, scrapes(-9, 1, -8, 1).patience(t.Context()))
+	require.Equal(t, 60*time.Second, scrapes(-200, 1, -60, 1, -30, 1, 0, 1).patience(t.Context()), "a pause does not count")
+	require.Equal(t, 2*time.Minute, scrapes(-150, 1, 0, 1).patience(t.Context()))
 
 	require.Equal(t, time.Minute, timeLeft(t.Context(), time.Minute))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -213,7 +210,7 @@ func TestAGauge(t *testing.T) {
 			} else {
 				answers["g over time"] = series()
 			}
-			reading := run(t, newFake(t, answers), 60, gauge("g")).Readings[0]
+			reading := run(t, newFake(t, answers), 60, gauge()).Readings[0]
 			require.Equal(t, tc.remark, reading.Remark)
 			for want, got := range map[*float64]*float64{&tc.start: reading.Start, &tc.end: reading.End, &tc.peak: reading.Peak} {
 				if math.IsNaN(*want) {
@@ -258,7 +255,7 @@ func TestLongRunsAreReadInParts(t *testing.T) {
 			requests++
 		}
 	}
-	require.Equal(t, 5, requests)
+	require.Equal(t, 6, requests, "five parts, and a look at the time between scrapes")
 }
 
 func TestARunWhoseStartCouldNotBeRead(t *testing.T) {
@@ -275,7 +272,7 @@ func TestARunWhoseStartCouldNotBeRead(t *testing.T) {
 func TestAClockThatGoesBack(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, nil)
-	reader := newReader(t, f, gauge("g"))
+	reader := newReader(t, f, gauge())
 	mark, _, err := reader.Begin(t.Context())
 	require.NoError(t, err)
 	f.advance(-5)
@@ -286,7 +283,7 @@ func TestAClockThatGoesBack(t *testing.T) {
 func TestWarningsOfPrometheusAreNotes(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string]answer{"g": func(float64, float64) any { return warned("a store is down") }, "g over time": series()})
-	require.Equal(t, []string{"Prometheus warns: a store is down"}, run(t, f, 60, gauge("g")).Notes)
+	require.Equal(t, []string{"Prometheus warns: a store is down"}, run(t, f, 60, gauge()).Notes)
 }
 
 func TestReadReadsEachQueryOnce(t *testing.T) {
@@ -438,7 +435,7 @@ func TestTheTokenGoesToItsAddressOnly(t *testing.T) {
 	t.Cleanup(server.Close)
 	read := func(path, token string, config *tls.Config) error {
 		reader, err := New(Options{
-			URL: server.URL + path, BearerToken: token, Queries: []Query{gauge("g")}, Transport: &http.Transport{TLSClientConfig: config},
+			URL: server.URL + path, BearerToken: token, Queries: []Query{gauge()}, Transport: &http.Transport{TLSClientConfig: config},
 		})
 		require.NoError(t, err)
 		values, err := reader.Read(t.Context())
@@ -449,10 +446,10 @@ func TestTheTokenGoesToItsAddressOnly(t *testing.T) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	require.NoError(t, read("/base/path", "abc", &tls.Config{RootCAs: pool}))                                                                         //nolint:gosec // of a test
-	require.NoError(t, read("/base/path/", "abc", &tls.Config{InsecureSkipVerify: true}))                                                             //nolint:gosec // as k6's insecureSkipTLSVerify
-	require.ErrorContains(t, read("/base/path", "abc", nil), "failed to verify certificate")                                                          // the certificate is its own
-	require.ErrorContains(t, read("/other", "abc", &tls.Config{RootCAs: pool}), "answered 307 Temporary Redirect, a redirect, which is not followed") //nolint:gosec // of a test
+	require.NoError(t, read("/base/path", "abc", &tls.Config{RootCAs: pool}))
+	require.NoError(t, read("/base/path/", "abc", &tls.Config{InsecureSkipVerify: true}))    //nolint:gosec // as k6's insecureSkipTLSVerify
+	require.ErrorContains(t, read("/base/path", "abc", nil), "failed to verify certificate") // the certificate is its own
+	require.ErrorContains(t, read("/other", "abc", &tls.Config{RootCAs: pool}), "answered 307 Temporary Redirect, a redirect, which is not followed")
 	require.Zero(t, elsewhere.Load())
 }
 

@@ -63,10 +63,10 @@ func Start(t testing.TB, o Options) *Lab {
 	lab.Redis = freeAddress(t)
 	host, port, err := net.SplitHostPort(lab.Redis)
 	require.NoError(t, err)
-	start(t, exec.Command(redis, "--bind", host, "--port", port, "--save", "", "--dir", dir)) //nolint:gosec,noctx // ends with the test
+	start(t, command(t, redis, "--bind", host, "--port", port, "--save", "", "--dir", dir))
 	waitForPort(t, lab.Redis)
 	watched := freeAddress(t)
-	start(t, exec.Command(exporter, "-redis.addr", "redis://"+lab.Redis, "-web.listen-address", watched)) //nolint:gosec,noctx // likewise
+	start(t, command(t, exporter, "-redis.addr", "redis://"+lab.Redis, "-web.listen-address", watched))
 	waitForPort(t, watched)
 	targets := []string{watched}
 
@@ -74,11 +74,11 @@ func Start(t testing.TB, o Options) *Lab {
 		targets = append(targets, lab.startPostgres(t))
 	}
 	config := filepath.Join(dir, "prometheus.yml")
-	require.NoError(t, os.WriteFile(config, []byte(fmt.Sprintf(
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil,
 		"scrape_configs:\n- job_name: lab\n  scrape_interval: %[1]dms\n  scrape_timeout: %[1]dms\n  static_configs:\n  - targets: ['%[2]s']\n",
-		o.Scrape.Milliseconds(), strings.Join(targets, "', '"))), 0o600))
+		o.Scrape.Milliseconds(), strings.Join(targets, "', '")), 0o600))
 	address := freeAddress(t)
-	start(t, exec.Command(prometheus, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), //nolint:gosec,noctx // likewise
+	start(t, command(t, prometheus, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--web.route-prefix="+o.Prefix+"/", "--log.level=warn"))
 	waitForPort(t, address)
 	lab.URL = "http://" + address + o.Prefix
@@ -100,6 +100,12 @@ func program(t testing.TB, name string) string {
 	return ""
 }
 
+// command returns a command that outlives the context of the test, for its end comes with the cleanup.
+func command(t testing.TB, path string, args ...string) *exec.Cmd {
+	t.Helper()
+	return exec.CommandContext(context.WithoutCancel(t.Context()), path, args...) // #nosec G204 -- Debian's programs, in a test
+}
+
 // startPostgres starts a Postgres and its exporter, and returns the address of the latter.
 func (lab *Lab) startPostgres(t testing.TB) (exporterAddress string) {
 	t.Helper()
@@ -112,9 +118,9 @@ func (lab *Lab) startPostgres(t testing.TB) (exporterAddress string) {
 	host, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(filepath.Dir(postgres), "initdb"), //nolint:gosec,noctx // of a test
+	initdb := command(t, filepath.Join(filepath.Dir(postgres), "initdb"),
 		"--pgdata="+data, "--auth=trust", "--username=postgres", "--no-sync", "--no-locale", "--encoding=UTF8")
-	server := exec.Command(postgres, "-D", data, "-p", port, "-k", dir, //nolint:gosec,noctx // ends with the test
+	server := command(t, postgres, "-D", data, "-p", port, "-k", dir,
 		"-c", "listen_addresses="+host, "-c", "fsync=off", "-c", "shared_buffers=16MB")
 	if os.Getuid() == 0 {
 		require.NoError(t, os.Chown(dir, nobody, nobody))
@@ -131,7 +137,7 @@ func (lab *Lab) startPostgres(t testing.TB) (exporterAddress string) {
 	require.Eventually(t, func() bool { return lab.tryPSQL(t, "SELECT 1;") == nil }, startLimit, 100*time.Millisecond)
 
 	watched := freeAddress(t)
-	cmd := exec.Command(exporter, "--web.listen-address="+watched) //nolint:gosec,noctx // ends with the test
+	cmd := command(t, exporter, "--web.listen-address="+watched)
 	cmd.Env = append(os.Environ(), "DATA_SOURCE_NAME="+lab.Postgres)
 	start(t, cmd)
 	waitForPort(t, watched)
@@ -146,7 +152,7 @@ func (lab *Lab) PSQL(t testing.TB, script string) {
 
 func (lab *Lab) tryPSQL(t testing.TB, script string) error {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), lab.psql, "--no-psqlrc", "--quiet", "--dbname="+lab.Postgres, "--set=ON_ERROR_STOP=1") //nolint:gosec // of a test
+	cmd := command(t, lab.psql, "--no-psqlrc", "--quiet", "--dbname="+lab.Postgres, "--set=ON_ERROR_STOP=1")
 	cmd.Stdin = strings.NewReader(script)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -158,7 +164,7 @@ func (lab *Lab) tryPSQL(t testing.TB, script string) error {
 
 // StayConnected has psql carry out a script in a database and stay connected until the context ends.
 func (lab *Lab) StayConnected(ctx context.Context, database, script string) {
-	cmd := exec.CommandContext(ctx, lab.psql, "--no-psqlrc", "--quiet", //nolint:gosec // of a test
+	cmd := exec.CommandContext(ctx, lab.psql, "--no-psqlrc", "--quiet", // #nosec G204 -- Debian's psql, in a test
 		"--dbname="+strings.Replace(lab.Postgres, "/postgres?", "/"+database+"?", 1))
 	input, output := io.Pipe()
 	cmd.Stdin = input
