@@ -340,6 +340,8 @@ declare module 'k6/x/verity' {
     users: number;
     /** The users arrive spread over so many seconds: 0 (default) to 86400. */
     arriveWithinSeconds?: number;
+    /** Where the schedule ends the stay, the users leave spread over so many seconds: 0 (default) to 60. */
+    leaveWithinSeconds?: number;
     /** The number of the first user; default (exec.vu.idInTest - 1) × users. */
     firstNumber?: number;
     /** Called for each user as it arrives, with its number. */
@@ -349,8 +351,14 @@ declare module 'k6/x/verity' {
   /** A random think time in [minSeconds, maxSeconds], each 0 to 86400; default maxSeconds = minSeconds. Quiet when the run stops. */
   export function think(minSeconds: number, maxSeconds?: number): Promise<void>;
 
-  /** Counts an error under its operation in printSummary, with one example for each operation, name and status. */
-  export function noteError(operation: string, error: unknown): void;
+  /**
+   * Counts one more operation of the scenario in `operations` and `error_rate`, with the tag name; and with an error also the
+   * error, of which printSummary shows one example for each operation, name and status.
+   *
+   * @example
+   * try { await user.leave(); countOperation('queue_leave'); } catch (error) { countOperation('queue_leave', error); }
+   */
+  export function countOperation(operation: string, error?: unknown): void;
 
   /** Writes a line to k6's stdout, clear of its progress bars. */
   export function print(line: string): void;

@@ -104,12 +104,18 @@ function target() {
   return { baseUrl, signer, verity, useSimple: flag('USE_SIMPLE', '0') };
 }
 
+/**
+ * How many users a VU carries where USERS_PER_VU does not say: as many as leave 20 VUs, so that a ramp has steps enough and
+ * each processor an event loop, and 100 at most. A VU takes half a megabyte, a user in it a twentieth of that.
+ */
+export const defaultUsersPerVu = (users) => Math.min(100, Math.max(1, Math.floor(users / 20)));
+
 /** What the scenarios with users in a queue need. `usersName` is the variable that counts them. */
 function users(usersName, defaults) {
   const useSimple = flag('USE_SIMPLE', '0');
   const config = {
     users: whole(usersName, defaults.users, 1, MAX_USERS),
-    usersPerVu: whole('USERS_PER_VU', 1, 1, 10000),
+    usersPerVu: whole('USERS_PER_VU', undefined, 1, 10000),
     region: given('QUEUE_REGION') || 'australiaCentral',
     mode: choice('QUEUE_MODE', defaults.mode, ['isolated', 'shared']),
     shards: whole('QUEUE_SHARDS', undefined, 1, MAX_USERS),
@@ -125,6 +131,7 @@ function users(usersName, defaults) {
     redisUrl: redisUrl(),
     matchTimeout: decimal('MATCH_TIMEOUT', 30, 0.1, 3600),
   };
+  config.plannedPerVu = config.usersPerVu || defaultUsersPerVu(config.users);
   if (!config.seedTokens && !config.autoTopUp) {
     throw new Error('SEED_TOKENS and AUTO_TOP_UP must not both be 0: nobody could ever join');
   }
@@ -219,10 +226,10 @@ function requireSameOptions(config) {
     return;
   }
   const planned = Math.max(...scenario.stages.map((stage) => stage.target));
-  const wanted = Math.ceil(config.users / config.usersPerVu);
+  const wanted = Math.ceil(config.users / config.plannedPerVu);
   if (planned !== wanted) {
     throw new Error(`the options have ${planned} VUs, but the variables ask for ${wanted} (${config.users} users, `
-      + `${config.usersPerVu} a VU): an archive keeps the options of the variables with which it was made; make it anew`);
+      + `${config.plannedPerVu} a VU): an archive keeps the options of the variables with which it was made; make it anew`);
   }
 }
 

@@ -1,7 +1,7 @@
 // What a run says to its reader beside k6's own output.
 
 import { print, printSummary } from 'k6/x/verity';
-import { isSimple, totalUsers } from './options.js';
+import { isSimple, totalUsers, usersPerVu } from './options.js';
 
 /** A line at the start of a run; to be called in setup(), once. */
 export function announce(config, what) {
@@ -11,8 +11,8 @@ export function announce(config, what) {
 /** Describes the users of a run for announce(). */
 export function describeUsers(config) {
   const load = isSimple(config)
-    ? `up to ${totalUsers(config)} users, ${config.usersPerVu} a VU, as k6's flags say`
-    : `${config.users} users, ${config.usersPerVu} a VU; up in ${config.rampUp}, hold ${config.hold}, down in ${config.rampDown}`;
+    ? `up to ${totalUsers(config)} users, ${usersPerVu(config)} a VU, as k6's flags say`
+    : `${config.users} users, ${usersPerVu(config)} a VU; up in ${config.rampUp}, hold ${config.hold}, down in ${config.rampDown}`;
   return `${load}; think ${config.think.min} to ${config.think.max} s`;
 }
 

@@ -5,7 +5,9 @@
 import { stay, think } from 'k6/x/verity';
 import { checkTarget, queueConcurrency } from '../js/config.js';
 import { arrive, join, leave, match, prepare } from '../js/journey.js';
-import { arriveWithinSeconds, firstNumber, matchThresholds, rampingUsers, seats, thresholds } from '../js/options.js';
+import {
+  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, thresholds,
+} from '../js/options.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
 
@@ -28,6 +30,7 @@ export default function () {
     users: seats(config),
     firstNumber: firstNumber(config),
     arriveWithinSeconds: arriveWithinSeconds(config),
+    leaveWithinSeconds: leaveWithinSeconds(config),
     signUp: () => arrive(config),
   }, shared ? matchAgain : joinAndLeave);
 }

@@ -6,7 +6,7 @@ import { stay, think } from 'k6/x/verity';
 import { checkTarget, videoSessionSustain } from '../js/config.js';
 import { arrive, holdSession, prepare } from '../js/journey.js';
 import {
-  arriveWithinSeconds, firstNumber, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
+  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
 } from '../js/options.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
@@ -29,6 +29,7 @@ export default function () {
     users: seats(config),
     firstNumber: firstNumber(config),
     arriveWithinSeconds: arriveWithinSeconds(config),
+    leaveWithinSeconds: leaveWithinSeconds(config),
     signUp: () => arrive(config),
   }, async (user, turn) => {
     await prepare(config, user, turn);

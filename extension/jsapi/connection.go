@@ -3,6 +3,7 @@ package jsapi
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -69,9 +70,29 @@ type connection struct {
 
 var _ platform.HTTP = (*connection)(nil)
 
-func newConnection(module *Module, state *vuState, timeout time.Duration) *connection {
-	return &connection{module: module, state: state, transport: state.base.Clone(), timeout: timeout}
+func newConnection(module *Module, state *vuState, baseURL string, timeout time.Duration) *connection {
+	return &connection{module: module, state: state, transport: userTransportOf(state.base, baseURL), timeout: timeout}
 }
+
+// Sizes of the buffers of a user's connection. Users are many and idle most of the time; Verity's answers and requests
+// mostly fit. net/http's own are 4 KB each.
+const (
+	readBufferSize  = 2 << 10
+	writeBufferSize = 1 << 10
+)
+
+// userTransportOf returns a transport for the one connection of a user. Without TLS it carries nothing that only TLS needs.
+func userTransportOf(base *http.Transport, baseURL string) *http.Transport {
+	t := base.Clone()
+	t.ReadBufferSize, t.WriteBufferSize = readBufferSize, writeBufferSize
+	if strings.HasPrefix(baseURL, "http:") {
+		t.TLSClientConfig, t.ForceAttemptHTTP2, t.TLSNextProto = nil, false, noProtocols
+	}
+	return t
+}
+
+// noProtocols, where it is not nil, keeps net/http from setting up HTTP/2, which a server offers over TLS only.
+var noProtocols = map[string]func(string, *tls.Conn) http.RoundTripper{} //nolint:gochecknoglobals // constant
 
 // Do sends one request and waits for the whole answer.
 func (c *connection) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
+	"github.com/verity-app/xk6-verity/extension/runner"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
@@ -26,6 +27,8 @@ type RootModule struct {
 	depth    depthWatch
 	sessions *sessions.Watch
 	held     holdTimes
+	runner   runner.Watch
+	paced    sync.Once
 	turn     chan struct{} // held by the one stay that does what is done once for the whole process
 	command  string
 
@@ -82,6 +85,9 @@ func (r *RootModule) recall(id string) (*platform.User, bool) {
 
 // NewModuleInstance returns the instance of one VU.
 func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
+	if r.command == "run" {
+		r.paced.Do(func() { runner.PaceGC(context.Background()) })
+	}
 	metrics, err := registerMetrics(vu.InitEnv().Registry)
 	if err != nil {
 		common.Throw(vu.Runtime(), err)
@@ -97,6 +103,10 @@ type Module struct {
 	secrets secretSource
 	state   *vuState
 	life    *lifetime
+
+	exports   map[string]any
+	userProto *sobek.Object
+	builtins  builtins
 }
 
 // secretSource is k6's secrets manager.
@@ -104,24 +114,35 @@ type secretSource interface {
 	Get(source, key string) (string, error)
 }
 
-// Exports returns what a script can import.
+// Exports returns what a script can import. k6 asks for it each time that a script touches an imported name, so everything
+// is made once.
 func (m *Module) Exports() modules.Exports {
-	return modules.Exports{Named: map[string]any{
-		"StripeSigner":  m.newStripeSigner,
-		"QueueShards":   m.newQueueShards,
-		"QueueProbe":    m.newQueueProbe,
-		"Verity":        m.newVerity,
-		"queueKey":      m.queueKey,
-		"planQueue":     m.planQueue,
-		"watchDepth":    m.watchDepth,
-		"endDepthWatch": m.endDepthWatch,
-		"stay":          m.stay,
-		"think":         m.think,
-		"noteError":     m.noteError,
-		"print":         m.print,
-		"printSummary":  m.printSummary,
-		"willRun":       m.root.command == "run",
-	}}
+	if m.exports == nil {
+		m.exports = m.namedExports()
+		for name, value := range m.exports {
+			m.exports[name] = m.vu.Runtime().ToValue(value)
+		}
+	}
+	return modules.Exports{Named: m.exports}
+}
+
+func (m *Module) namedExports() map[string]any {
+	return map[string]any{
+		"StripeSigner":   m.newStripeSigner,
+		"QueueShards":    m.newQueueShards,
+		"QueueProbe":     m.newQueueProbe,
+		"Verity":         m.newVerity,
+		"queueKey":       m.queueKey,
+		"planQueue":      m.planQueue,
+		"watchDepth":     m.watchDepth,
+		"endDepthWatch":  m.endDepthWatch,
+		"stay":           m.stay,
+		"think":          m.think,
+		"countOperation": m.countOperation,
+		"print":          m.print,
+		"printSummary":   m.printSummary,
+		"willRun":        m.root.command == "run",
+	}
 }
 
 // lifetime returns that of the current iteration.
@@ -160,8 +181,11 @@ func (m *Module) promise(user *operations, work func(ctx context.Context) (js, e
 		callback(func() error { return reject(m.jsError(errStopped)) })
 		return promise
 	}
+	release, state := m.root.runner.Hold(), m.state
 	go func() {
+		defer release()
 		result, err := work(life.work)
+		m.pushLag(life.work, state)
 		callback(func() error {
 			if err != nil {
 				return reject(m.jsError(err))

@@ -43,11 +43,7 @@ func (r reader) json(into any) func(string, sobek.Value) {
 // stringify is JSON.stringify, which keeps lone surrogates and drops what JSON cannot say, as the wire does.
 func (m *Module) stringify(value sobek.Value) []byte {
 	rt := m.vu.Runtime()
-	stringify, ok := sobek.AssertFunction(rt.Get("JSON").ToObject(rt).Get("stringify"))
-	if !ok {
-		m.throw("JSON.stringify is gone")
-	}
-	text, err := stringify(sobek.Undefined(), value)
+	text, err := m.builtins.stringify(rt)(sobek.Undefined(), value)
 	if err != nil {
 		common.Throw(rt, err)
 	}
@@ -94,6 +90,7 @@ func summaryText(scenario, target string, data summaryData, root *RootModule) st
 	writeFindings(line, &root.findings)
 	writeSessions(line, root)
 	root.depth.write(line)
+	writeRunner(line, root.runner.Usage(), data)
 	crossed, all := data.crossed()
 	if len(crossed) == 0 {
 		line("✓", "thresholds", "all %d passed", all)

@@ -68,7 +68,7 @@ func (v *Verity) ready(what string) *vuState {
 }
 
 func (v *Verity) connect(what string) *connection {
-	return newConnection(v.m, v.ready(what), seconds(v.timeout))
+	return newConnection(v.m, v.ready(what), v.baseURL, seconds(v.timeout))
 }
 
 // SignUp is Verity.signUp.
@@ -92,18 +92,18 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 		if seeding {
 			v.m.root.remember(signedUp)
 		}
-		return resolved(user), nil
+		return func(*sobek.Runtime) any { return user.object() }, nil
 	})
 }
 
 // User is Verity.user.
-func (v *Verity) User(id string) *User {
+func (v *Verity) User(id string) *sobek.Object {
 	connection := v.connect("user")
 	known, ok := v.m.root.recall(id)
 	if !ok {
 		v.m.throw("no user %q was signed up in setup() of this process", id)
 	}
-	return newUser(v, known.Through(connection), connection)
+	return newUser(v, known.Through(connection), connection).object()
 }
 
 // Webhook is Verity.webhook.
