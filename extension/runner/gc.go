@@ -18,15 +18,16 @@ const (
 	// share of the memory that this process may use which headroom may be.
 	headroomShare = 8
 
-	leastPercent = 40
-	mostPercent  = 800
+	mostPercent = 800
+	goPercent   = 100 // Go's own default
+	largeHeap   = 3   // times the headroom: from there on collecting that often would cost too much
 
 	paceEvery = time.Second
 )
 
 // PaceGC lets garbage pile up to a fixed amount, 160 MB or an eighth of the memory if that is less, before it is collected:
-// then collecting costs the same whatever the heap. It follows the heap until the context ends. It does nothing, and returns
-// false, where the user has set GOGC or GOMEMLIMIT.
+// small heaps are collected seldom and large ones do not double. A heap of three times that amount is left to Go's own rule.
+// It follows the heap until the context ends. It does nothing, and returns false, where the user has set GOGC or GOMEMLIMIT.
 func PaceGC(ctx context.Context) bool {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return false
@@ -55,10 +56,14 @@ func PaceGC(ctx context.Context) bool {
 
 // percentFor is the GOGC that leaves so much headroom above the live heap.
 func percentFor(live, headroom uint64) int {
-	if live == 0 {
+	switch {
+	case live == 0:
 		return mostPercent
+	case live > largeHeap*headroom:
+		return goPercent
+	default:
+		return int(min(100*headroom/live, mostPercent)) // #nosec G115 -- at most mostPercent
 	}
-	return int(min(max(100*headroom/live, leastPercent), mostPercent)) // #nosec G115 -- at most mostPercent
 }
 
 // differs tells whether a change of pace is worth stopping the world for a moment.

@@ -85,7 +85,9 @@ func TestPace(t *testing.T) {
 		{40 << 20, mostHeadroom, 400},
 		{160 << 20, mostHeadroom, 100},
 		{320 << 20, mostHeadroom, 50},
-		{4 << 30, mostHeadroom, leastPercent},
+		{480 << 20, mostHeadroom, 33},
+		{481 << 20, mostHeadroom, goPercent},
+		{4 << 30, mostHeadroom, goPercent},
 	} {
 		require.Equal(t, tc.want, percentFor(tc.live, tc.headroom), "%+v", tc)
 	}

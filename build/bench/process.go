@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -20,28 +21,30 @@ import (
 
 // reading is what one run of one variant cost, and what it reported.
 type reading struct {
-	RequestsPerSecond float64 `json:"requestsPerSecond"` // at full load, as are the next two
+	RequestsPerSecond float64 `json:"requestsPerSecond"` // at full load, as is the processor time
 	CPUPerRequest     float64 `json:"cpuMicrosecondsPerRequest"`
 	ServerCPU         float64 `json:"serverCPUMicrosecondsPerRequest"`
+	CPUPerUser        float64 `json:"cpuMicrosecondsPerSecondAndUser"` // beyond that with one user
 	PeakMB            float64 `json:"peakResidentMB"`
-	KBPerUser         float64 `json:"residentKBPerUser"` // beyond that of k6 without users
-	ReportedP95       float64 `json:"reportedP95Ms"`     // http_req_duration of the whole run
-	ServerP95         float64 `json:"serverP95Ms"`       // as the server recorded it
+	LiveKBPerUser     float64 `json:"liveKBPerUser"` // heap and stacks after a collection, beyond those with one user
+	ReportedP95       float64 `json:"reportedP95Ms"` // http_req_duration of the whole run
+	ServerP95         float64 `json:"serverP95Ms"`   // as the server recorded it
 	LagP95            float64 `json:"runnerLagP95Ms"`
 	Failed            float64 `json:"failedRate"`
 
-	idleMB float64
+	liveMB, cpuPerSecond float64
 }
 
 func (r *reading) numbers() []*float64 {
 	return []*float64{
-		&r.RequestsPerSecond, &r.CPUPerRequest, &r.ServerCPU, &r.PeakMB, &r.KBPerUser, &r.ReportedP95, &r.ServerP95, &r.LagP95, &r.Failed,
+		&r.RequestsPerSecond, &r.CPUPerRequest, &r.ServerCPU, &r.CPUPerUser, &r.PeakMB, &r.LiveKBPerUser, &r.ReportedP95, &r.ServerP95,
+		&r.LagP95, &r.Failed,
 	}
 }
 
-func (r reading) String() string {
-	return fmt.Sprintf("%.0f req/s, %.1f KB a user, %.0f MB, %.0f µs CPU a request (server %.0f), p95 %.1f ms (server %.1f), lag p95 %.1f ms, failed %.4f",
-		r.RequestsPerSecond, r.KBPerUser, r.PeakMB, r.CPUPerRequest, r.ServerCPU, r.ReportedP95, r.ServerP95, r.LagP95, r.Failed)
+func (r *reading) String() string {
+	return fmt.Sprintf("%.0f req/s, %.0f MB, %.1f KB live a user, %.0f µs CPU a request (server %.0f), p95 %.1f ms (server %.1f), lag p95 %.1f ms, failed %.4f",
+		r.RequestsPerSecond, r.PeakMB, r.LiveKBPerUser, r.CPUPerRequest, r.ServerCPU, r.ReportedP95, r.ServerP95, r.LagP95, r.Failed)
 }
 
 func (r *reading) readSummary(path string) error {
@@ -72,7 +75,7 @@ func (r *reading) readAccount(path string) error {
 }
 
 func readJSON(path string, into any) error {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) // #nosec G304 -- this command's own file
 	if err != nil {
 		return err
 	}
@@ -92,11 +95,15 @@ type lockedBuffer struct {
 	b  bytes.Buffer
 }
 
-func (l *lockedBuffer) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
-func (l *lockedBuffer) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 func start(ctx context.Context, env []string, name string, args ...string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, name, args...), exited: make(chan error, 1)}
+	p := &process{cmd: exec.CommandContext(ctx, name, args...), exited: make(chan error, 1)} // #nosec G204 -- a k6 that the user names
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, os.Stderr
 	p.cmd.Env = append(os.Environ(), env...)
 	if err := p.cmd.Start(); err != nil {
@@ -111,10 +118,10 @@ func (p *process) stop() {
 	p.once.Do(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGINT)
 		select {
-		case <-p.exited:
+		case _ = <-p.exited: // how it ended does not matter
 		case <-time.After(20 * time.Second):
 			_ = p.cmd.Process.Kill()
-			<-p.exited
+			_ = <-p.exited
 		}
 	})
 }
@@ -148,14 +155,19 @@ type generator struct {
 	server int // the stand-in's pid
 }
 
-func startGenerator(ctx context.Context, k6, script, export string, server int, env []string) (*generator, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// startGenerator starts a command with an address for its REST API: `k6 run` or the floor.
+func startGenerator(ctx context.Context, command []string, server int, env []string) (*generator, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	api := listener.Addr().String()
 	_ = listener.Close()
-	p, err := start(ctx, env, k6, "run", "--quiet", "--address", api, "--summary-export", export, script)
+	args := []string{floorCommand, api}
+	if len(command) > 1 {
+		args = append([]string{"--address", api}, command[1:]...)
+	}
+	p, err := start(ctx, env, command[0], args...)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +179,7 @@ func (g *generator) kill() { g.stop() }
 // watch measures the run from outside: its memory all the time, its processor time and requests over the time at full load.
 func (g *generator) watch(ctx context.Context, rampUp, hold time.Duration) (reading, error) {
 	var r reading
-	if err := g.awaitUsers(ctx, &r); err != nil {
+	if err := g.awaitUsers(ctx); err != nil {
 		return r, err
 	}
 	begin := time.After(rampUp + hold/10)
@@ -182,7 +194,9 @@ func (g *generator) watch(ctx context.Context, rampUp, hold time.Duration) (read
 		case <-end:
 			after := g.sample()
 			requests := after.requests - before.requests
-			r.RequestsPerSecond = requests / after.at.Sub(before.at).Seconds()
+			seconds := after.at.Sub(before.at).Seconds()
+			r.RequestsPerSecond, r.cpuPerSecond = requests/seconds, (after.cpu-before.cpu)/seconds
+			r.liveMB = g.liveMB()
 			r.CPUPerRequest = (after.cpu - before.cpu) * 1e6 / requests
 			r.ServerCPU = (after.serverCPU - before.serverCPU) * 1e6 / requests
 		case <-tick.C:
@@ -198,8 +212,8 @@ func (g *generator) watch(ctx context.Context, rampUp, hold time.Duration) (read
 	}
 }
 
-// awaitUsers waits until the first request, and reads how much memory k6 takes before.
-func (g *generator) awaitUsers(ctx context.Context, r *reading) error {
+// awaitUsers waits for the first request.
+func (g *generator) awaitUsers(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if g.sample().requests > 0 {
 			return nil
@@ -229,7 +243,7 @@ func (g *generator) sample() sample {
 // requests asks k6's REST API for the count of http_reqs.
 func (g *generator) requests() float64 {
 	client := http.Client{Timeout: 5 * time.Second}
-	response, err := client.Get("http://" + g.api + "/v1/metrics/http_reqs")
+	response, err := client.Get("http://" + g.api + "/v1/metrics/http_reqs") // #nosec G704 -- on this machine
 	if err != nil {
 		return 0
 	}
@@ -245,10 +259,29 @@ func (g *generator) requests() float64 {
 	return body.Data.Attributes.Sample["count"]
 }
 
+var inUse = regexp.MustCompile(`(?m)^# (HeapAlloc|Stack) = (\d+)`)
+
+// liveMB makes the process collect its garbage, and returns what is left: heap and stacks.
+func (g *generator) liveMB() float64 {
+	client := http.Client{Timeout: 10 * time.Second}
+	response, err := client.Get("http://" + g.api + "/debug/pprof/heap?gc=1&debug=1") // #nosec G704 -- on this machine
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, _ := io.ReadAll(response.Body)
+	var sum float64
+	for _, match := range inUse.FindAllSubmatch(text, -1) {
+		n, _ := strconv.ParseFloat(string(match[2]), 64)
+		sum += n
+	}
+	return sum / (1 << 20)
+}
+
 const ticksPerSecond = 100 // USER_HZ, the same on every Linux
 
 func cpuSeconds(pid int) float64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // #nosec G304 G703 -- one of the kernel's own
 	_, rest, _ := strings.Cut(string(text), ") ")
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
@@ -266,7 +299,7 @@ func (g *generator) residentMB() float64 {
 func availableMB() float64 { return memoryMB("/proc/meminfo", "MemAvailable:") }
 
 func memoryMB(path, name string) float64 {
-	text, _ := os.ReadFile(path)
+	text, _ := os.ReadFile(path) // #nosec G304 -- one of the kernel's own
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if len(fields) > 1 && fields[0] == name {
