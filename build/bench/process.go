@@ -87,7 +87,8 @@ type process struct {
 	cmd    *exec.Cmd
 	stdout lockedBuffer
 	once   sync.Once
-	exited chan error
+	exited chan struct{}
+	err    error // how it ended, once exited is closed
 }
 
 type lockedBuffer struct {
@@ -103,13 +104,16 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 func start(ctx context.Context, env []string, name string, args ...string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, name, args...), exited: make(chan error, 1)} // #nosec G204 -- a k6 that the user names
+	p := &process{cmd: exec.CommandContext(ctx, name, args...), exited: make(chan struct{})} // #nosec G204 G702 -- a k6 that the user names
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, os.Stderr
 	p.cmd.Env = append(os.Environ(), env...)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() { p.exited <- p.cmd.Wait() }()
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+	}()
 	return p, nil
 }
 
@@ -118,10 +122,10 @@ func (p *process) stop() {
 	p.once.Do(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGINT)
 		select {
-		case _ = <-p.exited: // how it ended does not matter
+		case <-p.exited:
 		case <-time.After(20 * time.Second):
 			_ = p.cmd.Process.Kill()
-			_ = <-p.exited
+			<-p.exited
 		}
 	})
 }
@@ -201,15 +205,19 @@ func (g *generator) watch(ctx context.Context, rampUp, hold time.Duration) (read
 			r.ServerCPU = (after.serverCPU - before.serverCPU) * 1e6 / requests
 		case <-tick.C:
 			r.PeakMB = max(r.PeakMB, g.residentMB())
-		case err := <-g.exited:
-			g.once.Do(func() {})
-			var exit *exec.ExitError
-			if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 99) {
-				return r, fmt.Errorf("k6: %w", err)
-			}
-			return r, nil
+		case <-g.exited:
+			return r, g.failure()
 		}
 	}
+}
+
+// failure is why the generator failed; thresholds that were crossed (exit code 99) are a result.
+func (g *generator) failure() error {
+	var exit *exec.ExitError
+	if g.err == nil || (errors.As(g.err, &exit) && exit.ExitCode() == 99) {
+		return nil
+	}
+	return fmt.Errorf("k6: %w", g.err)
 }
 
 // awaitUsers waits for the first request.
@@ -219,9 +227,8 @@ func (g *generator) awaitUsers(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case err := <-g.exited:
-			g.once.Do(func() {})
-			return fmt.Errorf("k6 ended before the first request: %w", err)
+		case <-g.exited:
+			return fmt.Errorf("k6 ended before the first request: %w", g.err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -242,12 +249,6 @@ func (g *generator) sample() sample {
 
 // requests asks k6's REST API for the count of http_reqs.
 func (g *generator) requests() float64 {
-	client := http.Client{Timeout: 5 * time.Second}
-	response, err := client.Get("http://" + g.api + "/v1/metrics/http_reqs") // #nosec G704 -- on this machine
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = response.Body.Close() }()
 	var body struct {
 		Data struct {
 			Attributes struct {
@@ -255,7 +256,9 @@ func (g *generator) requests() float64 {
 			} `json:"attributes"`
 		} `json:"data"`
 	}
-	_ = json.NewDecoder(response.Body).Decode(&body)
+	if json.Unmarshal(g.get("/v1/metrics/http_reqs"), &body) != nil {
+		return 0
+	}
 	return body.Data.Attributes.Sample["count"]
 }
 
@@ -263,19 +266,29 @@ var inUse = regexp.MustCompile(`(?m)^# (HeapAlloc|Stack) = (\d+)`)
 
 // liveMB makes the process collect its garbage, and returns what is left: heap and stacks.
 func (g *generator) liveMB() float64 {
-	client := http.Client{Timeout: 10 * time.Second}
-	response, err := client.Get("http://" + g.api + "/debug/pprof/heap?gc=1&debug=1") // #nosec G704 -- on this machine
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, _ := io.ReadAll(response.Body)
 	var sum float64
-	for _, match := range inUse.FindAllSubmatch(text, -1) {
+	for _, match := range inUse.FindAllSubmatch(g.get("/debug/pprof/heap?gc=1&debug=1"), -1) {
 		n, _ := strconv.ParseFloat(string(match[2]), 64)
 		sum += n
 	}
 	return sum / (1 << 20)
+}
+
+// get returns nil where there is no answer.
+func (g *generator) get(path string) []byte {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.api+path, http.NoBody)
+	if err != nil {
+		return nil
+	}
+	response, err := http.DefaultClient.Do(request) // #nosec G704 -- on this machine
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, _ := io.ReadAll(response.Body)
+	return text
 }
 
 const ticksPerSecond = 100 // USER_HZ, the same on every Linux
@@ -299,7 +312,7 @@ func (g *generator) residentMB() float64 {
 func availableMB() float64 { return memoryMB("/proc/meminfo", "MemAvailable:") }
 
 func memoryMB(path, name string) float64 {
-	text, _ := os.ReadFile(path) // #nosec G304 -- one of the kernel's own
+	text, _ := os.ReadFile(path) // #nosec G304 G703 -- one of the kernel's own
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if len(fields) > 1 && fields[0] == name {
