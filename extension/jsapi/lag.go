@@ -39,11 +39,9 @@ const (
 	busyShare = 0.9
 )
 
-// runnerVerdict tells how much of a reported latency is the runner's own, and whether that is so much that the latency is
-// not the service's.
-func runnerVerdict(u runner.Usage, reported time.Duration) (own time.Duration, blame bool) {
-	own = lagsInARequest * u.LateP95
-	return own, u.LateP95 > quietLag && float64(own) > largeShare*float64(reported)
+// runnerToBlame tells whether the runner's own delay is large against the latency that it reports.
+func runnerToBlame(u runner.Usage, reported time.Duration) bool {
+	return u.LateP95 > quietLag && lagsInARequest*float64(u.LateP95) > largeShare*float64(reported)
 }
 
 // writeRunner adds to the summary what the runner saw of itself.
@@ -55,15 +53,15 @@ func writeRunner(line lineWriter, u runner.Usage, data summaryData) {
 		"second; garbage collector's pauses %.2f ms (p95), %.1f ms at most", milliseconds(u.LateP95), milliseconds(u.LateP99),
 		milliseconds(u.LateMax), u.MeanCPU(), u.Processors, u.PeakCPU, milliseconds(u.PauseP95), milliseconds(u.PauseMax))
 	reported := data.value("http_req_duration", "p(95)")
-	own, blame := runnerVerdict(u, time.Duration(reported*float64(time.Millisecond)))
+	blame := runnerToBlame(u, time.Duration(reported*float64(time.Millisecond)))
 	mark := " "
 	if blame {
 		mark = "!"
 	}
 	line(mark, "runner", "%s", text)
 	if blame {
-		line(mark, "", "This runner's own delay, about %.0f ms (p95) in each request, is large against the %.0f ms of http_req_duration that "+
-			"it reports: the latencies of this run are not the service's alone. %s", milliseconds(own), reported, advice(u))
+		line(mark, "", "The runner fell behind: its own delay of %.1f ms (p95) is large against the %.1f ms of http_req_duration that it "+
+			"reports, so these latencies are not the service's alone. %s", milliseconds(u.LateP95), reported, advice(u))
 	}
 	if dropped := int(data.value("dropped_iterations", "count")); dropped > 0 {
 		line("✗", "arrivals", "%s iterations were not started in time, for no VU was free: the load was lower than planned. Set MAX_VUS and "+

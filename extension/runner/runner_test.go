@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -60,6 +61,17 @@ func TestWatchSeesABusyProcess(t *testing.T) {
 	require.Greater(t, u.LateP95, time.Millisecond)
 	require.Greater(t, u.MeanCPU(), 0.3)
 	require.GreaterOrEqual(t, u.PeakCPU, u.MeanCPU())
+}
+
+func TestEachTimerOfAStallCounts(t *testing.T) {
+	w := Watch{holders: 1, late: hdrhistogram.New(1, 60_000_000, 2)}
+	require.Zero(t, w.noteLate(time.Millisecond, 3))
+	require.Zero(t, w.noteLate(45*time.Millisecond, 0))
+	ms := time.Millisecond
+	require.Equal(t, []time.Duration{ms, 45 * ms, 25 * ms, 5 * ms}, w.lags)
+	w.holders = 0
+	require.Equal(t, 1, w.noteLate(time.Second, 0), "nothing is under way")
+	require.Len(t, w.lags, 4)
 }
 
 func TestHistograms(t *testing.T) {
