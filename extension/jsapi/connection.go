@@ -115,7 +115,7 @@ func (c *connection) Do(ctx context.Context, request platform.Request) (*platfor
 }
 
 func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest, error) {
-	target, err := httpext.NewURL(request.URL, request.Operation)
+	target, err := c.module.root.urls.parse(request.URL, request.Operation)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest
 	tags := c.state.Tags.GetCurrentValues()
 	tags.SetTag(metrics.TagName.String(), request.Operation)
 	parsed := &httpext.ParsedHTTPRequest{
-		URL:              &target,
+		URL:              target,
 		Req:              &http.Request{Method: request.Method, URL: target.GetURL(), Header: header},
 		Timeout:          c.timeout,
 		Throw:            true,
@@ -142,6 +142,21 @@ func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest
 		parsed.Body = bytes.NewBuffer(request.Body)
 	}
 	return parsed, nil
+}
+
+// urls are those of requests, each parsed once: there are a handful. k6 reads them only.
+type urls struct{ parsed sync.Map }
+
+func (u *urls) parse(text, operation string) (*httpext.URL, error) {
+	if known, ok := u.parsed.Load(text); ok {
+		return known.(*httpext.URL), nil //nolint:forcetypeassert // stored below
+	}
+	target, err := httpext.NewURL(text, operation)
+	if err != nil {
+		return nil, err
+	}
+	u.parsed.Store(text, &target)
+	return &target, nil
 }
 
 // failure says why there is no answer, without the URL that net/http puts before it.
