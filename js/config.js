@@ -5,6 +5,7 @@
 
 import exec from 'k6/execution';
 import { QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
+import { profileOf } from './profiles.js';
 
 const MAX_USERS = 1000000;
 const MAX_SECONDS = 24 * 3600;
@@ -15,10 +16,35 @@ function refuse(name, takes, got) {
   throw new Error(`${name} must be ${takes}, got ${JSON.stringify(got)}`);
 }
 
-/** The text of a variable; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
-function given(name) {
+/** The text of a variable of the environment; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
+function inEnvironment(name) {
   const value = __ENV[name];
   return value === undefined || value === '' ? undefined : value;
+}
+
+/** The profile that PROFILE selects, once the scenario is known. */
+let profile = { name: '', variables: {} };
+
+/** The text of a variable: of the environment, or else of the profile. */
+function given(name) {
+  return inEnvironment(name) || profile.variables[name];
+}
+
+/**
+ * Takes the profile that PROFILE selects for this scenario, from then on, and returns its name with the variables of the
+ * environment that win over its own.
+ */
+function selectProfile(scenario) {
+  profile = profileOf(scenario, inEnvironment('PROFILE'));
+  const { name, variables } = profile;
+  if (name !== '' && flag('USE_SIMPLE', '0')) {
+    throw new Error(`PROFILE=${name} and USE_SIMPLE=1 exclude each other: both say how many users there are, and for how long`);
+  }
+  const overrides = Object.keys(variables)
+    .map((variable) => [variable, inEnvironment(variable)])
+    .filter(([variable, value]) => value !== undefined && value !== variables[variable])
+    .map(([variable, value]) => `${variable}=${value}`);
+  return Object.freeze({ name, overrides });
 }
 
 function number(name, fallback, least, most, pattern, kind) {
@@ -89,7 +115,8 @@ function redisUrl() {
 }
 
 /** What every scenario needs. */
-function target() {
+function target(name) {
+  const selected = selectProfile(name);
   const baseUrl = given('BASE_URL') || '';
   const signer = new StripeSigner(given('STRIPE_WEBHOOK_SECRET') || '');
   let verity;
@@ -101,7 +128,7 @@ function target() {
   if (willRun && __VU === 0) {
     requireTarget({ baseUrl, signer });
   }
-  return { baseUrl, signer, verity, useSimple: flag('USE_SIMPLE', '0') };
+  return { name, profile: selected, baseUrl, signer, verity, useSimple: flag('USE_SIMPLE', '0') };
 }
 
 /**
@@ -151,8 +178,7 @@ function users(usersName, defaults) {
 /** queue-concurrency: TARGET_VUS users join and leave. */
 export function queueConcurrency() {
   return Object.freeze({
-    name: 'queue-concurrency',
-    ...target(),
+    ...target('queue-concurrency'),
     ...users('TARGET_VUS', {
       users: 10000, mode: 'isolated', think: [0.5, 2], tokensPerUser: 2, balanceCheckEvery: 10,
       rampUp: '10m', hold: '0m', rampDown: '2m',
@@ -163,8 +189,7 @@ export function queueConcurrency() {
 /** video-session-sustain: SESSION_VUS users hold sessions. */
 export function videoSessionSustain() {
   return Object.freeze({
-    name: 'video-session-sustain',
-    ...target(),
+    ...target('video-session-sustain'),
     ...users('SESSION_VUS', {
       users: 2000, mode: 'shared', think: [0.5, 1.5], tokensPerUser: 5, balanceCheckEvery: 3,
       rampUp: '5m', hold: '10m', rampDown: '2m',
@@ -176,8 +201,7 @@ export function videoSessionSustain() {
 /** token-purchase-spike: webhooks arrive at BASE_RATE, then at SPIKE_RATE. */
 export function tokenPurchaseSpike() {
   const config = {
-    name: 'token-purchase-spike',
-    ...target(),
+    ...target('token-purchase-spike'),
     seedUserCount: whole('SEED_USER_COUNT', 100, 1, 100000),
     tokensPerEvent: whole('TOKENS_PER_EVENT', 5, 1, 2147483647),
     baseRate: whole('BASE_RATE', 20, 0, 100000),
@@ -233,6 +257,14 @@ function requireSameOptions(config) {
   }
 }
 
+/** k6's flags override the script's scenario, of which the profile is a part. */
+function requireProfileIsRun({ name, profile: selected }) {
+  if (selected.name !== '' && !(name in exec.test.options.scenarios)) {
+    throw new Error(`PROFILE=${selected.name} and flags such as --vus, --duration, --iterations and --stage exclude each `
+      + 'other: both say how many users there are, and for how long');
+  }
+}
+
 /** To be called in setup(): refuses a run that cannot work, and aborts one whose target is no Verity. */
 export function checkTarget(config) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
@@ -240,6 +272,7 @@ export function checkTarget(config) {
     throw new Error('--execution-segment needs --execution-segment-sequence beside it: without it every runner numbers '
       + 'its users alike');
   }
+  requireProfileIsRun(config);
   requireSameOptions(config);
   requireTarget(config);
   return config.verity.checkHealth();
