@@ -114,6 +114,16 @@ function redisUrl() {
   return url;
 }
 
+/** How a run that only looks says what it found: "table" or "json"; undefined for a run that goes on. */
+function preflightAs() {
+  const form = given('PREFLIGHT_ONLY') === undefined ? undefined : choice('PREFLIGHT_ONLY', '', ['table', 'json']);
+  if (form && flag('USE_SIMPLE', '0')) {
+    throw new Error('PREFLIGHT_ONLY and USE_SIMPLE=1 exclude each other: the flags that say how many users there are would be '
+      + 'carried out');
+  }
+  return form;
+}
+
 /** What every scenario needs. */
 function target(name) {
   const selected = selectProfile(name);
@@ -128,7 +138,11 @@ function target(name) {
   if (willRun && __VU === 0) {
     requireTarget({ baseUrl, signer });
   }
-  return { name, profile: selected, baseUrl, signer, verity, useSimple: flag('USE_SIMPLE', '0') };
+  const preflightOnly = preflightAs();
+  return {
+    name, profile: selected, baseUrl, signer, verity, preflightOnly, useSimple: flag('USE_SIMPLE', '0'),
+    skipPreflight: flag('SKIP_PREFLIGHT', '0'),
+  };
 }
 
 /**
@@ -246,7 +260,7 @@ export function requireTarget({ baseUrl, signer }) {
 /** An archive holds the options of the variables with which it was made; other ones cannot be told to it afterwards. */
 function requireSameOptions(config) {
   const scenario = exec.test.options.scenarios[config.name];
-  if (!scenario || config.users === undefined) {
+  if (!scenario || config.users === undefined || config.preflightOnly) {
     return;
   }
   const planned = Math.max(...scenario.stages.map((stage) => stage.target));
@@ -257,23 +271,34 @@ function requireSameOptions(config) {
   }
 }
 
-/** k6's flags override the script's scenario, of which the profile is a part. */
-function requireProfileIsRun({ name, profile: selected }) {
-  if (selected.name !== '' && !(name in exec.test.options.scenarios)) {
+/** k6's flags override the script's scenario, of which the profile is a part, and which is none in a run that only looks. */
+function requireScenarioIsRun({ name, profile: selected, preflightOnly }) {
+  if (name in exec.test.options.scenarios) {
+    return;
+  }
+  if (preflightOnly) {
+    throw new Error('PREFLIGHT_ONLY and flags such as --vus, --duration, --iterations and --stage exclude each other');
+  }
+  if (selected.name !== '') {
     throw new Error(`PROFILE=${selected.name} and flags such as --vus, --duration, --iterations and --stage exclude each `
       + 'other: both say how many users there are, and for how long');
   }
 }
 
-/** To be called in setup(): refuses a run that cannot work, and aborts one whose target is no Verity. */
-export function checkTarget(config) {
+/**
+ * To be called in setup(): refuses a run that cannot work, aborts one whose target is no Verity, and looks whether the
+ * service and this runner stand what the run asks, which `load` computes.
+ */
+export function checkTarget(config, load) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
   if (executionSegment && !executionSegmentSequence) {
     throw new Error('--execution-segment needs --execution-segment-sequence beside it: without it every runner numbers '
       + 'its users alike');
   }
-  requireProfileIsRun(config);
+  requireScenarioIsRun(config);
   requireSameOptions(config);
   requireTarget(config);
-  return config.verity.checkHealth();
+  return config.verity.preflight({
+    ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json',
+  });
 }

@@ -5,6 +5,9 @@ import { isSimple, totalUsers, usersPerVu } from './options.js';
 
 /** A line at the start of a run; to be called in setup(), once. */
 export function announce(config, what) {
+  if (config.preflightOnly === 'json') {
+    return; // a machine reads
+  }
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`);
 }
 
