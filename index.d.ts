@@ -232,6 +232,33 @@ declare module 'k6/x/verity' {
      * with one message and exit code 108.
      */
     checkHealth(): Promise<void>;
+
+    /**
+     * For setup(), before any load: checks the health as checkHealth does, then looks once whether the run can say anything
+     * about the service, and prints a table of what it found: the clocks, the webhook secret (an event that credits nothing),
+     * the rate limit of each planned route (a request that creates nothing), file descriptors and ports. Outside of k6's http
+     * metrics. A ✗ ends the run with one message and exit code 107.
+     *
+     * @example await verity.preflight({ requests: { queue_join: { perMinute: 600, arithmetic: '10 a second' } }, connections: 25 });
+     */
+    preflight(plan: PreflightPlan): Promise<void>;
+  }
+
+  /** What a run is about to ask, of the service and of this runner. */
+  export interface PreflightPlan {
+    /**
+     * By operation (auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook), from this runner: the
+     * requests of the busiest minute, 0 to 1e12, and in words how that number comes about. What is not named is not asked.
+     */
+    requests?: Record<string, { perMinute: number; arithmetic: string }>;
+    /** HTTP connections and sockets open at once: 0 (default) to 2147483647. */
+    connections?: number;
+    /** Connections that this side closes in a minute, for which each keeps its port: 0 (default) to 2147483647. */
+    closedPerMinute?: number;
+    /** A ✗ becomes a warning, and the run goes on: default false. */
+    override?: boolean;
+    /** Print JSON instead of a table: default false. */
+    json?: boolean;
   }
 
   /** The answer to a webhook. */
@@ -350,6 +377,9 @@ declare module 'k6/x/verity' {
 
   /** A random think time in [minSeconds, maxSeconds], each 0 to 86400; default maxSeconds = minSeconds. Quiet when the run stops. */
   export function think(minSeconds: number, maxSeconds?: number): Promise<void>;
+
+  /** The part of the test that this runner makes, by --execution-segment: 1 for the whole. Not in the init context. */
+  export function runnerShare(): number;
 
   /**
    * Counts one more operation of the scenario in `operations` and `error_rate`, with the tag name; and with an error also the

@@ -5,6 +5,7 @@
 
 import exec from 'k6/execution';
 import { QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
+import { profileOf } from './profiles.js';
 
 const MAX_USERS = 1000000;
 const MAX_SECONDS = 24 * 3600;
@@ -15,10 +16,35 @@ function refuse(name, takes, got) {
   throw new Error(`${name} must be ${takes}, got ${JSON.stringify(got)}`);
 }
 
-/** The text of a variable; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
-function given(name) {
+/** The text of a variable of the environment; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
+function inEnvironment(name) {
   const value = __ENV[name];
   return value === undefined || value === '' ? undefined : value;
+}
+
+/** The profile that PROFILE selects, once the scenario is known. */
+let profile = { name: '', variables: {} };
+
+/** The text of a variable: of the environment, or else of the profile. */
+function given(name) {
+  return inEnvironment(name) || profile.variables[name];
+}
+
+/**
+ * Takes the profile that PROFILE selects for this scenario, from then on, and returns its name with the variables of the
+ * environment that win over its own.
+ */
+function selectProfile(scenario) {
+  profile = profileOf(scenario, inEnvironment('PROFILE'));
+  const { name, variables } = profile;
+  if (name !== '' && flag('USE_SIMPLE', '0')) {
+    throw new Error(`PROFILE=${name} and USE_SIMPLE=1 exclude each other: both say how many users there are, and for how long`);
+  }
+  const overrides = Object.keys(variables)
+    .map((variable) => [variable, inEnvironment(variable)])
+    .filter(([variable, value]) => value !== undefined && value !== variables[variable])
+    .map(([variable, value]) => `${variable}=${value}`);
+  return Object.freeze({ name, overrides });
 }
 
 function number(name, fallback, least, most, pattern, kind) {
@@ -88,8 +114,19 @@ function redisUrl() {
   return url;
 }
 
+/** How a run that only looks says what it found: "table" or "json"; undefined for a run that goes on. */
+function preflightAs() {
+  const form = given('PREFLIGHT_ONLY') === undefined ? undefined : choice('PREFLIGHT_ONLY', '', ['table', 'json']);
+  if (form && flag('USE_SIMPLE', '0')) {
+    throw new Error('PREFLIGHT_ONLY and USE_SIMPLE=1 exclude each other: the flags that say how many users there are would be '
+      + 'carried out');
+  }
+  return form;
+}
+
 /** What every scenario needs. */
-function target() {
+function target(name) {
+  const selected = selectProfile(name);
   const baseUrl = given('BASE_URL') || '';
   const signer = new StripeSigner(given('STRIPE_WEBHOOK_SECRET') || '');
   let verity;
@@ -101,7 +138,11 @@ function target() {
   if (willRun && __VU === 0) {
     requireTarget({ baseUrl, signer });
   }
-  return { baseUrl, signer, verity, useSimple: flag('USE_SIMPLE', '0') };
+  const preflightOnly = preflightAs();
+  return {
+    name, profile: selected, baseUrl, signer, verity, preflightOnly, useSimple: flag('USE_SIMPLE', '0'),
+    skipPreflight: flag('SKIP_PREFLIGHT', '0'),
+  };
 }
 
 /**
@@ -151,8 +192,7 @@ function users(usersName, defaults) {
 /** queue-concurrency: TARGET_VUS users join and leave. */
 export function queueConcurrency() {
   return Object.freeze({
-    name: 'queue-concurrency',
-    ...target(),
+    ...target('queue-concurrency'),
     ...users('TARGET_VUS', {
       users: 10000, mode: 'isolated', think: [0.5, 2], tokensPerUser: 2, balanceCheckEvery: 10,
       rampUp: '10m', hold: '0m', rampDown: '2m',
@@ -163,8 +203,7 @@ export function queueConcurrency() {
 /** video-session-sustain: SESSION_VUS users hold sessions. */
 export function videoSessionSustain() {
   return Object.freeze({
-    name: 'video-session-sustain',
-    ...target(),
+    ...target('video-session-sustain'),
     ...users('SESSION_VUS', {
       users: 2000, mode: 'shared', think: [0.5, 1.5], tokensPerUser: 5, balanceCheckEvery: 3,
       rampUp: '5m', hold: '10m', rampDown: '2m',
@@ -176,8 +215,7 @@ export function videoSessionSustain() {
 /** token-purchase-spike: webhooks arrive at BASE_RATE, then at SPIKE_RATE. */
 export function tokenPurchaseSpike() {
   const config = {
-    name: 'token-purchase-spike',
-    ...target(),
+    ...target('token-purchase-spike'),
     seedUserCount: whole('SEED_USER_COUNT', 100, 1, 100000),
     tokensPerEvent: whole('TOKENS_PER_EVENT', 5, 1, 2147483647),
     baseRate: whole('BASE_RATE', 20, 0, 100000),
@@ -222,7 +260,7 @@ export function requireTarget({ baseUrl, signer }) {
 /** An archive holds the options of the variables with which it was made; other ones cannot be told to it afterwards. */
 function requireSameOptions(config) {
   const scenario = exec.test.options.scenarios[config.name];
-  if (!scenario || config.users === undefined) {
+  if (!scenario || config.users === undefined || config.preflightOnly) {
     return;
   }
   const planned = Math.max(...scenario.stages.map((stage) => stage.target));
@@ -233,14 +271,34 @@ function requireSameOptions(config) {
   }
 }
 
-/** To be called in setup(): refuses a run that cannot work, and aborts one whose target is no Verity. */
-export function checkTarget(config) {
+/** k6's flags override the script's scenario, of which the profile is a part, and which is none in a run that only looks. */
+function requireScenarioIsRun({ name, profile: selected, preflightOnly }) {
+  if (name in exec.test.options.scenarios) {
+    return;
+  }
+  if (preflightOnly) {
+    throw new Error('PREFLIGHT_ONLY and flags such as --vus, --duration, --iterations and --stage exclude each other');
+  }
+  if (selected.name !== '') {
+    throw new Error(`PROFILE=${selected.name} and flags such as --vus, --duration, --iterations and --stage exclude each `
+      + 'other: both say how many users there are, and for how long');
+  }
+}
+
+/**
+ * To be called in setup(): refuses a run that cannot work, aborts one whose target is no Verity, and looks whether the
+ * service and this runner stand what the run asks, which `load` computes.
+ */
+export function checkTarget(config, load) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
   if (executionSegment && !executionSegmentSequence) {
     throw new Error('--execution-segment needs --execution-segment-sequence beside it: without it every runner numbers '
       + 'its users alike');
   }
+  requireScenarioIsRun(config);
   requireSameOptions(config);
   requireTarget(config);
-  return config.verity.checkHealth();
+  return config.verity.preflight({
+    ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json',
+  });
 }

@@ -155,6 +155,9 @@ export function sell(config, event, copies = 1) {
  */
 export async function seedUsers(config, count) {
   const userIds = [];
+  if (config.preflightOnly) {
+    return { userIds };
+  }
   try {
     await inBatches(Array(count).fill(), async () => {
       const user = await attempt('auth_signup', () => config.verity.signUp());

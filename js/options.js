@@ -42,8 +42,16 @@ export const matchThresholds = () => ({
 /** Where users hold sessions: then some must have started. */
 export const sessionThresholds = () => ({ sessions_started: ['count>0'] });
 
+/** Of a run that only looks: not one iteration, and no more than one VU is made ready. */
+const NO_LOAD = {
+  executor: 'ramping-arrival-rate', startRate: 0, preAllocatedVUs: 1, stages: [{ duration: '1ms', target: 0 }], gracefulStop: '0s',
+};
+
 /** What the scenarios have in common. A scenario's executor is left out with USE_SIMPLE: then k6's flags decide. */
 function options(config, scenario, limits) {
+  if (config.preflightOnly) {
+    return { scenarios: { [config.name]: NO_LOAD } };
+  }
   const common = {
     thresholds: limits,
     summaryTrendStats: ['avg', 'min', 'med', 'max', 'p(90)', 'p(95)', 'p(99)', 'count'],

@@ -19,6 +19,9 @@ function load(config) {
   };
 }
 
+/** What the matcher makes of the keys that a run has, or of those that it plans. */
+export const planOfQueues = (config) => planQueue({ ...load(config), shards: config.shards });
+
 /** The queue keys of a run. They follow from the number of users, which k6's flags may decide, so they are laid out late. */
 export function queueShards(config) {
   const shared = config.mode === 'shared';
@@ -29,7 +32,7 @@ export function queueShards(config) {
     }
     shards = shards || new QueueShards({
       region: config.region, mode: config.mode, users: totalUsers(config), usersPerVu: usersPerVu(config),
-      shards: shared ? config.shards || planQueue(load(config)).shards : undefined,
+      shards: shared ? planOfQueues(config).shards : undefined,
     });
     return shards;
   };

@@ -5,7 +5,17 @@ import { isSimple, totalUsers, usersPerVu } from './options.js';
 
 /** A line at the start of a run; to be called in setup(), once. */
 export function announce(config, what) {
-  print(`  VERITY ${config.name} on ${config.baseUrl}: ${what}`);
+  if (config.preflightOnly === 'json') {
+    return; // a machine reads
+  }
+  print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`);
+}
+
+function describeProfile({ name, overrides }) {
+  if (name === '') {
+    return '';
+  }
+  return overrides.length > 0 ? `profile ${name} with ${overrides.join(', ')}; ` : `profile ${name}; `;
 }
 
 /** Describes the users of a run for announce(). */

@@ -5,6 +5,7 @@
 import { stay, think } from 'k6/x/verity';
 import { checkTarget, queueConcurrency } from '../js/config.js';
 import { arrive, join, leave, match, prepare } from '../js/journey.js';
+import { userLoad } from '../js/load.js';
 import {
   arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, thresholds,
 } from '../js/options.js';
@@ -22,7 +23,7 @@ export const options = rampingUsers(config, shared
 export function setup() {
   announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
-  return checkTarget(config);
+  return checkTarget(config, userLoad);
 }
 
 export default function () {

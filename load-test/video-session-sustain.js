@@ -5,6 +5,7 @@
 import { stay, think } from 'k6/x/verity';
 import { checkTarget, videoSessionSustain } from '../js/config.js';
 import { arrive, holdSession, prepare } from '../js/journey.js';
+import { userLoad } from '../js/load.js';
 import {
   arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
 } from '../js/options.js';
@@ -21,7 +22,7 @@ export const options = rampingUsers(config, thresholds(['queue_join'], {
 export function setup() {
   announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
-  return checkTarget(config);
+  return checkTarget(config, userLoad);
 }
 
 export default function () {

@@ -140,6 +140,7 @@ func (m *Module) namedExports() map[string]any {
 		"endDepthWatch":  m.endDepthWatch,
 		"stay":           m.stay,
 		"think":          m.think,
+		"runnerShare":    m.runnerShare,
 		"countOperation": m.countOperation,
 		"print":          m.print,
 		"printSummary":   m.printSummary,

@@ -101,7 +101,9 @@ func summaryText(scenario, target string, data summaryData, root *RootModule) st
 		line("!", "warning", "%s", warning)
 	}
 	for _, t := range root.reportTables() {
-		b.WriteString(t.text())
+		if !t.shown {
+			b.WriteString(t.text())
+		}
 	}
 	return b.String()
 }

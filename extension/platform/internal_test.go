@@ -81,7 +81,7 @@ func TestRetryAfter(t *testing.T) {
 		"Tue, 24 Nov 2026 11:00:00 GMT": 0,
 		"":                              time.Minute, "-1": time.Minute, "soon": time.Minute, "99999999999": time.Minute,
 	} {
-		require.Equal(t, want, retryAfter(http.Header{"Retry-After": {value}}, now), value)
+		require.Equal(t, want, RetryAfter(http.Header{"Retry-After": {value}}, now), value)
 	}
 }
 
