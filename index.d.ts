@@ -397,9 +397,23 @@ declare module 'k6/x/verity' {
    * Writes what a run found beside k6's own summary: operations and errors by kind, throttled routes, lost tokens, crossed
    * thresholds. For handleSummary, which then returns nothing, so that k6's own summary stays.
    *
+   * @param options.reportDir a folder for the same as Markdown and as JUnit XML, in files named after the profile, or else the
+   *   scenario, over those of an earlier run; default: no files. One that cannot be written costs a line in the summary
    * @example export function handleSummary(data) { printSummary({ scenario: 'mine', target: __ENV.BASE_URL, data }); }
    */
-  export function printSummary(options: { scenario: string; target: string; data: object }): void;
+  export function printSummary(options: {
+    scenario: string;
+    target: string;
+    data: object;
+    profile?: string;
+    reportDir?: string;
+  }): void;
+
+  /** Makes a folder for reports, and throws where no file can be written there. For the init context of a run. */
+  export function prepareReports(dir: string): void;
+
+  /** For setup(): keeps one sentence on what the run does, for the reports of printSummary. */
+  export function notePlan(plan: string): void;
 
   /** Whether this process runs the script (k6 run), rather than inspects or archives it. */
   export const willRun: boolean;

@@ -4,7 +4,7 @@
 // there is checked in setup() (see checkTarget), so that `k6 inspect` and `k6 archive` work without them.
 
 import exec from 'k6/execution';
-import { QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
+import { prepareReports, QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
 import { profileOf } from './profiles.js';
 
 const MAX_USERS = 1000000;
@@ -124,6 +124,18 @@ function preflightAs() {
   return form;
 }
 
+/** The folder for the reports of a run, if it is to write some. A run whose results cannot be written is refused before it. */
+function makeReportDir(dir) {
+  if (dir === undefined) {
+    return;
+  }
+  try {
+    prepareReports(dir);
+  } catch (error) {
+    throw new Error(error.message.replace('the folder for reports', 'REPORT_DIR'));
+  }
+}
+
 /** What every scenario needs. */
 function target(name) {
   const selected = selectProfile(name);
@@ -135,12 +147,14 @@ function target(name) {
   } catch (error) {
     throw new Error(error.message.replace('baseUrl of Verity', 'BASE_URL'));
   }
+  const reportDir = given('REPORT_DIR');
   if (willRun && __VU === 0) {
     requireTarget({ baseUrl, signer });
+    makeReportDir(reportDir);
   }
   const preflightOnly = preflightAs();
   return {
-    name, profile: selected, baseUrl, signer, verity, preflightOnly, useSimple: flag('USE_SIMPLE', '0'),
+    name, profile: selected, baseUrl, signer, verity, reportDir, preflightOnly, useSimple: flag('USE_SIMPLE', '0'),
     skipPreflight: flag('SKIP_PREFLIGHT', '0'),
   };
 }

@@ -1,6 +1,6 @@
 // What a run says to its reader beside k6's own output.
 
-import { print, printSummary } from 'k6/x/verity';
+import { notePlan, print, printSummary } from 'k6/x/verity';
 import { isSimple, totalUsers, usersPerVu } from './options.js';
 
 /** A line at the start of a run; to be called in setup(), once. */
@@ -8,6 +8,7 @@ export function announce(config, what) {
   if (config.preflightOnly === 'json') {
     return; // a machine reads
   }
+  notePlan(what);
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`);
 }
 
@@ -26,7 +27,9 @@ export function describeUsers(config) {
   return `${load}; think ${config.think.min} to ${config.think.max} s`;
 }
 
-/** A handleSummary that adds our lines and, returning nothing, leaves k6's own summary as it is. */
+/** A handleSummary that adds our lines and files and, returning nothing, leaves k6's own summary as it is. */
 export const summarize = (config) => (data) => {
-  printSummary({ scenario: config.name, target: config.baseUrl, data });
+  printSummary({
+    scenario: config.name, profile: config.profile.name, target: config.baseUrl, reportDir: config.reportDir, data,
+  });
 };

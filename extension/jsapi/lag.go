@@ -60,7 +60,7 @@ func writeRunner(line lineWriter, u runner.Usage, data summaryData) {
 	}
 	line(mark, "runner", "%s", text)
 	if blame {
-		line(mark, "", "The runner fell behind: its own delay of %.1f ms (p95) is large against the %.1f ms of http_req_duration that it "+
+		line(mark, "runner", "The runner fell behind: its own delay of %.1f ms (p95) is large against the %.1f ms of http_req_duration that it "+
 			"reports, so these latencies are not the service's alone. %s", milliseconds(u.LateP95), reported, advice(u))
 	}
 	if dropped := int(data.value("dropped_iterations", "count")); dropped > 0 {

@@ -61,7 +61,7 @@ func TestTheSummaryTellsOfTheRunner(t *testing.T) {
 	disturbed.LateP95 = 30 * time.Millisecond
 	const seen = "timers late by %s ms (p95), 1.2 ms (p99), 9 ms at most; 0.60 of 2 processors in use, %s in the busiest second; " +
 		"garbage collector's pauses 0.05 ms (p95), 0.7 ms at most\n"
-	const blame = "    !              The runner fell behind: its own delay of 30.0 ms (p95) is large against the 120.0 ms of " +
+	const blame = "    ! runner       The runner fell behind: its own delay of 30.0 ms (p95) is large against the 120.0 ms of " +
 		"http_req_duration that it reports, so these latencies are not the service's alone. "
 	for name, tc := range map[string]struct {
 		usage runner.Usage

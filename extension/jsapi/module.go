@@ -39,8 +39,10 @@ type RootModule struct {
 	shards map[string]*queue.Shards  // by their options
 	out    io.Writer
 
-	tables   []table
-	warnings []string
+	tables     []table
+	warnings   []string
+	plan       string // one sentence, from setup()
+	runnerName string // such as 1 of 2; "" for the only one
 }
 
 var _ modules.Module = (*RootModule)(nil)
@@ -144,6 +146,8 @@ func (m *Module) namedExports() map[string]any {
 		"countOperation": m.countOperation,
 		"print":          m.print,
 		"printSummary":   m.printSummary,
+		"prepareReports": m.prepareReports,
+		"notePlan":       m.notePlan,
 		"willRun":        m.root.command == "run",
 	}
 }
@@ -168,6 +172,7 @@ func (m *Module) vuState(what string) *vuState {
 			common.Throw(m.vu.Runtime(), err)
 		}
 		m.state = state
+		m.root.noteRunner(state.Options)
 	}
 	return m.state
 }

@@ -27,7 +27,7 @@ func TestPreflightPrintsItsTableOnce(t *testing.T) {
 	require.NotContains(t, h.out.String(), "webhook secret", "of what is not planned nothing is asked")
 	tables := h.root.reportTables()
 	require.Len(t, tables, 1, "the report has it")
-	require.NotContains(t, summaryText("s", "t", summaryData{}, h.root), "Preflight", "the summary need not")
+	require.NotContains(t, h.root.summarize(summaryOptions{scenario: "test", target: "here"}), "Preflight", "the summary need not")
 	require.Empty(t, h.root.reportWarnings())
 	require.Empty(t, h.drainSamples(), "a look is no load")
 	require.Empty(t, server.Users())
