@@ -106,7 +106,7 @@ func (c *connection) Do(ctx context.Context, request platform.Request) (*platfor
 		return nil, c.failure(ctx, err)
 	}
 	answer := toAnswer(response)
-	c.noteIdle(answer.Header, time.Now())
+	c.noteIdle(answer.Header["Keep-Alive"], time.Now())
 	if answer.Status == http.StatusTooManyRequests {
 		c.module.root.findings.throttled(request.Operation)
 		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
@@ -188,16 +188,16 @@ func (c *connection) dropStale(now time.Time) {
 	}
 }
 
-func (c *connection) noteIdle(header http.Header, now time.Time) {
+func (c *connection) noteIdle(keepAlive string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.idleSince = now
-	c.keepAlive = keepAliveTimeout(header)
+	c.keepAlive = keepAliveTimeout(keepAlive)
 }
 
 // keepAliveTimeout reads a server's "Keep-Alive: timeout=5", or returns 0.
-func keepAliveTimeout(header http.Header) time.Duration {
-	for parameter := range strings.SplitSeq(header.Get("Keep-Alive"), ",") {
+func keepAliveTimeout(header string) time.Duration {
+	for parameter := range strings.SplitSeq(header, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
 		if n, err := strconv.ParseUint(value, 10, 16); err == nil && strings.EqualFold(name, "timeout") {
 			return time.Duration(n) * time.Second
@@ -211,11 +211,8 @@ func (c *connection) close() { c.transport.CloseIdleConnections() }
 func toAnswer(response *httpext.Response) *platform.Answer {
 	answer := &platform.Answer{
 		Status:   response.Status,
-		Header:   make(http.Header, len(response.Headers)),
+		Header:   response.Headers,
 		Duration: time.Duration(response.Timings.Duration * float64(time.Millisecond)),
-	}
-	for name, value := range response.Headers {
-		answer.Header[name] = []string{value}
 	}
 	if body, ok := response.Body.(string); ok {
 		answer.Body = []byte(body)

@@ -181,7 +181,7 @@ func TestKeepAliveTimeout(t *testing.T) {
 		"timeout=5": 5 * time.Second, "max=100, Timeout=72": 72 * time.Second,
 		"": 0, "timeout": 0, "timeout=": 0, "timeout=-1": 0, "timeout=x": 0, "max=5": 0,
 	} {
-		require.Equal(t, want, keepAliveTimeout(http.Header{"Keep-Alive": {value}}), value)
+		require.Equal(t, want, keepAliveTimeout(value), value)
 	}
 }
 

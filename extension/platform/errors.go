@@ -90,7 +90,7 @@ func refusal(operation string, answer *Answer) error {
 	switch {
 	case answer.Status == http.StatusTooManyRequests:
 		e.Name = ThrottledError
-		e.RetryAfter = RetryAfter(answer.Header, time.Now())
+		e.RetryAfter = RetryAfter(answer.Header["Retry-After"], time.Now())
 		e.Message = fmt.Sprintf("%s was throttled (429), retry after %d s; have the rate limit lifted for this runner",
 			operation, int(e.RetryAfter/time.Second))
 	case answer.Status == http.StatusUnauthorized:
@@ -152,9 +152,9 @@ func shorten(s string) string {
 // defaultRetryAfter is how long Verity blocks a throttled client.
 const defaultRetryAfter = 60 * time.Second
 
-// RetryAfter reads the Retry-After header, in seconds or as an HTTP date.
-func RetryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
+// RetryAfter reads a Retry-After header, in seconds or as an HTTP date.
+func RetryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
 	}

@@ -148,7 +148,7 @@ func (r route) limit(load Load, a answer, unexpected string) Check {
 		return check
 	case a.status == http.StatusTooManyRequests:
 		check.Verdict, check.Found = Failed, fmt.Sprintf("this runner is blocked already (429), for another %d s",
-			platform.RetryAfter(a.header, time.Now())/time.Second)
+			platform.RetryAfter(a.header.Get("Retry-After"), time.Now())/time.Second)
 		return check
 	case a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed, a.status >= http.StatusInternalServerError:
 		if unexpected != "" {
