@@ -3,7 +3,7 @@
 import crypto from 'k6/crypto';
 import exec from 'k6/execution';
 import http from 'k6/http';
-import { sleep } from 'k6';
+import { check, sleep } from 'k6';
 import { Counter, Rate, Trend } from 'k6/metrics';
 
 const baseUrl = __ENV.BASE_URL;
@@ -40,14 +40,17 @@ export const options = {
   summaryTrendStats: ['avg', 'min', 'med', 'max', 'p(90)', 'p(95)', 'p(99)', 'count'],
 };
 
-function count(name, ok) {
+/** Checks an answer and counts the operation. */
+function count(name, response, status, isRight = () => true) {
+  const ok = check(response, { [`${name} is answered ${status}`]: (r) => r.status === status, [`${name} is right`]: isRight });
   operations.add(1, { name });
   errorRate.add(!ok, { name });
+  return ok;
 }
 
 function signUp() {
   const response = http.post(`${baseUrl}/auth/signup-anonymous`, null, { tags: { name: 'auth_signup' } });
-  count('auth_signup', response.status === 201);
+  count('auth_signup', response, 201);
   const body = response.json();
   return { id: body.user.id, token: body.accessToken };
 }
@@ -72,14 +75,14 @@ function buyTokens(user, tokens) {
     headers: { 'Content-Type': 'application/json', 'Stripe-Signature': `t=${now},v1=${signature}` },
     tags: { name: 'stripe_webhook' },
   });
-  count('stripe_webhook', response.status === 200);
+  count('stripe_webhook', response, 200);
 }
 
 const bearer = (user) => ({ Authorization: `Bearer ${user.token}` });
 
 function checkBalance(user) {
   const response = http.get(`${baseUrl}/tokens/balance`, { headers: bearer(user), tags: { name: 'tokens_balance' } });
-  count('tokens_balance', response.status === 200 && response.json('tokenBalance') === 2);
+  count('tokens_balance', response, 200, (r) => r.json('tokenBalance') === 2);
 }
 
 function join(user) {
@@ -88,16 +91,14 @@ function join(user) {
     headers: { ...bearer(user), 'Content-Type': 'application/json' },
     tags: { name: 'queue_join' },
   });
-  const ok = response.status === 201 && response.json('status') === 'queued';
-  count('queue_join', ok);
-  if (ok) {
+  if (count('queue_join', response, 201, (r) => r.json('status') === 'queued')) {
     joinLatency.add(response.timings.duration);
   }
 }
 
 function leave(user) {
   const response = http.del(`${baseUrl}/queue/leave`, null, { headers: bearer(user), tags: { name: 'queue_leave' } });
-  count('queue_leave', response.status === 200 && response.json('status') === 'left');
+  count('queue_leave', response, 200, (r) => r.json('status') === 'left');
 }
 
 const ponder = () => sleep(think.min + Math.random() * (think.max - think.min));
