@@ -89,7 +89,6 @@ func (w workshop) makeBuilder(t *testing.T) {
 		if [[ ! -s sources.list ]]; then apt-get update -qq; sources; fi
 		apt-config dump Acquire | { grep -E '^Acquire::(http|https|Check)' || true; } >apt.conf
 		mmdebstrap --quiet --variant=extract --include=`+basePackages+` --aptopt="$PWD/apt.conf" \
-			--dpkgopt='path-exclude=/usr/share/doc/*' \
 			--customize-hook='ln -sf mawk "$1/usr/bin/awk"' \
 			--customize-hook='cat "$1"/usr/share/ca-certificates/mozilla/*.crt >"$1/etc/ssl/certs/ca-certificates.crt"' \
 			"$VERSION_CODENAME" base.tar "$PWD/sources.list"
@@ -164,7 +163,7 @@ func (w workshop) command(ctx context.Context, dir, script string, variables ...
 // bash runs a script.
 func (w workshop) bash(t *testing.T, dir, script string, variables ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandLimit) //nolint:usetesting // the test's own is over in its cleanup
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit) // the test's own is over in its cleanup
 	defer cancel()
 	cmd, out := w.command(ctx, dir, script, variables...)
 	if err := cmd.Run(); cmd.ProcessState == nil {
@@ -174,9 +173,9 @@ func (w workshop) bash(t *testing.T, dir, script string, variables ...string) re
 }
 
 // must runs a script that is to succeed.
-func (w workshop) must(t *testing.T, dir, script string, variables ...string) result {
+func (w workshop) must(t *testing.T, dir, script string) result {
 	t.Helper()
-	r := w.bash(t, dir, script, variables...)
+	r := w.bash(t, dir, script)
 	require.Zero(t, r.exit, "%s\n%s", script, r)
 	return r
 }
