@@ -197,6 +197,51 @@ declare module 'k6/x/verity' {
   /** For teardown(): reads the depth one last time, and the ghosts that the run left, for printSummary. */
   export function endDepthWatch(): Promise<void>;
 
+  /**
+   * Reads PromQL once, outside of k6's http metrics and data_sent. null: no such series. Rejects where Prometheus cannot be
+   * read, or an expression has more than one series or is no number; the message names the query.
+   *
+   * @param options.url of Prometheus, with the path under which it is served, if any
+   * @param options.bearerToken default: PROMETHEUS_BEARER_TOKEN of a k6 secret source, if it has one
+   * @param options.queries PromQL expressions by name; default: those of PrometheusWatch
+   * @param options.timeoutSeconds of one request: 0.001 to 60, default 5; all together may take 10 s
+   * @example const { clients } = await snapshot({ url, queries: { clients: 'sum(redis_connected_clients)' } });
+   */
+  export function snapshot(options: {
+    url: string;
+    bearerToken?: string;
+    queries?: Record<string, string>;
+    timeoutSeconds?: number;
+  }): Promise<Record<string, number | null>>;
+
+  /**
+   * What the servers did during a run: reads Prometheus at the start and at the end, and has printSummary show one table. Make
+   * it in the init context. A Prometheus that fails costs a warning, never the run. Of several runners the one of the first
+   * execution segment reads.
+   */
+  export class PrometheusWatch {
+    constructor(options: {
+      /** As of snapshot(). */
+      url: string;
+      bearerToken?: string;
+      /**
+       * Adds to the default queries, or replaces one of the same name; null turns one off. The kind of a new one is counter
+       * where the expression is a selector whose name ends in _total, or the sum() of one, otherwise gauge. A counter is
+       * counted series by series where its expression is a selector or the sum() of one; anything else by its own value.
+       */
+      queries?: Record<string, string | null | { expr: string; kind?: 'counter' | 'gauge' }>;
+      /** Of one request: 0.001 to 60 s, default 5. */
+      timeoutSeconds?: number;
+    });
+    /** For setup(), before the load. Takes at most 10 s. */
+    start(): Promise<void>;
+    /**
+     * For teardown(), after the load. Waits for Prometheus to scrape it: at most 20 s or two intervals between scrapes and, for
+     * Postgres, 11 s more; never more than 2 minutes or than teardownTimeout allows.
+     */
+    end(): Promise<void>;
+  }
+
   /** One Verity under test. Make it in the init context; a missing baseUrl is an error at first use. */
   export class Verity {
     constructor(options: {

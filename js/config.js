@@ -4,7 +4,7 @@
 // there is checked in setup() (see checkTarget), so that `k6 inspect` and `k6 archive` work without them.
 
 import exec from 'k6/execution';
-import { prepareReports, QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
+import { PrometheusWatch, prepareReports, QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
 import { profileOf } from './profiles.js';
 
 const MAX_USERS = 1000000;
@@ -136,6 +136,51 @@ function makeReportDir(dir) {
   }
 }
 
+const OPTION_OF = {
+  PROMETHEUS_URL: 'url of PrometheusWatch',
+  PROMETHEUS_BEARER_TOKEN: 'bearerToken of PrometheusWatch',
+  PROMETHEUS_QUERIES: 'queries of PrometheusWatch',
+};
+
+/** The optional Prometheus of the Verity under test. The token is never shown. */
+function prometheus() {
+  const url = given('PROMETHEUS_URL');
+  if (url === undefined) {
+    for (const name of ['PROMETHEUS_BEARER_TOKEN', 'PROMETHEUS_QUERIES']) {
+      if (given(name) !== undefined) {
+        throw new Error(`${name} is set, but PROMETHEUS_URL is not; set both, or unset ${name}`);
+      }
+    }
+    return undefined;
+  }
+  const bearerToken = given('PROMETHEUS_BEARER_TOKEN') || '';
+  const queries = prometheusQueries();
+  try {
+    return new PrometheusWatch({ url, bearerToken, queries });
+  } catch (error) {
+    const name = Object.keys(OPTION_OF).find((variable) => error.message.startsWith(OPTION_OF[variable]));
+    throw name ? new Error(error.message.replace(OPTION_OF[name], name)) : error;
+  }
+}
+
+/** An object of expressions by name; its entries are checked by PrometheusWatch. */
+function prometheusQueries() {
+  const text = given('PROMETHEUS_QUERIES');
+  if (text === undefined) {
+    return undefined;
+  }
+  let queries;
+  try {
+    queries = JSON.parse(text);
+  } catch (error) {
+    queries = null;
+  }
+  if (queries === null || typeof queries !== 'object' || Array.isArray(queries)) {
+    refuse('PROMETHEUS_QUERIES', 'a JSON object of PromQL expressions by name, such as {"logins": "sum(logins_total)"}', text);
+  }
+  return queries;
+}
+
 /** What every scenario needs. */
 function target(name) {
   const selected = selectProfile(name);
@@ -154,7 +199,7 @@ function target(name) {
   }
   const preflightOnly = preflightAs();
   return {
-    name, profile: selected, baseUrl, signer, verity, reportDir, preflightOnly, useSimple: flag('USE_SIMPLE', '0'),
+    name, profile: selected, baseUrl, signer, verity, prometheus: prometheus(), reportDir, preflightOnly, useSimple: flag('USE_SIMPLE', '0'),
     skipPreflight: flag('SKIP_PREFLIGHT', '0'),
   };
 }

@@ -16,12 +16,13 @@ func TestExamples(t *testing.T) {
 	server, err := standin.Start(t.Context(), standin.Options{WebhookSecret: secret, Session: time.Second})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close(suite)) })
+	prometheus := startPrometheusStub(t, "").URL
 	scripts, err := filepath.Glob(filepath.Join("..", "examples", "*.js"))
 	require.NoError(t, err)
-	require.Len(t, scripts, 8)
+	require.Len(t, scripts, 9)
 	for _, script := range scripts {
 		t.Run(filepath.Base(script), func(t *testing.T) {
-			r := k6Run(script, &target{url: server.URL(), secret: secret}).run(t)
+			r := k6Run(script, &target{url: server.URL(), secret: secret}, "PROMETHEUS_URL="+prometheus).run(t)
 			require.Zero(t, r.exit)
 			require.NotEmpty(t, r.summary.Metrics)
 		})

@@ -9,6 +9,7 @@ import { userLoad } from '../js/load.js';
 import {
   arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, thresholds,
 } from '../js/options.js';
+import { endReadings, startReadings } from '../js/prometheus.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
 
@@ -23,7 +24,7 @@ export const options = rampingUsers(config, shared
 export function setup() {
   announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
-  return checkTarget(config, userLoad);
+  return checkTarget(config, userLoad).then(() => startReadings(config));
 }
 
 export default function () {
@@ -51,6 +52,6 @@ async function matchAgain(user, turn) {
   await think(config.think.min, config.think.max);
 }
 
-export const teardown = endQueueDepth;
+export const teardown = () => endQueueDepth().then(() => endReadings(config));
 
 export const handleSummary = summarize(config);

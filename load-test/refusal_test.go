@@ -36,6 +36,40 @@ func TestBadInputIsRefusedBeforeTheFirstRequest(t *testing.T) {
 		{"path", scenarios, []string{"BASE_URL=http://localhost/api"}, []string{"BASE_URL " + url, `take off the path \"/api\"`}},
 		{"no secret", scenarios, []string{"STRIPE_WEBHOOK_SECRET="}, []string{"STRIPE_WEBHOOK_SECRET is not set", "--secret-source"}},
 
+		{"Prometheus", scenarios, []string{"PROMETHEUS_URL=localhost:9090"}, []string{"PROMETHEUS_URL must be an http or https URL, with the path", `got \"localhost:9090\"`}},
+		{
+			"Prometheus' credentials", scenarios, []string{"PROMETHEUS_URL=http://user:pa55word@localhost:9090"},
+			[]string{"PROMETHEUS_URL must not contain credentials"},
+		},
+		{
+			"token", scenarios, []string{"PROMETHEUS_URL=http://localhost:9090", "PROMETHEUS_BEARER_TOKEN=pa55word \n"},
+			[]string{"PROMETHEUS_BEARER_TOKEN must be visible ASCII characters without a space or a line break"},
+		},
+		{
+			"token for nobody", scenarios, []string{"PROMETHEUS_BEARER_TOKEN=pa55word"},
+			[]string{"PROMETHEUS_BEARER_TOKEN is set, but PROMETHEUS_URL is not; set both, or unset PROMETHEUS_BEARER_TOKEN"},
+		},
+		{
+			"queries for nobody", scenarios, []string{`PROMETHEUS_QUERIES={}`},
+			[]string{"PROMETHEUS_QUERIES is set, but PROMETHEUS_URL is not"},
+		},
+		{"queries", scenarios, []string{"PROMETHEUS_URL=http://localhost:9090", "PROMETHEUS_QUERIES=up"}, []string{
+			"PROMETHEUS_QUERIES must be a JSON object of PromQL expressions by name, such as ", `got \"up\"`,
+		}},
+		{
+			"list of queries", scenarios, []string{"PROMETHEUS_URL=http://localhost:9090", `PROMETHEUS_QUERIES=["up"]`},
+			[]string{"PROMETHEUS_QUERIES must be a JSON object of PromQL expressions by name"},
+		},
+		{
+			"kind of a query", scenarios,
+			[]string{"PROMETHEUS_URL=http://localhost:9090", `PROMETHEUS_QUERIES={"a":{"expr":"up","kind":"total"}}`},
+			[]string{`PROMETHEUS_QUERIES has the kind \"total\" for \"a\"; it takes \"counter\" or \"gauge\"`},
+		},
+		{
+			"query to turn off", scenarios, []string{"PROMETHEUS_URL=http://localhost:9090", `PROMETHEUS_QUERIES={"redis":null}`},
+			[]string{`PROMETHEUS_QUERIES turns off \"redis\", which is none of redis_clients, redis_memory_bytes`},
+		},
+
 		{"no number", scenarios[:1], []string{"TARGET_VUS=many"}, []string{`TARGET_VUS must be a whole number from 1 to 1000000, got \"many\"`}},
 		{"negative", scenarios[:1], []string{"TARGET_VUS=-1"}, []string{`TARGET_VUS must be a whole number from 1 to 1000000, got \"-1\"`}},
 		{"zero", scenarios[:1], []string{"TARGET_VUS=0"}, []string{`TARGET_VUS must be a whole number from 1 to 1000000, got \"0\"`}},

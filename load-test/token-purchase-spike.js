@@ -7,6 +7,7 @@ import { checkTarget, tokenPurchaseSpike } from '../js/config.js';
 import { backOff, checkBalances, seedUsers, sell } from '../js/journey.js';
 import { purchaseLoad } from '../js/load.js';
 import { arrivalSpike, thresholds } from '../js/options.js';
+import { endReadings, startReadings } from '../js/prometheus.js';
 import { announce, summarize } from '../js/summary.js';
 
 const config = tokenPurchaseSpike();
@@ -19,7 +20,9 @@ export const options = arrivalSpike(config, thresholds(['stripe_webhook'], {
 export function setup() {
   announce(config, `${config.baseRate} to ${config.spikeRate} events/s for ${config.seedUserCount} users, `
     + `${config.tokensPerEvent} tokens each, ${100 * config.replayRate} % sent again`);
-  return checkTarget(config, purchaseLoad).then(() => seedUsers(config, config.seedUserCount));
+  return checkTarget(config, purchaseLoad)
+    .then(() => startReadings(config))
+    .then(() => seedUsers(config, config.seedUserCount));
 }
 
 export default async function ({ userIds }) {
@@ -44,7 +47,7 @@ async function purchase(event) {
 }
 
 export function teardown({ userIds }) {
-  return checkBalances(config, userIds);
+  return checkBalances(config, userIds).then(() => endReadings(config));
 }
 
 export const handleSummary = summarize(config);

@@ -9,6 +9,7 @@ import { userLoad } from '../js/load.js';
 import {
   arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
 } from '../js/options.js';
+import { endReadings, startReadings } from '../js/prometheus.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
 
@@ -22,7 +23,7 @@ export const options = rampingUsers(config, thresholds(['queue_join'], {
 export function setup() {
   announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
-  return checkTarget(config, userLoad);
+  return checkTarget(config, userLoad).then(() => startReadings(config));
 }
 
 export default function () {
@@ -39,6 +40,6 @@ export default function () {
   });
 }
 
-export const teardown = endQueueDepth;
+export const teardown = () => endQueueDepth().then(() => endReadings(config));
 
 export const handleSummary = summarize(config);

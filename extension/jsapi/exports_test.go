@@ -75,10 +75,11 @@ func TestIndexDTSDeclaresTheMembersOfEachClass(t *testing.T) {
 	t.Parallel()
 	_, members := declared(t)
 	for name, goType := range map[string]reflect.Type{
-		"StripeSigner": reflect.TypeFor[*StripeSigner](),
-		"Verity":       reflect.TypeFor[*Verity](),
-		"QueueProbe":   reflect.TypeFor[*QueueProbe](),
-		"SignedEvent":  reflect.TypeFor[*SignedEvent](),
+		"StripeSigner":    reflect.TypeFor[*StripeSigner](),
+		"Verity":          reflect.TypeFor[*Verity](),
+		"QueueProbe":      reflect.TypeFor[*QueueProbe](),
+		"PrometheusWatch": reflect.TypeFor[*PrometheusWatch](),
+		"SignedEvent":     reflect.TypeFor[*SignedEvent](),
 	} {
 		require.Equal(t, members[name], jsMembers(goType), name)
 	}

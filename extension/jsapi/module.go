@@ -34,6 +34,8 @@ type RootModule struct {
 	turn     chan struct{} // held by the one stay that does what is done once for the whole process
 	command  string
 
+	prometheus prometheusRun
+
 	mu     sync.Mutex
 	seeded map[string]*platform.User // users that setup() signed up, by id
 	shards map[string]*queue.Shards  // by their options
@@ -132,23 +134,25 @@ func (m *Module) Exports() modules.Exports {
 
 func (m *Module) namedExports() map[string]any {
 	return map[string]any{
-		"StripeSigner":   m.newStripeSigner,
-		"QueueShards":    m.newQueueShards,
-		"QueueProbe":     m.newQueueProbe,
-		"Verity":         m.newVerity,
-		"queueKey":       m.queueKey,
-		"planQueue":      m.planQueue,
-		"watchDepth":     m.watchDepth,
-		"endDepthWatch":  m.endDepthWatch,
-		"stay":           m.stay,
-		"think":          m.think,
-		"runnerShare":    m.runnerShare,
-		"countOperation": m.countOperation,
-		"print":          m.print,
-		"printSummary":   m.printSummary,
-		"prepareReports": m.prepareReports,
-		"notePlan":       m.notePlan,
-		"willRun":        m.root.command == "run",
+		"StripeSigner":    m.newStripeSigner,
+		"QueueShards":     m.newQueueShards,
+		"QueueProbe":      m.newQueueProbe,
+		"Verity":          m.newVerity,
+		"queueKey":        m.queueKey,
+		"planQueue":       m.planQueue,
+		"watchDepth":      m.watchDepth,
+		"endDepthWatch":   m.endDepthWatch,
+		"stay":            m.stay,
+		"think":           m.think,
+		"runnerShare":     m.runnerShare,
+		"countOperation":  m.countOperation,
+		"print":           m.print,
+		"printSummary":    m.printSummary,
+		"prepareReports":  m.prepareReports,
+		"notePlan":        m.notePlan,
+		"snapshot":        m.snapshot,
+		"PrometheusWatch": m.newPrometheusWatch,
+		"willRun":         m.root.command == "run",
 	}
 }
 

@@ -41,6 +41,32 @@ func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
 		{`verity.queueKey('perth')`, `TypeError: queueKey takes the body of POST /queue/join as an object, got "perth"`},
 		{`verity.queueKey({ city: '  ' })`, `TypeError: queueKey: City must be a non-empty string when provided`},
 		{`verity.queueKey({ town: 'x', city: 5 })`, `TypeError: queueKey: property town should not exist, city must be a string`},
+		{`new verity.PrometheusWatch()`, `TypeError: url of PrometheusWatch is not set; it must be an http or https URL, with the path ` +
+			`under which Prometheus is served if it has one, such as https://prometheus.example.com or https://example.com/prometheus`},
+		{`new verity.PrometheusWatch({ url: 'http://u:pa55word@h' })`, `TypeError: url of PrometheusWatch must not contain credentials ` +
+			`(they would be shown in logs and results); a bearer token has a place of its own`},
+		{`new verity.PrometheusWatch({ url: 'http://h', bearerToken: 5 })`, `TypeError: bearerToken of PrometheusWatch must be a string`},
+		{`new verity.PrometheusWatch({ url: 'http://h', bearerToken: 'a b' })`, `TypeError: bearerToken of PrometheusWatch must be visible ` +
+			`ASCII characters without a space or a line break; it is not shown here, for it is a secret`},
+		{`new verity.PrometheusWatch({ url: 'http://h', timeoutSeconds: 61 })`,
+			`TypeError: timeoutSeconds of PrometheusWatch must be a number from 0.001 to 60, got 61`},
+		{`new verity.PrometheusWatch({ url: 'http://h', queries: [] })`,
+			`TypeError: queries of PrometheusWatch must be an object of expressions by name, got an object`},
+		{`new verity.PrometheusWatch({ url: 'http://h', queries: { a: 5 } })`, `TypeError: queries of PrometheusWatch has 5 for "a"; it ` +
+			`takes a string, { "expr": "…", "kind": "counter" or "gauge" }, or null to turn it off`},
+		{`new verity.PrometheusWatch({ url: 'http://h', queries: { a: { expr: 'x', type: 'gauge' } } })`,
+			`TypeError: queries of PrometheusWatch has an object for "a"; it takes a string, { "expr": "…", "kind": "counter" or ` +
+				`"gauge" }, or null to turn it off`},
+		{`new verity.PrometheusWatch({ url: 'http://h', queries: { a: { kind: 'gauge' } } })`,
+			`TypeError: queries of PrometheusWatch has an object for "a"; it takes a string, { "expr": "…", "kind": "counter" or ` +
+				`"gauge" }, or null to turn it off`},
+		{`new verity.PrometheusWatch({ url: 'http://h', queries: { a: { expr: 'x', kind: 'total' } } })`,
+			`TypeError: queries of PrometheusWatch has the kind "total" for "a"; it takes "counter" or "gauge"`},
+		{`new verity.PrometheusWatch({ url: 'http://h', queries: { a: null } })`, `TypeError: queries of PrometheusWatch turns off "a", ` +
+			`which is none of redis_clients, redis_memory_bytes, redis_evicted_keys, redis_commands, postgres_connections, ` +
+			`postgres_commits, postgres_rollbacks, postgres_blocks_read, postgres_deadlocks`},
+		{`new verity.PrometheusWatch({ url: 'http://h' }).start()`, `GoError: start cannot be called in the init context`},
+		{`verity.snapshot({ url: 'http://h' })`, `GoError: snapshot cannot be called in the init context`},
 		{`v.signUp()`, `GoError: signUp cannot be called in the init context`},
 		{`v.user('c1')`, `GoError: user cannot be called in the init context`},
 		{`v.webhook(s.checkoutCompleted(paid))`, `GoError: webhook cannot be called in the init context`},
@@ -64,6 +90,10 @@ func TestRefusedCallsInARun(t *testing.T) {
 	for _, tc := range []struct{ script, want string }{
 		{`new verity.Verity({}).signUp()`, `TypeError: baseUrl of Verity is not set; it must be an http or https URL of scheme, host ` +
 			`and port only, such as https://staging.example.com`},
+		{`verity.snapshot({ url: 'http://h', queries: { a: null } })`,
+			`TypeError: queries of snapshot has null for "a"; it takes a string`},
+		{`verity.snapshot({ url: 'http://h', queries: {} })`, `TypeError: queries of snapshot leaves nothing to read`},
+		{`verity.snapshot({ url: 'h:1', queries: {} })`, `TypeError: queries of snapshot leaves nothing to read`},
 		{`v.signUp({ tokens: 1.5 })`, `TypeError: tokens of signUp must be a whole number from 0 to 2147483647, got 1.5`},
 		{`v.user('c1')`, `TypeError: no user "c1" was signed up in setup() of this process`},
 		{`v.webhook('evt')`, `TypeError: webhook takes an event of checkoutCompleted, or { id, body, headers }`},

@@ -120,6 +120,7 @@ func (r *RootModule) endFindings(data summaryData) []report.Finding {
 	writeFindings(line, &r.findings)
 	writeSessions(line, r)
 	r.depth.write(line)
+	r.prometheus.write(line)
 	writeRunner(line, r.runner.Usage(), data)
 	return findings
 }

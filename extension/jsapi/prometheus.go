@@ -1,0 +1,356 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/lib"
+	"go.k6.io/k6/v2/lib/netext"
+	"go.k6.io/k6/v2/secretsource"
+
+	"github.com/verity-app/xk6-verity/extension/snapshot"
+)
+
+// prometheusToken is the name of the bearer token, in the environment and in a k6 secret source.
+const prometheusToken = "PROMETHEUS_BEARER_TOKEN" // #nosec G101 -- its name, not its value
+
+// prometheusOptions are what snapshot and PrometheusWatch have in common. They are checked in the init context.
+type prometheusOptions struct {
+	url, token     string
+	timeoutSeconds float64
+	queries        []snapshot.Query
+}
+
+// read reads the options of a call; queries takes what that call does with queries.
+func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(string, sobek.Value)) {
+	o.timeoutSeconds, o.queries = 5, snapshot.Defaults()
+	r.read(options, map[string]func(string, sobek.Value){
+		"url": r.text(&o.url),
+		"bearerToken": func(_ string, value sobek.Value) {
+			token, ok := export(value).(string)
+			if !ok {
+				r.m.throw("bearerToken of %s must be a string", r.what) // it is not shown: it is a secret
+			}
+			o.token = token
+		},
+		"timeoutSeconds": r.number(&o.timeoutSeconds, 0.001, 60),
+		"queries":        queries,
+	})
+	if _, err := snapshot.ParseURL(o.url); err != nil {
+		r.m.throw("url of %s %s", r.what, err)
+	}
+	if err := snapshot.CheckToken(o.token); err != nil {
+		r.m.throw("bearerToken of %s %s", r.what, err)
+	}
+}
+
+// prometheus returns a reader that connects as k6 does. The token is as given, or that of a k6 secret source, if it has one.
+func (m *Module) prometheus(o prometheusOptions, state *vuState) (*snapshot.Reader, error) {
+	token := o.token
+	if token == "" {
+		if found, err := m.secrets.Get(secretsource.DefaultSourceName, prometheusToken); err == nil {
+			token = found
+		}
+	}
+	return snapshot.New(snapshot.Options{
+		URL: o.url, BearerToken: token, Queries: o.queries, Timeout: seconds(o.timeoutSeconds), Transport: quietTransport(state),
+	})
+}
+
+// quietTransport has k6's TLS, DNS and host options, and is not load: neither k6's http metrics nor data_sent and
+// data_received count what goes through it.
+func quietTransport(state *vuState) *http.Transport {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: state.Dialer.DialContext}
+	if counting, ok := state.Dialer.(*netext.Dialer); ok {
+		quiet := netext.NewDialer(counting.Dialer, counting.Resolver)
+		quiet.Blacklist, quiet.BlockedHostnames, quiet.Hosts = counting.Blacklist, counting.BlockedHostnames, counting.Hosts
+		transport.DialContext = quiet.DialContext
+	}
+	if state.TLSConfig != nil {
+		transport.TLSClientConfig = state.TLSConfig.Clone()
+		transport.TLSClientConfig.NextProtos = nil // k6's offers HTTP/2, which this transport does not speak
+	}
+	return transport
+}
+
+// snapshot is the function snapshot of the module.
+func (m *Module) snapshot(options sobek.Value) *sobek.Promise {
+	state := m.vuState("snapshot")
+	var o prometheusOptions
+	r := reader{m, "snapshot"}
+	o.read(r, options, func(name string, value sobek.Value) {
+		o.queries = r.applyQueries(name, nil, r.expressions(name, value))
+	})
+	prometheus, err := m.prometheus(o, state)
+	if err != nil {
+		common.Throw(m.vu.Runtime(), err)
+	}
+	return m.promise(nil, func(ctx context.Context) (js, error) {
+		values, err := prometheus.Read(ctx)
+		if errors.Is(err, snapshot.ErrStopped) {
+			return nil, errStopped
+		}
+		if err != nil {
+			return nil, fmt.Errorf("snapshot: %w", err)
+		}
+		return func(rt *sobek.Runtime) any {
+			object := rt.NewObject()
+			for _, query := range o.queries {
+				var value any // null: no series
+				if number := values[query.Name]; number != nil {
+					value = *number
+				}
+				set(object, query.Name, value)
+			}
+			return object
+		}, nil
+	})
+}
+
+// applyQueries carries out changes on a list of queries.
+func (r reader) applyQueries(name string, queries []snapshot.Query, changes []snapshot.Change) []snapshot.Query {
+	result, err := snapshot.Apply(queries, changes)
+	if err != nil {
+		r.m.throw("%s of %s %s", name, r.what, err)
+	}
+	return result
+}
+
+// expressions reads { name: expression }.
+func (r reader) expressions(name string, value sobek.Value) (changes []snapshot.Change) {
+	r.eachQuery(name, value, "a string", func(key string, value sobek.Value) bool {
+		expr, ok := export(value).(string)
+		changes = append(changes, snapshot.Change{Name: key, Expr: expr})
+		return ok
+	})
+	return changes
+}
+
+// changes reads { name: expression | null | { expr, kind } }.
+func (r reader) changes(name string, value sobek.Value) (changes []snapshot.Change) {
+	const takes = `a string, { "expr": "…", "kind": "counter" or "gauge" }, or null to turn it off`
+	r.eachQuery(name, value, takes, func(key string, value sobek.Value) bool {
+		change := snapshot.Change{Name: key}
+		switch query := value.(type) {
+		case *sobek.Object:
+			for _, part := range query.Keys() {
+				text, ok := export(query.Get(part)).(string)
+				switch {
+				case !ok:
+					return false
+				case part == "expr":
+					change.Expr = text
+				case part == "kind":
+					change.Kind = snapshot.Kind(text)
+				default:
+					return false
+				}
+			}
+			if change.Expr == "" {
+				return false
+			}
+		default:
+			text, ok := export(value).(string)
+			if !ok && !sobek.IsNull(value) {
+				return false
+			}
+			change.Expr = text
+		}
+		changes = append(changes, change)
+		return true
+	})
+	return changes
+}
+
+// eachQuery reads the properties of an object of queries.
+func (r reader) eachQuery(name string, value sobek.Value, takes string, read func(key string, value sobek.Value) bool) {
+	object, ok := value.(*sobek.Object)
+	if !ok || object.ClassName() != "Object" {
+		r.m.throw("%s of %s must be an object of expressions by name, got %s", name, r.what, show(value))
+	}
+	for _, key := range object.Keys() {
+		if query := object.Get(key); !read(key, query) {
+			r.m.throw("%s of %s has %s for %q; it takes %s", name, r.what, show(query), key, takes)
+		}
+	}
+}
+
+// PrometheusWatch is the class PrometheusWatch. What it read at the start is kept in the root module, for teardown() has an
+// instance of its own.
+type PrometheusWatch struct {
+	m       *Module
+	options prometheusOptions
+}
+
+// prometheusRun is what a run knows of its Prometheus.
+type prometheusRun struct {
+	mu      sync.Mutex
+	wanted  bool // a watch was made
+	distant bool // another runner reads
+	begun   bool
+	ended   bool
+	mark    snapshot.Mark
+	failure string // of the start
+}
+
+func (m *Module) newPrometheusWatch(call sobek.ConstructorCall) *sobek.Object {
+	p := &PrometheusWatch{m: m}
+	r := reader{m, "PrometheusWatch"}
+	p.options.read(r, call.Argument(0), func(name string, value sobek.Value) {
+		p.options.queries = r.applyQueries(name, snapshot.Defaults(), r.changes(name, value))
+	})
+	m.root.prometheus.want()
+	return m.vu.Runtime().ToValue(p).ToObject(m.vu.Runtime())
+}
+
+// Start is PrometheusWatch.start.
+func (p *PrometheusWatch) Start() *sobek.Promise {
+	m, run := p.m, &p.m.root.prometheus
+	state := m.vuState("start")
+	if lib.GetScenarioState(m.vu.Context()) != nil {
+		m.throw("start of PrometheusWatch can be called in setup only")
+	}
+	prometheus, err := m.prometheus(p.options, state)
+	if err != nil {
+		common.Throw(m.vu.Runtime(), err)
+	}
+	return m.promise(nil, func(ctx context.Context) (js, error) {
+		if !isFirst(state.Options.ExecutionSegment) {
+			run.leaveToAnother()
+			return resolved(sobek.Undefined()), nil
+		}
+		mark, problems, err := prometheus.Begin(ctx)
+		run.begin(mark, err)
+		if err != nil && !errors.Is(err, snapshot.ErrStopped) {
+			state.Logger.Warnf("Prometheus could not be read, the run goes on: %s", err)
+		}
+		if len(problems) > 0 {
+			state.Logger.Warnf("Prometheus cannot evaluate everything, the run goes on: %s", strings.Join(problems, "; "))
+		}
+		return resolved(sobek.Undefined()), nil
+	})
+}
+
+// isFirst tells whether a runner has the first part of the test, or all of it.
+func isFirst(segment *lib.ExecutionSegment) bool { return strings.HasPrefix(segment.String(), "0:") }
+
+// End is PrometheusWatch.end.
+func (p *PrometheusWatch) End() *sobek.Promise {
+	m, run := p.m, &p.m.root.prometheus
+	state := m.vuState("end")
+	if lib.GetScenarioState(m.vu.Context()) != nil {
+		m.throw("end of PrometheusWatch can be called in teardown only")
+	}
+	prometheus, err := m.prometheus(p.options, state)
+	if err != nil {
+		common.Throw(m.vu.Runtime(), err)
+	}
+	return m.promise(nil, func(ctx context.Context) (js, error) {
+		mark, failure, ok := run.end()
+		if !ok {
+			return resolved(sobek.Undefined()), nil
+		}
+		if failure == "" {
+			state.Logger.Info("waiting for Prometheus to scrape what the run did, mostly a few seconds, 2 minutes at most")
+		}
+		report, err := prometheus.End(ctx, mark)
+		if err != nil {
+			m.root.warn("no readings of Prometheus: " + err.Error())
+			if failure == "" { // otherwise it was logged at the start
+				state.Logger.Warnf("Prometheus could not be read: %s", err)
+			}
+			return resolved(sobek.Undefined()), nil
+		}
+		if failure != "" {
+			m.root.warn("Prometheus could not be read at the start: " + failure)
+		}
+		m.root.addTable(prometheusTable(p.options.url, report))
+		return resolved(sobek.Undefined()), nil
+	})
+}
+
+func (p *prometheusRun) want() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wanted = true
+}
+
+func (p *prometheusRun) leaveToAnother() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.distant = true
+}
+
+func (p *prometheusRun) begin(mark snapshot.Mark, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun, p.mark = true, mark
+	if err != nil {
+		p.failure = err.Error()
+	}
+}
+
+// end returns what begin got, once.
+func (p *prometheusRun) end() (mark snapshot.Mark, failure string, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.begun || p.ended {
+		return snapshot.Mark{}, "", false
+	}
+	p.ended = true
+	return p.mark, p.failure, true
+}
+
+// write says in the summary why there is no table, where that is so.
+func (p *prometheusRun) write(line lineWriter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !p.wanted || p.ended:
+	case p.distant:
+		line(" ", "Prometheus", "is read by the runner of the first execution segment only")
+	case p.begun:
+		line("!", "Prometheus", "no readings: teardown() did not run, as with --no-teardown")
+	default:
+		line("!", "Prometheus", "no readings: setup() was skipped, or ended before it could take them")
+	}
+}
+
+// prometheusTable shows what a run made of each query.
+func prometheusTable(url string, report snapshot.Report) table {
+	t := table{
+		title:   fmt.Sprintf("Prometheus at %s, over the %.1f s of the run", url, report.Length.Seconds()),
+		columns: []string{"reading", "start", "end", "peak", "increase", "per second", "remark"},
+		notes:   report.Notes,
+	}
+	for _, r := range report.Readings {
+		t.rows = append(t.rows, []string{
+			r.Name, figure(r.Start), figure(r.End), figure(r.Peak), figure(r.Increase), figure(r.PerSecond), r.Remark,
+		})
+	}
+	return t
+}
+
+// figure shows a number; one that is not known or not asked for is left out.
+func figure(value *float64) string {
+	switch {
+	case value == nil:
+		return ""
+	case math.IsNaN(*value) || math.IsInf(*value, 0) || math.Abs(*value) >= 1e15:
+		return strconv.FormatFloat(*value, 'g', 6, 64)
+	case *value == math.Trunc(*value):
+		return thousands(int(*value))
+	case math.Abs(*value) >= 100:
+		return thousands(int(math.Round(*value)))
+	default:
+		return strconv.FormatFloat(*value, 'g', 3, 64)
+	}
+}

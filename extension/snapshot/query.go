@@ -1,0 +1,152 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Kind is what a number of a query means over time.
+type Kind string
+
+// A counter only grows, but for resets; a run has an increase of it. A gauge goes up and down.
+const (
+	Counter Kind = "counter"
+	Gauge   Kind = "gauge"
+)
+
+// Query is one reading: a name for the reader and an expression in PromQL whose value is one number.
+type Query struct {
+	Name string
+	Kind Kind
+	Expr string
+}
+
+// maxQueries keeps a run from being a load on Prometheus.
+const maxQueries = 100
+
+// Defaults returns what a run reads unless it is told otherwise. The names of the series are those of redis_exporter and
+// postgres_exporter. Each is the sum over all instances and databases that this Prometheus scrapes.
+func Defaults() []Query {
+	return []Query{
+		{"redis_clients", Gauge, "sum(redis_connected_clients)"},
+		{"redis_memory_bytes", Gauge, "sum(redis_memory_used_bytes)"},
+		{"redis_evicted_keys", Counter, "sum(redis_evicted_keys_total)"},
+		{"redis_commands", Counter, "sum(redis_commands_processed_total)"},
+		{"postgres_connections", Gauge, "sum(pg_stat_database_numbackends)"},
+		{"postgres_commits", Counter, "sum(pg_stat_database_xact_commit)"},
+		{"postgres_rollbacks", Counter, "sum(pg_stat_database_xact_rollback)"},
+		{"postgres_blocks_read", Counter, "sum(pg_stat_database_blks_read)"},
+		{"postgres_deadlocks", Counter, "sum(pg_stat_database_deadlocks)"},
+	}
+}
+
+// Change adds a query, replaces the one of the same name or, without an expression, takes it away.
+type Change struct {
+	Name string
+	Expr string
+	Kind Kind // empty: that of the query it replaces, or what the expression looks like
+}
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:/ -]{0,59}$`)
+
+// Apply carries out changes on a list of queries. Messages go after the name of the option or variable.
+func Apply(queries []Query, changes []Change) ([]Query, error) {
+	result := append([]Query(nil), queries...)
+	for _, change := range changes {
+		if !nameForm.MatchString(change.Name) {
+			return nil, fmt.Errorf("has the name %q; a name is 1 to 60 letters, digits, spaces and _ . : / -, "+
+				"and begins with a letter or a digit", change.Name)
+		}
+		var err error
+		if result, err = apply(result, change); err != nil {
+			return nil, err
+		}
+	}
+	if len(result) == 0 {
+		return nil, errors.New("leaves nothing to read")
+	}
+	if len(result) > maxQueries {
+		return nil, fmt.Errorf("has %d expressions together with the defaults, and may have %d", len(result), maxQueries)
+	}
+	return result, nil
+}
+
+func apply(queries []Query, change Change) ([]Query, error) {
+	at := indexOf(queries, change.Name)
+	expr := strings.TrimSpace(change.Expr)
+	if expr == "" {
+		if at < 0 {
+			return nil, fmt.Errorf("turns off %q, which is none of %s", change.Name, strings.Join(names(queries), ", "))
+		}
+		return append(queries[:at], queries[at+1:]...), nil
+	}
+	kind := change.Kind
+	switch kind {
+	case Counter, Gauge:
+	case "":
+		kind = guess(expr)
+		if at >= 0 {
+			kind = queries[at].Kind
+		}
+	default:
+		return nil, fmt.Errorf(`has the kind %q for %q; it takes "counter" or "gauge"`, string(kind), change.Name)
+	}
+	query := Query{change.Name, kind, expr}
+	if at < 0 {
+		return append(queries, query), nil
+	}
+	queries[at] = query
+	return queries, nil
+}
+
+func indexOf(queries []Query, name string) int {
+	for i, query := range queries {
+		if query.Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func names(queries []Query) []string {
+	all := make([]string, len(queries))
+	for i, query := range queries {
+		all[i] = query.Name
+	}
+	return all
+}
+
+// The parts of PromQL that a plain selector has: a name, and matchers in braces, whose strings may hold anything.
+const (
+	metricName = `[a-zA-Z_:][a-zA-Z0-9_:]*`
+	matchers   = `\{(?:[^{}"'` + "`" + `#]|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|` + "`[^`]*`" + `)*\}`
+)
+
+var (
+	plainForm = regexp.MustCompile(`^(?:(` + metricName + `)\s*(?:` + matchers + `)?|` + matchers + `)$`)
+	sumForm   = regexp.MustCompile(`^(?i:sum)\s*\((?s:(.*))\)$`)
+)
+
+// selector returns the series that an expression reads as they are, where it is a selector such as x_total{job="a"}, or the
+// sum of one. Everything else in PromQL is an expression whose series cannot be told without evaluating it.
+func selector(expr string) (selected string, summed, ok bool) {
+	selected = strings.TrimSpace(expr)
+	if match := sumForm.FindStringSubmatch(selected); match != nil {
+		selected, summed = strings.TrimSpace(match[1]), true
+	}
+	if !plainForm.MatchString(selected) {
+		return "", false, false
+	}
+	return selected, summed, true
+}
+
+// guess takes an expression for a counter where it is a selector whose name ends in _total, or the sum of one.
+func guess(expr string) Kind {
+	selected, _, ok := selector(expr)
+	if ok && strings.HasSuffix(plainForm.FindStringSubmatch(selected)[1], "_total") {
+		return Counter
+	}
+	return Gauge
+}

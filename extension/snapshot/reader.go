@@ -1,0 +1,341 @@
+// Package snapshot reads what Prometheus knows of the servers during a run: how much counters grew, and how gauges stood
+// and how high they went.
+//
+// Times are Prometheus' own: a Reader asks it for its clock, so that of this machine may be wrong. What is read does not
+// have to be there yet: Prometheus scrapes now and then, so End waits for a scrape that is newer than the run.
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/api"
+	prometheus "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/model"
+)
+
+const (
+	defaultTimeout = 5 * time.Second
+	// readingLimit is how long the requests of one reading may take together.
+	readingLimit = 10 * time.Second
+	// atOnce is how many expressions are evaluated at a time. Prometheus itself allows 20 from all its clients.
+	atOnce = 8
+	// maxAnswer is how many bytes of one answer are read.
+	maxAnswer = 64 << 20
+	// maxShown is how much of a message of Prometheus is passed on.
+	maxShown = 200
+)
+
+// Options say which Prometheus to read, and what.
+type Options struct {
+	URL         string // see ParseURL
+	BearerToken string // empty: none is sent
+	Queries     []Query
+	// Transport sends the requests; default: one with Go's settings. Its idle connections are closed after each reading.
+	Transport *http.Transport
+	// Timeout is how long one request may take; default 5 s.
+	Timeout time.Duration
+}
+
+// Reader reads a set of queries from one Prometheus.
+type Reader struct {
+	api     prometheus.API
+	url     string
+	token   string
+	queries []Query
+	timeout time.Duration
+	pace    pace
+	close   func()
+}
+
+// New returns a Reader. It connects at the first reading.
+func New(o Options) (*Reader, error) {
+	address, err := ParseURL(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("the URL of Prometheus %w", err)
+	}
+	if err := CheckToken(o.BearerToken); err != nil {
+		return nil, fmt.Errorf("the bearer token of Prometheus %w", err)
+	}
+	transport := o.Transport
+	if transport == nil {
+		transport = &http.Transport{Proxy: http.ProxyFromEnvironment}
+	}
+	client, err := api.NewClient(api.Config{Address: address, Client: &http.Client{
+		Transport: &authorized{transport, o.BearerToken},
+		// A redirect would take the token to where nobody meant to send it.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}})
+	if err != nil {
+		return nil, errors.New("the URL of Prometheus " + errAddress)
+	}
+	r := &Reader{
+		api: prometheus.NewAPI(client), url: address, token: o.BearerToken, queries: o.Queries, timeout: o.Timeout,
+		pace: defaultPace(), close: transport.CloseIdleConnections,
+	}
+	if r.timeout <= 0 {
+		r.timeout = defaultTimeout
+	}
+	return r, nil
+}
+
+// authorized sends requests with a bearer token, and notes the status of their answers.
+type authorized struct {
+	base  http.RoundTripper
+	token string
+}
+
+type statusKey struct{}
+
+// RoundTrip sends one request.
+func (a *authorized) RoundTrip(request *http.Request) (*http.Response, error) {
+	if a.token != "" {
+		request = request.Clone(request.Context())
+		request.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	response, err := a.base.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	if status, ok := request.Context().Value(statusKey{}).(*int); ok {
+		*status = response.StatusCode
+	}
+	response.Body = limited{io.LimitReader(response.Body, maxAnswer), response.Body}
+	return response, nil
+}
+
+type limited struct {
+	io.Reader
+	io.Closer
+}
+
+// Read reads each query once. The value of one without a series is nil.
+func (r *Reader) Read(ctx context.Context) (map[string]*float64, error) {
+	defer r.close()
+	ctx, cancel := context.WithTimeout(ctx, readingLimit)
+	defer cancel()
+	at, err := r.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	values, errs, notes := make([]*float64, len(r.queries)), make([]error, len(r.queries)), newNotes()
+	r.each(func(i int, query Query) { values[i], errs[i] = r.value(ctx, query.Expr, at, notes) })
+	result := make(map[string]*float64, len(values))
+	for i, query := range r.queries {
+		if errs[i] != nil {
+			return nil, fmt.Errorf("%s: %w", query.Name, errs[i])
+		}
+		result[query.Name] = values[i]
+	}
+	return result, nil
+}
+
+// each calls f for each query, some at a time.
+func (r *Reader) each(f func(i int, query Query)) {
+	var running sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i, query := range r.queries {
+		slots <- struct{}{}
+		running.Go(func() {
+			f(i, query)
+			<-slots
+		})
+	}
+	running.Wait()
+}
+
+// now asks Prometheus for its clock.
+func (r *Reader) now(ctx context.Context) (time.Time, error) {
+	seconds, err := r.value(ctx, "time()", time.Time{}, newNotes())
+	if errors.Is(err, errNoNumber) || (err == nil && (seconds == nil || !isFinite(*seconds))) {
+		return time.Time{}, r.noPrometheus()
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.UnixMilli(int64(math.Round(*seconds * 1000))), nil
+}
+
+// value evaluates an expression that has one value, or none: then it returns nil. Without a time it is now.
+func (r *Reader) value(ctx context.Context, expr string, at time.Time, notes *notes) (*float64, error) {
+	result, err := r.query(ctx, expr, at, notes)
+	if err != nil {
+		return nil, err
+	}
+	if scalar, ok := result.(*model.Scalar); ok {
+		return number(scalar.Value), nil
+	}
+	vector, ok := result.(model.Vector)
+	if !ok {
+		return nil, errors.New("the expression is a range of samples, not a number; make one of it, for example with increase()")
+	}
+	if len(vector) > 1 {
+		return nil, fmt.Errorf("the expression has %d series; aggregate it, for example with sum()", len(vector))
+	}
+	if len(vector) == 0 {
+		return nil, nil //nolint:nilnil // no series is neither a value nor an error
+	}
+	if vector[0].Histogram != nil {
+		return nil, errors.New("the expression is a histogram, not a number; take a part of it, for example with histogram_count()")
+	}
+	return number(vector[0].Value), nil
+}
+
+func number(value model.SampleValue) *float64 { return new(float64(value)) }
+
+func isFinite(value float64) bool { return !math.IsNaN(value) && !math.IsInf(value, 0) }
+
+// query evaluates an expression at a time.
+func (r *Reader) query(ctx context.Context, expr string, at time.Time, notes *notes) (model.Value, error) {
+	return r.ask(ctx, notes, func(ctx context.Context) (model.Value, prometheus.Warnings, error) {
+		return r.api.Query(ctx, expr, at)
+	})
+}
+
+// queryRange evaluates an expression again and again from one time to another.
+func (r *Reader) queryRange(ctx context.Context, expr string, from, to time.Time, notes *notes) (model.Matrix, error) {
+	result, err := r.ask(ctx, notes, func(ctx context.Context) (model.Value, prometheus.Warnings, error) {
+		return r.api.QueryRange(ctx, expr, prometheus.Range{Start: from, End: to, Step: stepOf(to.Sub(from))})
+	})
+	if err != nil {
+		return nil, err
+	}
+	matrix, ok := result.(model.Matrix)
+	if !ok {
+		return nil, errors.New("the expression has no values over time")
+	}
+	return matrix, nil
+}
+
+// stepOf returns the step of a range of a length. Prometheus evaluates an expression at 11,000 times at most.
+func stepOf(length time.Duration) time.Duration {
+	const most = 10_000
+	return max(time.Second, (length/most + time.Second - 1).Truncate(time.Second))
+}
+
+// ask makes one request.
+func (r *Reader) ask(
+	ctx context.Context, notes *notes, request func(context.Context) (model.Value, prometheus.Warnings, error),
+) (model.Value, error) {
+	var status int
+	asking, cancel := context.WithTimeout(context.WithValue(ctx, statusKey{}, &status), r.timeout)
+	defer cancel()
+	value, warnings, err := request(asking)
+	for _, warning := range warnings {
+		notes.add("Prometheus warns: " + r.shown(warning))
+	}
+	if err != nil {
+		return nil, r.explain(ctx, err, status)
+	}
+	return value, nil
+}
+
+// ErrStopped is what a reading gets that was cut by the end of the run.
+var ErrStopped = errors.New("the reading was cut by the end of the run")
+
+// explain says why a request failed and what to do, without the URL that net/http puts before it.
+func (r *Reader) explain(ctx context.Context, err error, status int) error {
+	var apiErr *prometheus.Error
+	var netErr net.Error
+	isAPI := errors.As(err, &apiErr)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ErrStopped
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return fmt.Errorf("%s did not answer in time: a request may take %s, and all of a reading %s", r.url, r.timeout, readingLimit)
+	case status == 0:
+		if urlErr, ok := errors.AsType[*url.Error](err); ok {
+			err = urlErr.Err
+		}
+		return fmt.Errorf("%s cannot be reached: %w", r.url, err)
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return r.refused(status)
+	case isAPI && !slices.Contains(notOfQueries, apiErr.Type):
+		return fmt.Errorf("the expression is refused: %s", r.shown(apiErr.Msg))
+	case status != http.StatusOK:
+		return r.unexpected(status)
+	case isAPI:
+		return r.noPrometheus()
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%s broke off its answer", r.url)
+	default:
+		return errNoNumber // client_golang says it in the words of its JSON decoder
+	}
+}
+
+// notOfQueries are the errors of client_golang that are not Prometheus' judgement of an expression.
+//
+//nolint:gochecknoglobals // constant
+var notOfQueries = []prometheus.ErrorType{prometheus.ErrBadResponse, prometheus.ErrClient, prometheus.ErrServer}
+
+// errNoNumber is what an expression is that client_golang has no type for, such as a string.
+var errNoNumber = errors.New("the expression is not a number")
+
+func (r *Reader) noPrometheus() error {
+	return fmt.Errorf("%s is not a Prometheus: it answered 200 with something else than the JSON of Prometheus' API", r.url)
+}
+
+func (r *Reader) refused(status int) error {
+	why := "wants a bearer token"
+	if r.token != "" {
+		why = "refuses the bearer token"
+	}
+	return fmt.Errorf("%s %s (PROMETHEUS_BEARER_TOKEN): it answered %d %s", r.url, why, status, http.StatusText(status))
+}
+
+func (r *Reader) unexpected(status int) error {
+	hint := ""
+	switch {
+	case status >= 300 && status < 400:
+		hint = ", a redirect, which is not followed; give the address that it leads to"
+	case status == http.StatusNotFound:
+		hint = "; the URL must be the one under which /api/v1/query is served"
+	}
+	return fmt.Errorf("%s answered %d %s%s", r.url, status, http.StatusText(status), hint)
+}
+
+// shown is how a message from elsewhere is passed on: one line, cut short, and without the token.
+func (r *Reader) shown(text string) string {
+	if r.token != "" {
+		text = strings.ReplaceAll(text, r.token, "[bearer token]")
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
+	}
+	return text
+}
+
+// notes are sentences for the reader, each once, in the order in which they came.
+type notes struct {
+	mu   sync.Mutex
+	list []string
+	seen map[string]bool
+}
+
+func newNotes() *notes { return &notes{seen: make(map[string]bool)} }
+
+func (n *notes) add(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.seen[text] {
+		n.seen[text] = true
+		n.list = append(n.list, text)
+	}
+}
+
+func (n *notes) all() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.list
+}
