@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -66,7 +67,7 @@ func (t Threshold) samples() string {
 	if t.Samples < 0 {
 		return ""
 	}
-	return fmt.Sprint(t.Samples)
+	return strconv.FormatInt(t.Samples, 10)
 }
 
 func mark(passed bool) string {
