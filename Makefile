@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := k6
-.PHONY: help smoke test lint fuzz bench clean
+.PHONY: help smoke test lint fuzz bench image clean
 
 # What goes into ./k6: the Go sources and the files that they embed. The folders are there so that a deleted file counts.
 rooms := extension js load-test
@@ -32,6 +32,9 @@ fuzz: ## Run each fuzz target for FUZZTIME (default 5s)
 
 bench: k6 ## Measure this extension against JavaScript, k6/websockets and plain Go, side by side
 	@build/bench.sh
+
+image: ## Build the image xk6-verity with docker, buildah or podman; FLAGS are those of the build
+	@build/image.sh $(FLAGS)
 
 clean: ## Remove what was built
 	rm -rf k6 extension/socketio/testdata/oracle/node_modules

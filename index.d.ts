@@ -277,6 +277,33 @@ declare module 'k6/x/verity' {
      * with one message and exit code 108.
      */
     checkHealth(): Promise<void>;
+
+    /**
+     * For setup(), before any load: checks the health as checkHealth does, then looks once whether the run can say anything
+     * about the service, and prints a table of what it found: the clocks, the webhook secret (an event that credits nothing),
+     * the rate limit of each planned route (a request that creates nothing), file descriptors and ports. Outside of k6's http
+     * metrics. A ✗ ends the run with one message and exit code 107.
+     *
+     * @example await verity.preflight({ requests: { queue_join: { perMinute: 600, arithmetic: '10 a second' } }, connections: 25 });
+     */
+    preflight(plan: PreflightPlan): Promise<void>;
+  }
+
+  /** What a run is about to ask, of the service and of this runner. */
+  export interface PreflightPlan {
+    /**
+     * By operation (auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook), from this runner: the
+     * requests of the busiest minute, 0 to 1e12, and in words how that number comes about. What is not named is not asked.
+     */
+    requests?: Record<string, { perMinute: number; arithmetic: string }>;
+    /** HTTP connections and sockets open at once: 0 (default) to 2147483647. */
+    connections?: number;
+    /** Connections that this side closes in a minute, for which each keeps its port: 0 (default) to 2147483647. */
+    closedPerMinute?: number;
+    /** A ✗ becomes a warning, and the run goes on: default false. */
+    override?: boolean;
+    /** Print JSON instead of a table: default false. */
+    json?: boolean;
   }
 
   /** The answer to a webhook. */
@@ -385,6 +412,8 @@ declare module 'k6/x/verity' {
     users: number;
     /** The users arrive spread over so many seconds: 0 (default) to 86400. */
     arriveWithinSeconds?: number;
+    /** Where the schedule ends the stay, the users leave spread over so many seconds: 0 (default) to 60. */
+    leaveWithinSeconds?: number;
     /** The number of the first user; default (exec.vu.idInTest - 1) × users. */
     firstNumber?: number;
     /** Called for each user as it arrives, with its number. */
@@ -394,8 +423,17 @@ declare module 'k6/x/verity' {
   /** A random think time in [minSeconds, maxSeconds], each 0 to 86400; default maxSeconds = minSeconds. Quiet when the run stops. */
   export function think(minSeconds: number, maxSeconds?: number): Promise<void>;
 
-  /** Counts an error under its operation in printSummary, with one example for each operation, name and status. */
-  export function noteError(operation: string, error: unknown): void;
+  /** The part of the test that this runner makes, by --execution-segment: 1 for the whole. Not in the init context. */
+  export function runnerShare(): number;
+
+  /**
+   * Counts one more operation of the scenario in `operations` and `error_rate`, with the tag name; and with an error also the
+   * error, of which printSummary shows one example for each operation, name and status.
+   *
+   * @example
+   * try { await user.leave(); countOperation('queue_leave'); } catch (error) { countOperation('queue_leave', error); }
+   */
+  export function countOperation(operation: string, error?: unknown): void;
 
   /** Writes a line to k6's stdout, clear of its progress bars. */
   export function print(line: string): void;
@@ -404,9 +442,23 @@ declare module 'k6/x/verity' {
    * Writes what a run found beside k6's own summary: operations and errors by kind, throttled routes, lost tokens, crossed
    * thresholds. For handleSummary, which then returns nothing, so that k6's own summary stays.
    *
+   * @param options.reportDir a folder for the same as Markdown and as JUnit XML, in files named after the profile, or else the
+   *   scenario, over those of an earlier run; default: no files. One that cannot be written costs a line in the summary
    * @example export function handleSummary(data) { printSummary({ scenario: 'mine', target: __ENV.BASE_URL, data }); }
    */
-  export function printSummary(options: { scenario: string; target: string; data: object }): void;
+  export function printSummary(options: {
+    scenario: string;
+    target: string;
+    data: object;
+    profile?: string;
+    reportDir?: string;
+  }): void;
+
+  /** Makes a folder for reports, and throws where no file can be written there. For the init context of a run. */
+  export function prepareReports(dir: string): void;
+
+  /** For setup(): keeps one sentence on what the run does, for the reports of printSummary. */
+  export function notePlan(plan: string): void;
 
   /** Whether this process runs the script (k6 run), rather than inspects or archives it. */
   export const willRun: boolean;

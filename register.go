@@ -18,7 +18,7 @@ import (
 
 // scripts are the scenarios and what they share, so that the binary alone can run them.
 //
-//go:embed js/*.js load-test/*.js
+//go:embed js/*.js js/*.json load-test/*.js
 var scripts embed.FS
 
 func init() {

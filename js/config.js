@@ -4,7 +4,8 @@
 // there is checked in setup() (see checkTarget), so that `k6 inspect` and `k6 archive` work without them.
 
 import exec from 'k6/execution';
-import { PrometheusWatch, QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
+import { PrometheusWatch, prepareReports, QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
+import { profileOf } from './profiles.js';
 
 const MAX_USERS = 1000000;
 const MAX_SECONDS = 24 * 3600;
@@ -15,10 +16,35 @@ function refuse(name, takes, got) {
   throw new Error(`${name} must be ${takes}, got ${JSON.stringify(got)}`);
 }
 
-/** The text of a variable; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
-function given(name) {
+/** The text of a variable of the environment; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
+function inEnvironment(name) {
   const value = __ENV[name];
   return value === undefined || value === '' ? undefined : value;
+}
+
+/** The profile that PROFILE selects, once the scenario is known. */
+let profile = { name: '', variables: {} };
+
+/** The text of a variable: of the environment, or else of the profile. */
+function given(name) {
+  return inEnvironment(name) || profile.variables[name];
+}
+
+/**
+ * Takes the profile that PROFILE selects for this scenario, from then on, and returns its name with the variables of the
+ * environment that win over its own.
+ */
+function selectProfile(scenario) {
+  profile = profileOf(scenario, inEnvironment('PROFILE'));
+  const { name, variables } = profile;
+  if (name !== '' && flag('USE_SIMPLE', '0')) {
+    throw new Error(`PROFILE=${name} and USE_SIMPLE=1 exclude each other: both say how many users there are, and for how long`);
+  }
+  const overrides = Object.keys(variables)
+    .map((variable) => [variable, inEnvironment(variable)])
+    .filter(([variable, value]) => value !== undefined && value !== variables[variable])
+    .map(([variable, value]) => `${variable}=${value}`);
+  return Object.freeze({ name, overrides });
 }
 
 function number(name, fallback, least, most, pattern, kind) {
@@ -88,6 +114,28 @@ function redisUrl() {
   return url;
 }
 
+/** How a run that only looks says what it found: "table" or "json"; undefined for a run that goes on. */
+function preflightAs() {
+  const form = given('PREFLIGHT_ONLY') === undefined ? undefined : choice('PREFLIGHT_ONLY', '', ['table', 'json']);
+  if (form && flag('USE_SIMPLE', '0')) {
+    throw new Error('PREFLIGHT_ONLY and USE_SIMPLE=1 exclude each other: the flags that say how many users there are would be '
+      + 'carried out');
+  }
+  return form;
+}
+
+/** The folder for the reports of a run, if it is to write some. A run whose results cannot be written is refused before it. */
+function makeReportDir(dir) {
+  if (dir === undefined) {
+    return;
+  }
+  try {
+    prepareReports(dir);
+  } catch (error) {
+    throw new Error(error.message.replace('the folder for reports', 'REPORT_DIR'));
+  }
+}
+
 const OPTION_OF = {
   PROMETHEUS_URL: 'url of PrometheusWatch',
   PROMETHEUS_BEARER_TOKEN: 'bearerToken of PrometheusWatch',
@@ -134,7 +182,8 @@ function prometheusQueries() {
 }
 
 /** What every scenario needs. */
-function target() {
+function target(name) {
+  const selected = selectProfile(name);
   const baseUrl = given('BASE_URL') || '';
   const signer = new StripeSigner(given('STRIPE_WEBHOOK_SECRET') || '');
   let verity;
@@ -143,18 +192,30 @@ function target() {
   } catch (error) {
     throw new Error(error.message.replace('baseUrl of Verity', 'BASE_URL'));
   }
+  const reportDir = given('REPORT_DIR');
   if (willRun && __VU === 0) {
     requireTarget({ baseUrl, signer });
+    makeReportDir(reportDir);
   }
-  return { baseUrl, signer, verity, prometheus: prometheus(), useSimple: flag('USE_SIMPLE', '0') };
+  const preflightOnly = preflightAs();
+  return {
+    name, profile: selected, baseUrl, signer, verity, prometheus: prometheus(), reportDir, preflightOnly, useSimple: flag('USE_SIMPLE', '0'),
+    skipPreflight: flag('SKIP_PREFLIGHT', '0'),
+  };
 }
+
+/**
+ * How many users a VU carries where USERS_PER_VU does not say: as many as leave 20 VUs, so that a ramp has steps enough and
+ * each processor an event loop, and 100 at most. A VU takes half a megabyte, a user in it a twentieth of that.
+ */
+export const defaultUsersPerVu = (users) => Math.min(100, Math.max(1, Math.floor(users / 20)));
 
 /** What the scenarios with users in a queue need. `usersName` is the variable that counts them. */
 function users(usersName, defaults) {
   const useSimple = flag('USE_SIMPLE', '0');
   const config = {
     users: whole(usersName, defaults.users, 1, MAX_USERS),
-    usersPerVu: whole('USERS_PER_VU', 1, 1, 10000),
+    usersPerVu: whole('USERS_PER_VU', undefined, 1, 10000),
     region: given('QUEUE_REGION') || 'australiaCentral',
     mode: choice('QUEUE_MODE', defaults.mode, ['isolated', 'shared']),
     shards: whole('QUEUE_SHARDS', undefined, 1, MAX_USERS),
@@ -170,6 +231,7 @@ function users(usersName, defaults) {
     redisUrl: redisUrl(),
     matchTimeout: decimal('MATCH_TIMEOUT', 30, 0.1, 3600),
   };
+  config.plannedPerVu = config.usersPerVu || defaultUsersPerVu(config.users);
   if (!config.seedTokens && !config.autoTopUp) {
     throw new Error('SEED_TOKENS and AUTO_TOP_UP must not both be 0: nobody could ever join');
   }
@@ -189,8 +251,7 @@ function users(usersName, defaults) {
 /** queue-concurrency: TARGET_VUS users join and leave. */
 export function queueConcurrency() {
   return Object.freeze({
-    name: 'queue-concurrency',
-    ...target(),
+    ...target('queue-concurrency'),
     ...users('TARGET_VUS', {
       users: 10000, mode: 'isolated', think: [0.5, 2], tokensPerUser: 2, balanceCheckEvery: 10,
       rampUp: '10m', hold: '0m', rampDown: '2m',
@@ -201,8 +262,7 @@ export function queueConcurrency() {
 /** video-session-sustain: SESSION_VUS users hold sessions. */
 export function videoSessionSustain() {
   return Object.freeze({
-    name: 'video-session-sustain',
-    ...target(),
+    ...target('video-session-sustain'),
     ...users('SESSION_VUS', {
       users: 2000, mode: 'shared', think: [0.5, 1.5], tokensPerUser: 5, balanceCheckEvery: 3,
       rampUp: '5m', hold: '10m', rampDown: '2m',
@@ -214,8 +274,7 @@ export function videoSessionSustain() {
 /** token-purchase-spike: webhooks arrive at BASE_RATE, then at SPIKE_RATE. */
 export function tokenPurchaseSpike() {
   const config = {
-    name: 'token-purchase-spike',
-    ...target(),
+    ...target('token-purchase-spike'),
     seedUserCount: whole('SEED_USER_COUNT', 100, 1, 100000),
     tokensPerEvent: whole('TOKENS_PER_EVENT', 5, 1, 2147483647),
     baseRate: whole('BASE_RATE', 20, 0, 100000),
@@ -260,25 +319,45 @@ export function requireTarget({ baseUrl, signer }) {
 /** An archive holds the options of the variables with which it was made; other ones cannot be told to it afterwards. */
 function requireSameOptions(config) {
   const scenario = exec.test.options.scenarios[config.name];
-  if (!scenario || config.users === undefined) {
+  if (!scenario || config.users === undefined || config.preflightOnly) {
     return;
   }
   const planned = Math.max(...scenario.stages.map((stage) => stage.target));
-  const wanted = Math.ceil(config.users / config.usersPerVu);
+  const wanted = Math.ceil(config.users / config.plannedPerVu);
   if (planned !== wanted) {
     throw new Error(`the options have ${planned} VUs, but the variables ask for ${wanted} (${config.users} users, `
-      + `${config.usersPerVu} a VU): an archive keeps the options of the variables with which it was made; make it anew`);
+      + `${config.plannedPerVu} a VU): an archive keeps the options of the variables with which it was made; make it anew`);
   }
 }
 
-/** To be called in setup(): refuses a run that cannot work, and aborts one whose target is no Verity. */
-export function checkTarget(config) {
+/** k6's flags override the script's scenario, of which the profile is a part, and which is none in a run that only looks. */
+function requireScenarioIsRun({ name, profile: selected, preflightOnly }) {
+  if (name in exec.test.options.scenarios) {
+    return;
+  }
+  if (preflightOnly) {
+    throw new Error('PREFLIGHT_ONLY and flags such as --vus, --duration, --iterations and --stage exclude each other');
+  }
+  if (selected.name !== '') {
+    throw new Error(`PROFILE=${selected.name} and flags such as --vus, --duration, --iterations and --stage exclude each `
+      + 'other: both say how many users there are, and for how long');
+  }
+}
+
+/**
+ * To be called in setup(): refuses a run that cannot work, aborts one whose target is no Verity, and looks whether the
+ * service and this runner stand what the run asks, which `load` computes.
+ */
+export function checkTarget(config, load) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
   if (executionSegment && !executionSegmentSequence) {
     throw new Error('--execution-segment needs --execution-segment-sequence beside it: without it every runner numbers '
       + 'its users alike');
   }
+  requireScenarioIsRun(config);
   requireSameOptions(config);
   requireTarget(config);
-  return config.verity.checkHealth();
+  return config.verity.preflight({
+    ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json',
+  });
 }

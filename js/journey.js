@@ -1,11 +1,7 @@
 // What the users of a scenario do, and what counts as an error: an operation that did not do what the scenario wanted.
 
 import exec from 'k6/execution';
-import { Counter, Rate } from 'k6/metrics';
-import { noteError, think } from 'k6/x/verity';
-
-const operations = new Counter('operations');
-const errorRate = new Rate('error_rate');
+import { countOperation, think } from 'k6/x/verity';
 
 /** An answer that is fine by its status, and wrong by what it says. */
 class UnexpectedAnswerError extends Error {
@@ -16,19 +12,22 @@ class UnexpectedAnswerError extends Error {
   }
 }
 
-/** Carries out one operation and counts it, and its error. What the end of the run cut counts as nothing. */
-export async function attempt(operation, work) {
-  const tags = { name: operation };
+/**
+ * Carries out one operation and counts it, and its error. What the end of the run cut counts as nothing.
+ *
+ * @param judge throws where the answer is not what the scenario wanted
+ */
+export async function attempt(operation, work, judge) {
   try {
     const result = await work();
-    operations.add(1, tags);
-    errorRate.add(false, tags);
+    if (judge) {
+      judge(result);
+    }
+    countOperation(operation);
     return result;
   } catch (error) {
     if (error.name !== 'StoppedError') {
-      operations.add(1, tags);
-      errorRate.add(true, tags);
-      noteError(operation, error);
+      countOperation(operation, error);
     }
     throw error;
   }
@@ -59,13 +58,17 @@ const buy = (user, tokens) => attempt('stripe_webhook', () => user.buyTokens(tok
 
 /**
  * Before a join: out of the queue that a failed request may have left the user in, the balance checked every so many
- * turns, and a token at hand.
+ * turns, and a token at hand. Most of the time there is nothing to do, and so nothing to wait for.
  */
-export async function prepare(config, user, turn) {
+export function prepare(config, user, turn) {
+  const due = config.balanceCheckEvery > 0 && (turn + 1) % config.balanceCheckEvery === 0;
+  return due || user.queued() || !(user.tokens() >= 1) ? makeReady(config, user, due) : undefined;
+}
+
+async function makeReady(config, user, due) {
   if (user.queued()) {
     await attempt('queue_leave', () => user.leave());
   }
-  const due = config.balanceCheckEvery > 0 && (turn + 1) % config.balanceCheckEvery === 0;
   if (due || user.tokens() === null) {
     await checkBalance(user);
   }
@@ -83,39 +86,33 @@ export async function prepare(config, user, turn) {
 
 /** Reads the balance, which must be what the user bought, less what it spent, plus what it got back. */
 export function checkBalance(user) {
-  return attempt('tokens_balance', async () => {
-    const expected = user.tokens();
-    const balance = await user.balance();
+  const expected = user.tokens();
+  return attempt('tokens_balance', () => user.balance(), (balance) => {
     if (expected !== null && balance !== expected) {
       throw new UnexpectedAnswerError('tokens_balance',
         `the balance is ${balance}, but by what was bought, spent and refunded it must be ${expected}`);
     }
-    return balance;
   });
 }
 
 /** Joins the queue of a place. */
 export function join(user, place) {
-  return attempt('queue_join', async () => {
-    const joined = await user.join(place);
+  return attempt('queue_join', () => user.join(place), (joined) => {
     if (joined.status !== 'queued') {
       throw new UnexpectedAnswerError('queue_join', `${joined.status}, though this user was in no queue`);
     }
     if (joined.queueKey !== place.queueKey) {
       throw new UnexpectedAnswerError('queue_join', `queued under ${joined.queueKey} instead of ${place.queueKey}`);
     }
-    return joined;
   });
 }
 
 /** Leaves a queue that nobody else joins: only "left" is right. A refund that does not come counts in tokens_lost. */
 export function leave(user) {
-  return attempt('queue_leave', async () => {
-    const left = await user.leave();
+  return attempt('queue_leave', () => user.leave(), (left) => {
     if (left.status !== 'left') {
       throw new UnexpectedAnswerError('queue_leave', `${left.status}, though nobody else joins this user's key`);
     }
-    return left;
   });
 }
 
@@ -158,6 +155,9 @@ export function sell(config, event, copies = 1) {
  */
 export async function seedUsers(config, count) {
   const userIds = [];
+  if (config.preflightOnly) {
+    return { userIds };
+  }
   try {
     await inBatches(Array(count).fill(), async () => {
       const user = await attempt('auth_signup', () => config.verity.signUp());

@@ -6,6 +6,9 @@ import { durationMs } from './config.js';
 /** A final stage takes a run down to nothing; it is as long as the ramp-down, and a minute at most. */
 const LAST_STAGE_MS = 60 * 1000;
 
+/** A stay must be over 75 s after its end. */
+const LONGEST_LEAVE_S = 60;
+
 /**
  * The thresholds of every scenario. Each limit has a condition beside it that fails when nothing was measured, for k6
  * passes a threshold on a metric without samples.
@@ -39,8 +42,16 @@ export const matchThresholds = () => ({
 /** Where users hold sessions: then some must have started. */
 export const sessionThresholds = () => ({ sessions_started: ['count>0'] });
 
+/** Of a run that only looks: not one iteration, and no more than one VU is made ready. */
+const NO_LOAD = {
+  executor: 'ramping-arrival-rate', startRate: 0, preAllocatedVUs: 1, stages: [{ duration: '1ms', target: 0 }], gracefulStop: '0s',
+};
+
 /** What the scenarios have in common. A scenario's executor is left out with USE_SIMPLE: then k6's flags decide. */
 function options(config, scenario, limits) {
+  if (config.preflightOnly) {
+    return { scenarios: { [config.name]: NO_LOAD } };
+  }
   const common = {
     thresholds: limits,
     summaryTrendStats: ['avg', 'min', 'med', 'max', 'p(90)', 'p(95)', 'p(99)', 'count'],
@@ -50,9 +61,12 @@ function options(config, scenario, limits) {
   return config.useSimple ? common : { ...common, scenarios: { [config.name]: scenario } };
 }
 
+/** How many VUs carry the users when the script's own scenario runs. */
+const plannedVus = (config) => Math.ceil(config.users / config.plannedPerVu);
+
 /** Users come, stay and go. The stay drains in Go, so k6 gives no grace of its own. */
 export function rampingUsers(config, limits) {
-  const vus = Math.ceil(config.users / config.usersPerVu);
+  const vus = plannedVus(config);
   return options(config, {
     executor: 'ramping-vus',
     startVUs: 0,
@@ -86,17 +100,19 @@ export function arrivalSpike(config, limits) {
 /** Whether k6's flags decide, asked for by USE_SIMPLE or by flags such as --vus, which override the script's scenario. */
 export const isSimple = (config) => config.useSimple || !(config.name in exec.test.options.scenarios);
 
+/** How many users a VU carries. In a simple run k6's flags count VUs, so that it is one, unless USERS_PER_VU says more. */
+export const usersPerVu = (config) => (isSimple(config) ? config.usersPerVu || 1 : config.plannedPerVu);
+
 /** How many users this VU carries: with a remainder, the last VU has fewer. */
 export function seats(config) {
   if (isSimple(config)) {
-    return config.usersPerVu;
+    return usersPerVu(config);
   }
-  const before = (exec.vu.idInTest - 1) * config.usersPerVu;
-  return Math.max(1, Math.min(config.usersPerVu, config.users - before));
+  return Math.max(1, Math.min(usersPerVu(config), config.users - firstNumber(config)));
 }
 
 /** The number of this VU's first user across the whole test, from 0. */
-export const firstNumber = (config) => (exec.vu.idInTest - 1) * config.usersPerVu;
+export const firstNumber = (config) => (exec.vu.idInTest - 1) * usersPerVu(config);
 
 /** How many users the whole test has at most. In a simple run k6's flags say how many VUs. */
 export function totalUsers(config) {
@@ -105,14 +121,19 @@ export function totalUsers(config) {
   }
   const { vus, stages, startVUs } = Object.values(exec.test.options.scenarios)[0];
   const most = Math.max(vus || 0, startVUs || 0, ...(stages || []).map((stage) => stage.target));
-  return Math.max(1, most) * config.usersPerVu;
+  return Math.max(1, most) * usersPerVu(config);
 }
 
 /** Over how many seconds the users of this VU arrive: until the ramp brings the next VU, or the first part of a simple run. */
 export function arriveWithinSeconds(config) {
   if (!isSimple(config)) {
-    return durationMs(config.rampUp) / 1000 / Math.ceil(config.users / config.usersPerVu);
+    return durationMs(config.rampUp) / 1000 / plannedVus(config);
   }
   const length = Object.values(exec.test.options.scenarios)[0].duration;
   return length ? Math.min(5, durationMs(length) / 1000 / 10) : 0;
+}
+
+/** Over how many seconds the users of a VU that is ramped down leave: until the ramp takes the next VU. */
+export function leaveWithinSeconds(config) {
+  return isSimple(config) ? 0 : Math.min(LONGEST_LEAVE_S, durationMs(config.rampDown) / 1000 / plannedVus(config));
 }

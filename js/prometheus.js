@@ -2,7 +2,7 @@
 
 /** To be called in setup(), before the load. A Prometheus that fails costs a warning, never the run. */
 export async function startReadings(config) {
-  if (config.prometheus) {
+  if (config.prometheus && !config.preflightOnly) {
     await config.prometheus.start();
   }
 }

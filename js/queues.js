@@ -1,7 +1,7 @@
 // Where the users of a run wait: how many queue keys, what the matcher makes of them, and how deep they are.
 
 import { endDepthWatch, planQueue, QueueShards, watchDepth } from 'k6/x/verity';
-import { totalUsers } from './options.js';
+import { totalUsers, usersPerVu } from './options.js';
 
 /** Isolated users slow the service's matcher for everybody; from here on the start line says so. */
 const MANY_LONE_KEYS = 3000;
@@ -19,6 +19,9 @@ function load(config) {
   };
 }
 
+/** What the matcher makes of the keys that a run has, or of those that it plans. */
+export const planOfQueues = (config) => planQueue({ ...load(config), shards: config.shards });
+
 /** The queue keys of a run. They follow from the number of users, which k6's flags may decide, so they are laid out late. */
 export function queueShards(config) {
   const shared = config.mode === 'shared';
@@ -28,8 +31,8 @@ export function queueShards(config) {
       throw new Error('QUEUE_MODE=shared needs at least 2 users, for a match needs two; raise --vus or USERS_PER_VU');
     }
     shards = shards || new QueueShards({
-      region: config.region, mode: config.mode, users: totalUsers(config), usersPerVu: config.usersPerVu,
-      shards: shared ? config.shards || planQueue(load(config)).shards : undefined,
+      region: config.region, mode: config.mode, users: totalUsers(config), usersPerVu: usersPerVu(config),
+      shards: shared ? planOfQueues(config).shards : undefined,
     });
     return shards;
   };

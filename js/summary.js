@@ -1,22 +1,35 @@
 // What a run says to its reader beside k6's own output.
 
-import { print, printSummary } from 'k6/x/verity';
-import { isSimple, totalUsers } from './options.js';
+import { notePlan, print, printSummary } from 'k6/x/verity';
+import { isSimple, totalUsers, usersPerVu } from './options.js';
 
 /** A line at the start of a run; to be called in setup(), once. */
 export function announce(config, what) {
-  print(`  VERITY ${config.name} on ${config.baseUrl}: ${what}`);
+  if (config.preflightOnly === 'json') {
+    return; // a machine reads
+  }
+  notePlan(what);
+  print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`);
+}
+
+function describeProfile({ name, overrides }) {
+  if (name === '') {
+    return '';
+  }
+  return overrides.length > 0 ? `profile ${name} with ${overrides.join(', ')}; ` : `profile ${name}; `;
 }
 
 /** Describes the users of a run for announce(). */
 export function describeUsers(config) {
   const load = isSimple(config)
-    ? `up to ${totalUsers(config)} users, ${config.usersPerVu} a VU, as k6's flags say`
-    : `${config.users} users, ${config.usersPerVu} a VU; up in ${config.rampUp}, hold ${config.hold}, down in ${config.rampDown}`;
+    ? `up to ${totalUsers(config)} users, ${usersPerVu(config)} a VU, as k6's flags say`
+    : `${config.users} users, ${usersPerVu(config)} a VU; up in ${config.rampUp}, hold ${config.hold}, down in ${config.rampDown}`;
   return `${load}; think ${config.think.min} to ${config.think.max} s`;
 }
 
-/** A handleSummary that adds our lines and, returning nothing, leaves k6's own summary as it is. */
+/** A handleSummary that adds our lines and files and, returning nothing, leaves k6's own summary as it is. */
 export const summarize = (config) => (data) => {
-  printSummary({ scenario: config.name, target: config.baseUrl, data });
+  printSummary({
+    scenario: config.name, profile: config.profile.name, target: config.baseUrl, reportDir: config.reportDir, data,
+  });
 };

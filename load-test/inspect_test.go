@@ -78,7 +78,7 @@ func TestInspectShowsTheDesign(t *testing.T) {
 	}
 	sessions := maps.Clone(matches)
 	sessions["sessions_started"] = []string{"count>0"}
-	tenThousand := ramp(stages(stage{"10m0s", 10000}, stage{"0s", 10000}, stage{"2m0s", 0}))
+	tenThousand := ramp(stages(stage{"10m0s", 100}, stage{"0s", 100}, stage{"2m0s", 0})) // with 100 users in each VU
 	cases := map[string]struct {
 		variables  []string
 		scenario   map[string]any
@@ -94,7 +94,7 @@ func TestInspectShowsTheDesign(t *testing.T) {
 		},
 		queueConcurrency + " shared": {[]string{"QUEUE_MODE=shared"}, tenThousand, commonThresholds(matches)},
 		videoSessionSustain: {
-			nil, ramp(stages(stage{"5m0s", 2000}, stage{"10m0s", 2000}, stage{"2m0s", 0})), commonThresholds(sessions),
+			nil, ramp(stages(stage{"5m0s", 20}, stage{"10m0s", 20}, stage{"2m0s", 0})), commonThresholds(sessions),
 		},
 		tokenPurchaseSpike: {
 			nil,
@@ -134,6 +134,11 @@ func TestInspectShowsTheDesign(t *testing.T) {
 // Users are spread over VUs, and the variables set the stages.
 func TestInspectFollowsTheVariables(t *testing.T) {
 	t.Parallel()
+	for users, vus := range map[string]int{"1": 1, "39": 39, "40": 20, "50": 25, "1000": 20, "2019": 21, "10000": 100, "100000": 1000} {
+		options := inspect(t, queueConcurrency, "TARGET_VUS="+users)
+		require.Equal(t, stages(stage{"10m0s", vus}, stage{"0s", vus}, stage{"2m0s", 0}), options.Scenarios["queue-concurrency"]["stages"],
+			"the default of USERS_PER_VU for %s users", users)
+	}
 	options := inspect(t, queueConcurrency, "TARGET_VUS=25", "USERS_PER_VU=10", "RAMP_UP=90s", "HOLD=1m30s", "RAMP_DOWN=500ms")
 	require.Equal(t, stages(stage{"1m30s", 3}, stage{"1m30s", 3}, stage{"500ms", 0}), options.Scenarios["queue-concurrency"]["stages"])
 

@@ -40,6 +40,8 @@ type command struct {
 	env  []string // NAME=value; k6 sees no other variable of this process than PATH
 	// secrets that must not be in its output; JSON Web Tokens never may
 	secrets []string
+	// target of the run; nil for none
+	target *target
 	// debug: the output has headers in it because k6 was asked for them
 	debug bool
 }
@@ -53,6 +55,7 @@ func k6Run(script string, target *target, variables ...string) command {
 		args:    []string{"run", script},
 		env:     append([]string{"BASE_URL=" + target.url, "STRIPE_WEBHOOK_SECRET=" + target.secret}, variables...),
 		secrets: []string{secret},
+		target:  target,
 	}
 }
 
@@ -162,6 +165,9 @@ func (p *process) wait(t *testing.T) result {
 			t.Logf("k6 %s\nstdout:\n%s\nstderr:\n%s", strings.Join(p.command.args, " "), r.stdout, r.stderr)
 		}
 	})
+	if p.command.target != nil {
+		p.command.target.noteLooks(r.stdout)
+	}
 	var exit *exec.ExitError
 	if err != nil {
 		require.ErrorAs(t, err, &exit)

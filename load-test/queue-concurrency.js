@@ -5,7 +5,10 @@
 import { stay, think } from 'k6/x/verity';
 import { checkTarget, queueConcurrency } from '../js/config.js';
 import { arrive, join, leave, match, prepare } from '../js/journey.js';
-import { arriveWithinSeconds, firstNumber, matchThresholds, rampingUsers, seats, thresholds } from '../js/options.js';
+import { userLoad } from '../js/load.js';
+import {
+  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, thresholds,
+} from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
 import { announce, describeUsers, summarize } from '../js/summary.js';
@@ -21,7 +24,7 @@ export const options = rampingUsers(config, shared
 export function setup() {
   announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
-  return checkTarget(config).then(() => startReadings(config));
+  return checkTarget(config, userLoad).then(() => startReadings(config));
 }
 
 export default function () {
@@ -29,6 +32,7 @@ export default function () {
     users: seats(config),
     firstNumber: firstNumber(config),
     arriveWithinSeconds: arriveWithinSeconds(config),
+    leaveWithinSeconds: leaveWithinSeconds(config),
     signUp: () => arrive(config),
   }, shared ? matchAgain : joinAndLeave);
 }

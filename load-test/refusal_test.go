@@ -177,7 +177,7 @@ func TestTargetsThatAreNoVerityEndTheRun(t *testing.T) {
 				r.requireOneError(t, append(cases[name].says, target.url)...)
 				require.Less(t, strings.Count(r.stderr, "\n"), 3, "one message, no flood")
 				require.Zero(t, r.count("iterations"))
-				if target.state != nil {
+				if target.observe != nil {
 					require.Equal(t, 1, target.state(t).requests(routeHealth)+target.state(t).requests("unknown"))
 				}
 			}

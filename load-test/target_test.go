@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,8 +37,52 @@ const secret = "whsec_KeepThisToYourself"
 // target is a Verity under test, and what it saw.
 type target struct {
 	url, secret string
-	state       func(t *testing.T) state
+	observe     func(t *testing.T) state
 	kill        func() // ends the service in the middle of whatever it does
+
+	mu     sync.Mutex
+	looked map[string]int // how often preflights asked a route, by operation
+}
+
+// preflightAnswers are what a preflight is answered, by operation: a refusal, or for the webhook an event that credits nothing.
+var preflightAnswers = map[string]struct { //nolint:gochecknoglobals // constant
+	route  string
+	status int
+}{
+	"auth_signup": {routeSignUp, 400}, "auth_refresh": {routeRefresh, 401}, "queue_join": {routeJoin, 401},
+	"queue_leave": {routeLeave, 401}, "tokens_balance": {routeBalance, 401}, "stripe_webhook": {routeWebhook, 200},
+}
+
+// preflightRow finds the routes in the table of a preflight.
+var preflightRow = regexp.MustCompile(`(?m)^ +[✓✗!] +([a-z]+_[a-z]+) `)
+
+// noteLooks takes note of what the preflight of a run asked, as its output shows.
+func (t *target) noteLooks(stdout string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, row := range preflightRow.FindAllStringSubmatch(stdout, -1) {
+		if t.looked == nil {
+			t.looked = map[string]int{}
+		}
+		t.looked[row[1]]++
+	}
+}
+
+// state returns what the service saw of the load: without what preflights asked.
+func (t *target) state(tt *testing.T) state {
+	tt.Helper()
+	s := t.observe(tt)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for operation, n := range t.looked {
+		look := preflightAnswers[operation]
+		s.Answers[look.route][look.status] -= n
+		maps.DeleteFunc(s.Answers[look.route], func(_, n int) bool { return n == 0 })
+		if len(s.Answers[look.route]) == 0 {
+			delete(s.Answers, look.route)
+		}
+	}
+	return s
 }
 
 // state is what a server knows.
@@ -100,7 +147,7 @@ func startStandin(t *testing.T, c conditions) *target {
 	t.Cleanup(func() { require.NoError(t, stop()) })
 	return &target{
 		url: server.URL(), secret: secret,
-		state: func(t *testing.T) state {
+		observe: func(t *testing.T) state {
 			t.Helper()
 			return standinState(t, server)
 		},
@@ -174,7 +221,7 @@ func startNode(t *testing.T, c conditions, flags ...string) *target {
 	}
 	return &target{
 		url: ready.URL, secret: secret, kill: kill,
-		state: func(t *testing.T) state {
+		observe: func(t *testing.T) state {
 			t.Helper()
 			return nodeState(t, ready.URL)
 		},

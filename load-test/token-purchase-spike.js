@@ -5,6 +5,7 @@ import exec from 'k6/execution';
 import { think } from 'k6/x/verity';
 import { checkTarget, tokenPurchaseSpike } from '../js/config.js';
 import { backOff, checkBalances, seedUsers, sell } from '../js/journey.js';
+import { purchaseLoad } from '../js/load.js';
 import { arrivalSpike, thresholds } from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
 import { announce, summarize } from '../js/summary.js';
@@ -19,7 +20,9 @@ export const options = arrivalSpike(config, thresholds(['stripe_webhook'], {
 export function setup() {
   announce(config, `${config.baseRate} to ${config.spikeRate} events/s for ${config.seedUserCount} users, `
     + `${config.tokensPerEvent} tokens each, ${100 * config.replayRate} % sent again`);
-  return checkTarget(config).then(() => startReadings(config)).then(() => seedUsers(config, config.seedUserCount));
+  return checkTarget(config, purchaseLoad)
+    .then(() => startReadings(config))
+    .then(() => seedUsers(config, config.seedUserCount));
 }
 
 export default async function ({ userIds }) {

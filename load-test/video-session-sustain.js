@@ -5,8 +5,9 @@
 import { stay, think } from 'k6/x/verity';
 import { checkTarget, videoSessionSustain } from '../js/config.js';
 import { arrive, holdSession, prepare } from '../js/journey.js';
+import { userLoad } from '../js/load.js';
 import {
-  arriveWithinSeconds, firstNumber, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
+  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
 } from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
@@ -22,7 +23,7 @@ export const options = rampingUsers(config, thresholds(['queue_join'], {
 export function setup() {
   announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`);
   watchQueueDepth(config);
-  return checkTarget(config).then(() => startReadings(config));
+  return checkTarget(config, userLoad).then(() => startReadings(config));
 }
 
 export default function () {
@@ -30,6 +31,7 @@ export default function () {
     users: seats(config),
     firstNumber: firstNumber(config),
     arriveWithinSeconds: arriveWithinSeconds(config),
+    leaveWithinSeconds: leaveWithinSeconds(config),
     signUp: () => arrive(config),
   }, async (user, turn) => {
     await prepare(config, user, turn);

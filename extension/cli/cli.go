@@ -15,13 +15,14 @@ const Name = "verity"
 func New(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   Name,
-		Short: "Load-test a Verity: a local stand-in, a smoke run, a plan of queue keys",
+		Short: "Load-test a Verity: a local stand-in, a smoke run, a plan of queue keys, profiles, a preflight",
 		Long: `Load-test a Verity.
 
 The scenarios themselves are run with k6 run; these commands go with them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStandinCommand(gs), newSmokeCommand(gs, scripts), newPlanCommand(gs))
+	cmd.AddCommand(newStandinCommand(gs), newSmokeCommand(gs, scripts), newPlanCommand(gs), newProfilesCommand(gs, scripts),
+		newPreflightCommand(gs, scripts))
 	return cmd
 }

@@ -78,20 +78,14 @@ The exit code is 0 only if everything passed; otherwise it is k6's, such as 99 f
 func smoke(gs *state.GlobalState, scripts fs.FS, from string) error {
 	ctx, stop := context.WithCancel(gs.Ctx)
 	defer stop()
-	dir, err := scriptsFolder(scripts, from)
-	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
-	}
 	work, err := os.MkdirTemp("", "verity-smoke-")
 	if err != nil {
 		return fmt.Errorf("making a folder for the smoke run: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	if dir == "" {
-		dir = work
-		if err := os.CopyFS(dir, scripts); err != nil {
-			return fmt.Errorf("unpacking the scenarios: %w", err)
-		}
+	dir, err := unpacked(scripts, from, work)
+	if err != nil {
+		return err
 	}
 	server, err := standin.Start(ctx, standin.Options{
 		Addr: "127.0.0.1:0", WebhookSecret: standinSecret, Session: smokeSession,
@@ -105,6 +99,21 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from string) error {
 		_ = server.Close(closing)
 	}()
 	return runSmoke(ctx, gs, dir, work, server.URL())
+}
+
+// unpacked returns the folder of --from, or without one the work folder with the scenarios of this binary in it.
+func unpacked(scripts fs.FS, from, work string) (string, error) {
+	dir, err := scriptsFolder(scripts, from)
+	if err != nil {
+		return "", errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+	}
+	if dir != "" {
+		return dir, nil
+	}
+	if err := os.CopyFS(work, scripts); err != nil {
+		return "", fmt.Errorf("unpacking the scenarios: %w", err)
+	}
+	return work, nil
 }
 
 // scriptsFolder checks the folder of --from, and returns "" without one.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ const standinSecret = "whsec_standin" // #nosec G101 -- public on purpose
 const standinCloseLimit = 5 * time.Second
 
 func newStandinCommand(gs *state.GlobalState) *cobra.Command {
+	var account string
 	options := standin.Options{
 		Addr: "127.0.0.1:3000", WebhookSecret: standinSecret,
 		Tick: 500 * time.Millisecond, PairsPerTick: 10, Session: 45 * time.Second,
@@ -38,14 +40,15 @@ func newStandinCommand(gs *state.GlobalState) *cobra.Command {
 
 It has the HTTP API, the sockets, the queue and the matcher of the real one, with the queue in an embedded Redis or in a
 real one. The flags from --lose-match on break its sockets on purpose; a RATE is the share of sessions that are hit, 0 to 1.
-It prints its address and the variables to set on stdout.`,
+It prints its address and the variables to set on stdout, and at the end its account of tokens, sessions and requests.`,
 		Example: `  k6 x verity standin
   k6 x verity standin --addr 127.0.0.1:0 --throttle
   k6 x verity standin --redis-url redis://127.0.0.1:6379/1 --session 5s
   k6 x verity standin --lose-match 0.1`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return serveStandin(gs, options) },
+		RunE: func(*cobra.Command, []string) error { return serveStandin(gs, options, account) },
 	}
+	cmd.Flags().StringVar(&account, "account", "", "also write the account into this `FILE` at the end, as JSON")
 	addStandinFlags(cmd, &options)
 	addDefectFlags(cmd, &options.Defects)
 	return cmd
@@ -80,7 +83,7 @@ func addDefectFlags(cmd *cobra.Command, defects *standin.Defects) {
 	flags.DurationVar(&defects.MuteAfter, "mute-after", 0, "let the sockets fall silent so long after the start (0: never)")
 }
 
-func serveStandin(gs *state.GlobalState, options standin.Options) error {
+func serveStandin(gs *state.GlobalState, options standin.Options, accountFile string) error {
 	ctx, stop := untilInterrupted(gs)
 	defer stop()
 	server, err := standin.Start(ctx, options)
@@ -95,7 +98,23 @@ func serveStandin(gs *state.GlobalState, options standin.Options) error {
 	if err := server.Close(closing); err != nil {
 		return fmt.Errorf("stopping the stand-in: %w", err)
 	}
+	if accountFile != "" {
+		if err := writeAccount(accountFile, account); err != nil {
+			return err
+		}
+	}
 	return account.Write(gs.Stdout)
+}
+
+func writeAccount(path string, account standin.Stats) error {
+	text, err := json.MarshalIndent(account, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the account as JSON: %w", err)
+	}
+	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing the account that --account asks for: %w", err)
+	}
+	return nil
 }
 
 func printStandin(out io.Writer, server *standin.Server, options standin.Options) {

@@ -3,6 +3,7 @@ package jsapi
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -69,9 +70,29 @@ type connection struct {
 
 var _ platform.HTTP = (*connection)(nil)
 
-func newConnection(module *Module, state *vuState, timeout time.Duration) *connection {
-	return &connection{module: module, state: state, transport: state.base.Clone(), timeout: timeout}
+func newConnection(module *Module, state *vuState, baseURL string, timeout time.Duration) *connection {
+	return &connection{module: module, state: state, transport: userTransportOf(state.base, baseURL), timeout: timeout}
 }
+
+// Sizes of the buffers of a user's connection. Users are many and idle most of the time; Verity's answers and requests
+// mostly fit. net/http's own are 4 KB each.
+const (
+	readBufferSize  = 2 << 10
+	writeBufferSize = 1 << 10
+)
+
+// userTransportOf returns a transport for the one connection of a user. Without TLS it carries nothing that only TLS needs.
+func userTransportOf(base *http.Transport, baseURL string) *http.Transport {
+	t := base.Clone()
+	t.ReadBufferSize, t.WriteBufferSize = readBufferSize, writeBufferSize
+	if strings.HasPrefix(baseURL, "http:") {
+		t.TLSClientConfig, t.ForceAttemptHTTP2, t.TLSNextProto = nil, false, noProtocols
+	}
+	return t
+}
+
+// noProtocols, where it is not nil, keeps net/http from setting up HTTP/2, which a server offers over TLS only.
+var noProtocols = map[string]func(string, *tls.Conn) http.RoundTripper{} //nolint:gochecknoglobals // constant
 
 // Do sends one request and waits for the whole answer.
 func (c *connection) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
@@ -85,7 +106,7 @@ func (c *connection) Do(ctx context.Context, request platform.Request) (*platfor
 		return nil, c.failure(ctx, err)
 	}
 	answer := toAnswer(response)
-	c.noteIdle(answer.Header, time.Now())
+	c.noteIdle(answer.Header["Keep-Alive"], time.Now())
 	if answer.Status == http.StatusTooManyRequests {
 		c.module.root.findings.throttled(request.Operation)
 		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
@@ -94,7 +115,7 @@ func (c *connection) Do(ctx context.Context, request platform.Request) (*platfor
 }
 
 func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest, error) {
-	target, err := httpext.NewURL(request.URL, request.Operation)
+	target, err := c.module.root.urls.parse(request.URL, request.Operation)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +129,7 @@ func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest
 	tags := c.state.Tags.GetCurrentValues()
 	tags.SetTag(metrics.TagName.String(), request.Operation)
 	parsed := &httpext.ParsedHTTPRequest{
-		URL:              &target,
+		URL:              target,
 		Req:              &http.Request{Method: request.Method, URL: target.GetURL(), Header: header},
 		Timeout:          c.timeout,
 		Throw:            true,
@@ -121,6 +142,21 @@ func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest
 		parsed.Body = bytes.NewBuffer(request.Body)
 	}
 	return parsed, nil
+}
+
+// urls are those of requests, each parsed once: there are a handful. k6 reads them only.
+type urls struct{ parsed sync.Map }
+
+func (u *urls) parse(text, operation string) (*httpext.URL, error) {
+	if known, ok := u.parsed.Load(text); ok {
+		return known.(*httpext.URL), nil //nolint:forcetypeassert // stored below
+	}
+	target, err := httpext.NewURL(text, operation)
+	if err != nil {
+		return nil, err
+	}
+	u.parsed.Store(text, &target)
+	return &target, nil
 }
 
 // failure says why there is no answer, without the URL that net/http puts before it.
@@ -152,16 +188,16 @@ func (c *connection) dropStale(now time.Time) {
 	}
 }
 
-func (c *connection) noteIdle(header http.Header, now time.Time) {
+func (c *connection) noteIdle(keepAlive string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.idleSince = now
-	c.keepAlive = keepAliveTimeout(header)
+	c.keepAlive = keepAliveTimeout(keepAlive)
 }
 
 // keepAliveTimeout reads a server's "Keep-Alive: timeout=5", or returns 0.
-func keepAliveTimeout(header http.Header) time.Duration {
-	for parameter := range strings.SplitSeq(header.Get("Keep-Alive"), ",") {
+func keepAliveTimeout(header string) time.Duration {
+	for parameter := range strings.SplitSeq(header, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
 		if n, err := strconv.ParseUint(value, 10, 16); err == nil && strings.EqualFold(name, "timeout") {
 			return time.Duration(n) * time.Second
@@ -175,11 +211,8 @@ func (c *connection) close() { c.transport.CloseIdleConnections() }
 func toAnswer(response *httpext.Response) *platform.Answer {
 	answer := &platform.Answer{
 		Status:   response.Status,
-		Header:   make(http.Header, len(response.Headers)),
+		Header:   response.Headers,
 		Duration: time.Duration(response.Timings.Duration * float64(time.Millisecond)),
-	}
-	for name, value := range response.Headers {
-		answer.Header[name] = []string{value}
 	}
 	if body, ok := response.Body.(string); ok {
 		answer.Body = []byte(body)

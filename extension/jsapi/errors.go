@@ -27,9 +27,8 @@ func (m *Module) scriptFailed(reason sobek.Value) {
 	}
 }
 
-// noteError is the function noteError of the module: the summary counts the error under its operation and name.
+// noteError counts an error for the summary, under its operation and name.
 func (m *Module) noteError(operation string, reason sobek.Value) {
-	m.vuState("noteError")
 	kind, example := errorKind{operation: operation, name: "Error"}, reason.String()
 	if object, ok := reason.(*sobek.Object); ok {
 		if name, ok := exported(object, "name").(string); ok {

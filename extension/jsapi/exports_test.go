@@ -1,6 +1,7 @@
 package jsapi
 
 import (
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -76,7 +77,6 @@ func TestIndexDTSDeclaresTheMembersOfEachClass(t *testing.T) {
 	for name, goType := range map[string]reflect.Type{
 		"StripeSigner":    reflect.TypeFor[*StripeSigner](),
 		"Verity":          reflect.TypeFor[*Verity](),
-		"User":            reflect.TypeFor[*User](),
 		"QueueProbe":      reflect.TypeFor[*QueueProbe](),
 		"PrometheusWatch": reflect.TypeFor[*PrometheusWatch](),
 		"SignedEvent":     reflect.TypeFor[*SignedEvent](),
@@ -88,6 +88,8 @@ func TestIndexDTSDeclaresTheMembersOfEachClass(t *testing.T) {
 		`Object.getOwnPropertyNames(new verity.QueueShards({ mode: 'isolated', users: 1 })).sort().join()`)
 	require.NoError(t, err)
 	require.Equal(t, strings.Join(members["QueueShards"], ","), shards.String())
+	require.Equal(t, members["User"], slices.Sorted(slices.Values(append(
+		slices.Collect(maps.Keys(userMethods)), jsMembers(reflect.TypeFor[*userObject]())...))))
 }
 
 func TestIndexDTSNamesTheErrors(t *testing.T) {

@@ -9,14 +9,16 @@ import (
 	"go.k6.io/k6/v2/metrics"
 )
 
-// verityMetrics are the metrics that this module emits beside k6's own (design.md, Metrics). The scenarios' own counts,
-// operations and error_rate, are made in js/.
+// verityMetrics are the metrics that this module emits beside k6's own (design.md, Metrics).
 type verityMetrics struct {
 	queueJoinLatency     *metrics.Metric // trend, ms: duration of a POST /queue/join that was answered 201
 	stripeWebhookLatency *metrics.Metric // trend, ms: duration of a POST /webhooks/stripe that was answered as asked
 	throttledRequests    *metrics.Metric // counter, tag name: answers 429
 	tokensLost           *metrics.Metric // counter, tag why: refunds that did not come
 	cycles               *metrics.Metric // counter: cycles that users finished
+	operations           *metrics.Metric // counter, tag name: operations of the scenarios
+	errorRate            *metrics.Metric // rate, tag name: of those, which did not do what the scenario wanted
+	runnerLag            *metrics.Metric // trend, ms: how late this runner's own timers fire
 	queueDepth           *metrics.Metric // gauge: users queued in all keys, read from Verity's Redis
 
 	socketConnectTime *metrics.Metric // trend, ms: dial to both namespaces joined
@@ -44,6 +46,9 @@ func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
 		{&m.throttledRequests, "throttled_requests", metrics.Counter, nil},
 		{&m.tokensLost, "tokens_lost", metrics.Counter, nil},
 		{&m.cycles, "cycles", metrics.Counter, nil},
+		{&m.operations, "operations", metrics.Counter, nil},
+		{&m.errorRate, "error_rate", metrics.Rate, nil},
+		{&m.runnerLag, "runner_lag", metrics.Trend, []metrics.ValueType{metrics.Time}},
 		{&m.queueDepth, "queue_depth", metrics.Gauge, nil},
 		{&m.socketConnectTime, "socket_connect_time", metrics.Trend, []metrics.ValueType{metrics.Time}},
 		{&m.socketEvents, "socket_events", metrics.Counter, nil},

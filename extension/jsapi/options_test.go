@@ -125,7 +125,7 @@ func TestRefusedStays(t *testing.T) {
 		{`verity.stay({ users: 1, signUp: 5 }, () => {})`, `TypeError: signUp of stay must be a function, got 5`},
 		{`verity.stay({ users: 1, signUp() {} })`, `TypeError: the cycle of stay must be a function, got undefined`},
 		{`verity.stay({ users: 1, signUp() {}, pace: 1 }, () => {})`,
-			`TypeError: unknown option "pace" of stay; it takes arriveWithinSeconds, firstNumber, signUp, users`},
+			`TypeError: unknown option "pace" of stay; it takes arriveWithinSeconds, firstNumber, leaveWithinSeconds, signUp, users`},
 	} {
 		t.Run(tc.script, func(t *testing.T) {
 			t.Parallel()

@@ -103,7 +103,9 @@ func TestPrometheusWatchAddsATable(t *testing.T) {
 	require.Contains(t, h.summary(), "redis_commands")
 }
 
-func (h *harness) summary() string { return summaryText("test", "http://h", summaryData{}, h.root) }
+func (h *harness) summary() string {
+	return h.root.summarize(summaryOptions{scenario: "test", target: "here"})
+}
 
 func TestAPrometheusThatFailsCostsAWarning(t *testing.T) {
 	t.Parallel()

@@ -218,11 +218,7 @@ func (s *QueueShards) object(place queue.Place) *sobek.Object {
 // parse is JSON.parse.
 func (m *Module) parse(text []byte) sobek.Value {
 	rt := m.vu.Runtime()
-	parse, ok := sobek.AssertFunction(rt.Get("JSON").ToObject(rt).Get("parse"))
-	if !ok {
-		m.throw("JSON.parse is gone")
-	}
-	value, err := parse(sobek.Undefined(), rt.ToValue(strings.ToValidUTF8(string(text), "\uFFFD")))
+	value, err := m.builtins.parse(rt)(sobek.Undefined(), rt.ToValue(strings.ToValidUTF8(string(text), "\uFFFD")))
 	if err != nil {
 		common.Throw(rt, err)
 	}

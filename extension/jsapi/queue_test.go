@@ -74,7 +74,7 @@ func TestTheQueueDepthIsWatchedWhileStaysGoOn(t *testing.T) {
 	require.Zero(t, h.root.depth.last)
 	_, samples := h.sum("queue_depth", nil)
 	require.GreaterOrEqual(t, samples, 3)
-	text := summaryText("test", "here", summaryData{}, h.root)
+	text := h.root.summarize(summaryOptions{scenario: "test", target: "here"})
 	require.Contains(t, text, "queue depth  3 at the peak, 0 at the end\n")
 	require.NotContains(t, text, "ghosts")
 }
@@ -95,7 +95,7 @@ func TestAQueueDepthThatCannotBeReadIsToldOnce(t *testing.T) {
 	}
 	require.Len(t, h.log.AllEntries(), 1)
 	require.Contains(t, h.log.LastEntry().Message, "the queue depth is unknown, the run goes on: ")
-	text := summaryText("test", "here", summaryData{}, h.root)
+	text := h.root.summarize(summaryOptions{scenario: "test", target: "here"})
 	require.Contains(t, text, "! queue depth  unknown: ")
 	require.NotContains(t, h.log.LastEntry().Message+text, "hunter2")
 }

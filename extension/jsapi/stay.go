@@ -17,6 +17,7 @@ import (
 const (
 	maxUsersPerVU     = 100_000
 	maxArrivalSeconds = 24 * 3600
+	maxLeaveSeconds   = 60 // well below scheduleDrainLimit
 	firstBackOff      = time.Second
 	longestBackOff    = 30 * time.Second
 	longestRetryAfter = 5 * time.Minute
@@ -31,6 +32,7 @@ type stay struct {
 	life         *lifetime
 	seats        int
 	arriveWithin float64 // s
+	leaveWithin  float64 // s
 	firstNumber  int
 	turns        int // of each user; 0: until the stay ends
 	signUp       sobek.Callable
@@ -53,6 +55,7 @@ func (m *Module) stay(options, cycle sobek.Value) *sobek.Promise {
 	r.read(options, map[string]func(string, sobek.Value){
 		"users":               r.whole(&s.seats, 1, maxUsersPerVU),
 		"arriveWithinSeconds": r.number(&s.arriveWithin, 0, maxArrivalSeconds),
+		"leaveWithinSeconds":  r.number(&s.leaveWithin, 0, maxLeaveSeconds),
 		"firstNumber":         r.whole(&s.firstNumber, 0, 1<<40),
 		"signUp":              r.function(&s.signUp),
 	})
@@ -79,7 +82,9 @@ func (s *stay) start() *sobek.Promise {
 	for seat := range s.seats {
 		s.later(s.arrival(seat), func() error { return s.arrive(seat) })
 	}
+	stopWatching := s.m.root.runner.Hold()
 	go func() {
+		defer stopWatching()
 		endDuties := s.awaitEnd()
 		s.drain(s.life.work)
 		endDuties()
@@ -147,6 +152,10 @@ type seat struct {
 	user     *User
 	turn     int
 	failures int // in a row
+
+	// The functions that a promise of the script calls are made once, for each takes a kilobyte to make.
+	fulfilled               func(sobek.Value) error // of the promise that is awaited now
+	onFulfilled, onRejected sobek.Value
 }
 
 func (s *stay) arrive(n int) error {
@@ -163,16 +172,16 @@ func (s *seat) next() error {
 		return s.settle(func() (sobek.Value, error) { return s.signUp(sobek.Undefined(), rt.ToValue(s.number)) }, s.signedUp)
 	}
 	return s.settle(func() (sobek.Value, error) {
-		return s.cycle(sobek.Undefined(), rt.ToValue(s.user), rt.ToValue(s.turn))
+		return s.cycle(sobek.Undefined(), s.user.object(), rt.ToValue(s.turn))
 	}, s.tookTurn)
 }
 
 func (s *seat) signedUp(value sobek.Value) error {
-	user, ok := export(value).(*User)
+	user, ok := userOf(value)
 	if !ok {
 		return s.failed(s.m.vu.Runtime().NewTypeError("signUp of stay must resolve to a User, got %s", show(value)))
 	}
-	user.Number = s.number
+	user.setNumber(s.number)
 	s.user, s.failures = user, 0
 	s.mu.Lock()
 	s.users = append(s.users, user)
@@ -261,17 +270,23 @@ func (s *seat) settle(call func() (sobek.Value, error), fulfilled func(sobek.Val
 	if _, isPromise := export(value).(*sobek.Promise); !isPromise {
 		return fulfilled(value)
 	}
-	then, _ := sobek.AssertFunction(value.ToObject(rt).Get("then"))
-	handler := func(f func(sobek.Value) error) sobek.Value {
-		return rt.ToValue(func(call sobek.FunctionCall) sobek.Value {
-			if err := f(call.Argument(0)); err != nil {
-				common.Throw(rt, err)
-			}
-			return sobek.Undefined()
-		})
+	if s.onFulfilled == nil {
+		s.onFulfilled = handler(rt, func(result sobek.Value) error { return s.fulfilled(result) })
+		s.onRejected = handler(rt, s.failed)
 	}
-	_, err = then(value, handler(fulfilled), handler(s.failed))
+	s.fulfilled = fulfilled
+	_, err = s.m.builtins.then(rt)(value, s.onFulfilled, s.onRejected)
 	return err
+}
+
+// handler makes a function for a promise's then.
+func handler(rt *sobek.Runtime, f func(sobek.Value) error) sobek.Value {
+	return rt.ToValue(func(call sobek.FunctionCall) sobek.Value {
+		if err := f(call.Argument(0)); err != nil {
+			common.Throw(rt, err)
+		}
+		return sobek.Undefined()
+	})
 }
 
 // thrown treats an exception like a rejection; an interrupt ends the iteration.
@@ -297,9 +312,11 @@ func (s *stay) drain(ctx context.Context) {
 	users := s.users
 	s.mu.Unlock()
 	slots := make(chan struct{}, drainedAtOnce)
+	step := s.leaveStep(len(users))
 	var wg sync.WaitGroup
-	for _, user := range users {
+	for i, user := range users {
 		wg.Go(func() {
+			pause(ctx, time.Duration(i)*step)
 			user.ops.wait()
 			slots <- struct{}{}
 			user.drain(ctx)
@@ -309,9 +326,29 @@ func (s *stay) drain(ctx context.Context) {
 	wg.Wait()
 }
 
-// think is the function think of the module.
-func (m *Module) think(minSeconds, maxSeconds sobek.Value) *sobek.Promise {
+// leaveStep is the time between two users who leave. A VU that is ramped down carries many, and they go one by one until the
+// ramp takes the next VU, as they would with a VU each.
+func (s *stay) leaveStep(users int) time.Duration {
+	if users == 0 || s.life.run.Err() == nil || aborted(s.life.run) {
+		return 0
+	}
+	return seconds(s.leaveWithin / float64(users))
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// think is the function think of the module. Its arguments are read by hand, for users call it all the time.
+func (m *Module) think(call sobek.FunctionCall) sobek.Value {
 	m.vuState("think")
+	minSeconds, maxSeconds := call.Argument(0), call.Argument(1)
 	var least, most float64
 	r := reader{m, "think"}
 	r.number(&least, 0, maxArrivalSeconds)("the least time", minSeconds)
@@ -322,5 +359,5 @@ func (m *Module) think(minSeconds, maxSeconds sobek.Value) *sobek.Promise {
 	promise, resolve, _ := m.vu.Runtime().NewPromise()
 	wait := least + (most-least)*rand.Float64() // #nosec G404 -- a think time guards nothing
 	m.after(seconds(wait), true, func() error { return resolve(sobek.Undefined()) })
-	return promise
+	return m.vu.Runtime().ToValue(promise)
 }

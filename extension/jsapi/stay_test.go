@@ -189,6 +189,37 @@ func TestUsersArriveSpread(t *testing.T) {
 	}
 }
 
+// The users of a VU that is ramped down leave one by one, as they would with a VU each.
+func TestUsersLeaveSpread(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	cancel := h.iterate(rampingVUs())
+	left := make(chan []time.Duration, 1)
+	go func() {
+		for server.Stats().Tokens.Queued < 4 {
+			time.Sleep(time.Millisecond)
+		}
+		start := time.Now()
+		cancel()
+		var at []time.Duration
+		for n := int64(4); n > 0; time.Sleep(time.Millisecond) {
+			for ; n > server.Stats().Tokens.Queued; n-- {
+				at = append(at, time.Since(start))
+			}
+		}
+		left <- at
+	}()
+	h.execUntilCut(`var shards = new verity.QueueShards({ mode: 'isolated', users: 4 });
+		verity.stay({ users: 4, leaveWithinSeconds: 4, signUp: () => client.signUp({ tokens: 1 }) }, async (user) => {
+			await user.join(shards.place(user.number));
+			await verity.think(3600);
+		})`)
+	for i, at := range <-left {
+		require.InDelta(t, float64(i), at.Seconds(), 0.9)
+	}
+}
+
 func TestBackOff(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

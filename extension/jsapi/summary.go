@@ -8,6 +8,8 @@ import (
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
+
+	"github.com/verity-app/xk6-verity/extension/report"
 )
 
 // print is the function print of the module.
@@ -19,17 +21,39 @@ func (m *Module) print(line string) {
 
 // printSummary is the function printSummary of the module.
 func (m *Module) printSummary(options sobek.Value) {
-	var scenario, target string
-	var data summaryData
+	var o summaryOptions
 	r := reader{m, "printSummary"}
 	r.read(options, map[string]func(string, sobek.Value){
-		"scenario": r.text(&scenario),
-		"target":   r.text(&target),
-		"data":     r.json(&data),
+		"scenario":  r.text(&o.scenario),
+		"profile":   r.text(&o.profile),
+		"target":    r.text(&o.target),
+		"reportDir": r.text(&o.reportDir),
+		"data":      r.json(&o.data),
 	})
-	if err := m.root.write(summaryText(scenario, target, data, m.root)); err != nil {
+	if err := m.root.write(m.root.summarize(o)); err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("writing the summary: %w", err))
 	}
+}
+
+// summaryOptions are those of printSummary.
+type summaryOptions struct {
+	scenario, profile, target string
+	reportDir                 string // "": no report
+	data                      summaryData
+}
+
+// summarize returns the summary for the terminal, and writes that in files.
+func (r *RootModule) summarize(o summaryOptions) string {
+	findings := r.endFindings(o.data)
+	text := summaryText(o.scenario, o.target, o.data, r, findings)
+	if o.reportDir == "" {
+		return text
+	}
+	paths, err := r.reportOf(o, findings).Write(o.reportDir)
+	if err != nil {
+		return text + summaryLine(report.Finding{Mark: "!", Title: "report", Text: err.Error()})
+	}
+	return text + summaryLine(report.Finding{Title: "report", Text: "written to " + strings.Join(paths, " and ")})
 }
 
 func (r reader) json(into any) func(string, sobek.Value) {
@@ -43,11 +67,7 @@ func (r reader) json(into any) func(string, sobek.Value) {
 // stringify is JSON.stringify, which keeps lone surrogates and drops what JSON cannot say, as the wire does.
 func (m *Module) stringify(value sobek.Value) []byte {
 	rt := m.vu.Runtime()
-	stringify, ok := sobek.AssertFunction(rt.Get("JSON").ToObject(rt).Get("stringify"))
-	if !ok {
-		m.throw("JSON.stringify is gone")
-	}
-	text, err := stringify(sobek.Undefined(), value)
+	text, err := m.builtins.stringify(rt)(sobek.Undefined(), value)
 	if err != nil {
 		common.Throw(rt, err)
 	}
@@ -59,12 +79,19 @@ func (m *Module) stringify(value sobek.Value) []byte {
 
 // summaryData is the part of what k6 passes to handleSummary that the summary needs.
 type summaryData struct {
-	Metrics map[string]struct {
-		Values     map[string]float64 `json:"values"`
-		Thresholds map[string]struct {
-			OK bool `json:"ok"`
-		} `json:"thresholds"`
-	} `json:"metrics"`
+	State struct {
+		TestRunDurationMs float64 `json:"testRunDurationMs"`
+	} `json:"state"`
+	Metrics map[string]metricData `json:"metrics"`
+}
+
+type metricData struct {
+	Type       string             `json:"type"`
+	Contains   string             `json:"contains"`
+	Values     map[string]float64 `json:"values"`
+	Thresholds map[string]struct {
+		OK bool `json:"ok"`
+	} `json:"thresholds"`
 }
 
 func (d summaryData) value(metric, name string) float64 { return d.Metrics[metric].Values[name] }
@@ -83,29 +110,45 @@ func (d summaryData) crossed() (crossed []string, all int) {
 	return crossed, all
 }
 
-// summaryText is the module's own part of the end-of-run summary: what k6's does not say.
-func summaryText(scenario, target string, data summaryData, root *RootModule) string {
-	var b strings.Builder
+// endFindings are what the run found, beside thresholds and warnings.
+func (r *RootModule) endFindings(data summaryData) []report.Finding {
+	var findings []report.Finding
 	line := func(mark, title, format string, args ...any) {
-		fmt.Fprintf(&b, "    %s %-12s %s\n", mark, title, fmt.Sprintf(format, args...))
+		findings = append(findings, report.Finding{Mark: mark, Title: title, Text: fmt.Sprintf(format, args...)})
 	}
-	fmt.Fprintf(&b, "\n\n  █ VERITY %s on %s\n\n", scenario, target)
 	writeOperations(line, data)
-	writeFindings(line, &root.findings)
-	writeSessions(line, root)
-	root.depth.write(line)
-	root.prometheus.write(line)
-	crossed, all := data.crossed()
-	if len(crossed) == 0 {
-		line("✓", "thresholds", "all %d passed", all)
-	} else {
-		line("✗", "thresholds", "%d of %d crossed: %s", len(crossed), all, strings.Join(crossed, "; "))
+	writeFindings(line, &r.findings)
+	writeSessions(line, r)
+	r.depth.write(line)
+	r.prometheus.write(line)
+	writeRunner(line, r.runner.Usage(), data)
+	return findings
+}
+
+func summaryLine(f report.Finding) string {
+	return fmt.Sprintf("    %-1s %-12s %s\n", f.Mark, f.Title, f.Text)
+}
+
+// summaryText is the module's own part of the end-of-run summary: what k6's does not say.
+func summaryText(scenario, target string, data summaryData, root *RootModule, findings []report.Finding) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n\n  █ VERITY %s on %s\n\n", scenario, target)
+	for _, finding := range findings {
+		b.WriteString(summaryLine(finding))
 	}
+	crossed, all := data.crossed()
+	verdict := report.Finding{Mark: "✓", Title: "thresholds", Text: fmt.Sprintf("all %d passed", all)}
+	if len(crossed) > 0 {
+		verdict.Mark, verdict.Text = "✗", fmt.Sprintf("%d of %d crossed: %s", len(crossed), all, strings.Join(crossed, "; "))
+	}
+	b.WriteString(summaryLine(verdict))
 	for _, warning := range root.reportWarnings() {
-		line("!", "warning", "%s", warning)
+		b.WriteString(summaryLine(report.Finding{Mark: "!", Title: "warning", Text: warning}))
 	}
 	for _, t := range root.reportTables() {
-		b.WriteString(t.text())
+		if !t.shown {
+			b.WriteString(t.text())
+		}
 	}
 	return b.String()
 }

@@ -13,6 +13,7 @@ type table struct {
 	columns []string
 	rows    [][]string // as many cells as columns each
 	notes   []string   // sentences below it
+	shown   bool       // printed already, so that the summary need not
 }
 
 // text writes the table for a terminal, indented like the lines of the summary.
@@ -30,7 +31,7 @@ func (t table) text() string {
 	return b.String()
 }
 
-// addTable keeps a table for the end of the run: the summary prints it, and a report in a file has it.
+// addTable keeps a table for the end of the run: the summary prints it unless it was shown, and a report in a file has it.
 func (r *RootModule) addTable(t table) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

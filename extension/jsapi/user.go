@@ -18,7 +18,7 @@ const (
 	lostAlreadyMatched = "already_matched"     // queued again within an hour of a match, and left
 )
 
-// User is the class User, as one VU sees it.
+// User is the class User, as one VU sees it; a script holds its object.
 type User struct {
 	m          *Module
 	user       *platform.User
@@ -29,12 +29,21 @@ type User struct {
 	lineMu sync.Mutex
 	line   *sessions.Line // nil: not connected
 
-	ID     string `js:"id"`
-	Number int    `js:"number"`
+	ID     string
+	Number int
+	js     *sobek.Object // see object
 }
 
 func newUser(service *Verity, user *platform.User, connection *connection) *User {
 	return &User{m: service.m, user: user, service: service, connection: connection, ID: user.ID(), Number: -1}
+}
+
+// setNumber numbers the user; a script sees it.
+func (u *User) setNumber(n int) {
+	u.Number = n
+	if this, ok := export(u.object()).(*userObject); ok {
+		this.Number = n
+	}
 }
 
 // Join is User.join.

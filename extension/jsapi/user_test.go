@@ -181,7 +181,7 @@ func TestKeepAliveTimeout(t *testing.T) {
 		"timeout=5": 5 * time.Second, "max=100, Timeout=72": 72 * time.Second,
 		"": 0, "timeout": 0, "timeout=": 0, "timeout=-1": 0, "timeout=x": 0, "max=5": 0,
 	} {
-		require.Equal(t, want, keepAliveTimeout(http.Header{"Keep-Alive": {value}}), value)
+		require.Equal(t, want, keepAliveTimeout(value), value)
 	}
 }
 
@@ -201,4 +201,22 @@ func TestCheckHealthIsNoLoad(t *testing.T) {
 	h.startStandin(standin.Options{})
 	h.mustExec(`client.checkHealth()`)
 	require.Empty(t, h.drainSamples())
+}
+
+func TestAUserIsOneObject(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	h.iterate(perVUIterations())
+	require.Equal(t, "true/true/0/id,number", h.mustExec(`(async () => {
+		let own, same, signedUp;
+		await verity.stay({ users: 1, signUp: async () => signedUp = await client.signUp() }, (user) => {
+			same = user === signedUp;
+			own = Object.keys(user).sort().join();
+			user.mine = 1;
+		});
+		return [same, signedUp.join === Object.getPrototypeOf(signedUp).join, signedUp.number, own].join('/');
+	})()`).String())
+	_, err := h.exec(`(async () => { const { join } = await client.signUp(); return join({}); })().catch((e) => { throw e; })`)
+	require.ErrorContains(t, err, "TypeError: join must be called on a User")
 }

@@ -3,12 +3,10 @@ package jsapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/grafana/sobek"
-	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/payments"
@@ -26,14 +24,14 @@ type Verity struct {
 	baseURL    string
 	timeout    float64 // s
 	service    *platform.Service
+	signer     func() (*payments.Signer, error)
 	connection *connection // of webhooks, which come from Stripe and not from a user
 }
 
 func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
-	v := &Verity{m: m, timeout: defaultTimeoutSeconds}
-	signer := func() (*payments.Signer, error) {
+	v := &Verity{m: m, timeout: defaultTimeoutSeconds, signer: func() (*payments.Signer, error) {
 		return nil, errors.New("tokens cannot be bought: give Verity a signer")
-	}
+	}}
 	r := reader{m, "Verity"}
 	r.read(call.Argument(0), map[string]func(string, sobek.Value){
 		"baseUrl":        r.text(&v.baseURL),
@@ -43,7 +41,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 			if !ok {
 				m.throw("signer of Verity must be a StripeSigner, got %s", show(value))
 			}
-			signer = given.signer
+			v.signer = given.signer
 		},
 	})
 	if v.baseURL != "" {
@@ -53,7 +51,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 		}
 		v.baseURL = baseURL
 	}
-	v.service = platform.NewService(v.baseURL, signer)
+	v.service = platform.NewService(v.baseURL, v.signer)
 	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
 }
 
@@ -68,7 +66,7 @@ func (v *Verity) ready(what string) *vuState {
 }
 
 func (v *Verity) connect(what string) *connection {
-	return newConnection(v.m, v.ready(what), seconds(v.timeout))
+	return newConnection(v.m, v.ready(what), v.baseURL, seconds(v.timeout))
 }
 
 // SignUp is Verity.signUp.
@@ -92,18 +90,18 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 		if seeding {
 			v.m.root.remember(signedUp)
 		}
-		return resolved(user), nil
+		return func(*sobek.Runtime) any { return user.object() }, nil
 	})
 }
 
 // User is Verity.user.
-func (v *Verity) User(id string) *User {
+func (v *Verity) User(id string) *sobek.Object {
 	connection := v.connect("user")
 	known, ok := v.m.root.recall(id)
 	if !ok {
 		v.m.throw("no user %q was signed up in setup() of this process", id)
 	}
-	return newUser(v, known.Through(connection), connection)
+	return newUser(v, known.Through(connection), connection).object()
 }
 
 // Webhook is Verity.webhook.
@@ -168,20 +166,16 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 
 // CheckHealth is Verity.checkHealth. A target that is not a healthy Verity aborts the run.
 func (v *Verity) CheckHealth() *sobek.Promise {
-	state := v.ready("checkHealth")
-	client := &http.Client{
-		Transport: state.base, Timeout: seconds(v.timeout),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := v.client(v.ready("checkHealth"))
 	rt := v.m.vu.Runtime()
 	promise, resolve, _ := rt.NewPromise()
 	callback := v.m.vu.RegisterCallback()
 	ctx := v.m.vu.Context()
 	go func() {
-		err := platform.CheckHealth(ctx, client, v.baseURL)
+		_, err := platform.CheckHealth(ctx, client, v.baseURL)
 		callback(func() error {
 			if err != nil {
-				return &errext.InterruptError{Reason: fmt.Sprintf("%s: %s", errext.AbortTest, err)}
+				return abortTest(err)
 			}
 			return resolve(sobek.Undefined())
 		})

@@ -52,7 +52,12 @@ type eventBody struct {
 }
 
 type eventData struct {
-	Object checkoutSession `json:"object"`
+	Object any `json:"object"`
+}
+
+type customer struct {
+	ID     string `json:"id"`
+	Object string `json:"object"`
 }
 
 type checkoutSession struct {
@@ -89,6 +94,19 @@ func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
 		return Event{}, fmt.Errorf("encoding event %s: %w", p.EventID, err)
 	}
 	return Event{ID: p.EventID, Body: body, Header: s.Sign(body, p.Timestamp)}, nil
+}
+
+// CustomerCreated returns a complete signed customer.created event. Verity takes it and credits nobody: it shows whether
+// the secret is the service's.
+func (s *Signer) CustomerCreated(at time.Time) (Event, error) {
+	id := "evt_" + rand.Text()
+	body, err := encode(eventBody{
+		ID: id, Type: "customer.created", Data: eventData{Object: customer{ID: "cus_" + rand.Text(), Object: "customer"}},
+	})
+	if err != nil {
+		return Event{}, fmt.Errorf("encoding event %s: %w", id, err)
+	}
+	return Event{ID: id, Body: body, Header: s.Sign(body, at)}, nil
 }
 
 func (p *Purchase) validate() error {

@@ -126,6 +126,19 @@ func TestCheckoutCompletedIsAcceptedByStripesVerifier(t *testing.T) {
 	}
 }
 
+func TestCustomerCreatedIsAcceptedAndSellsNothing(t *testing.T) {
+	t.Parallel()
+	event, err := newSigner(t).CustomerCreated(time.Now())
+	require.NoError(t, err)
+	parsed, err := webhook.ConstructEventWithOptions(event.Body, event.Header, secret,
+		webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true})
+	require.NoError(t, err)
+	require.Equal(t, event.ID, parsed.ID)
+	require.Equal(t, "customer.created", string(parsed.Type))
+	require.Equal(t, "customer", parsed.Data.Object["object"])
+	require.NotContains(t, string(event.Body), "metadata")
+}
+
 func TestPackFollowsFromTheTokens(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

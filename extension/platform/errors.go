@@ -85,12 +85,12 @@ func protocolError(operation string, answer *Answer, format string, args ...any)
 
 // refusal is the error of an answer whose status was not asked for.
 func refusal(operation string, answer *Answer) error {
-	said := serviceMessage(answer.Body)
+	said := ServiceMessage(answer.Body)
 	e := &Error{Operation: operation, Status: answer.Status}
 	switch {
 	case answer.Status == http.StatusTooManyRequests:
 		e.Name = ThrottledError
-		e.RetryAfter = retryAfter(answer.Header, time.Now())
+		e.RetryAfter = RetryAfter(answer.Header["Retry-After"], time.Now())
 		e.Message = fmt.Sprintf("%s was throttled (429), retry after %d s; have the rate limit lifted for this runner",
 			operation, int(e.RetryAfter/time.Second))
 	case answer.Status == http.StatusUnauthorized:
@@ -110,8 +110,8 @@ func refusal(operation string, answer *Answer) error {
 	return e
 }
 
-// serviceMessage is what the service says in an error answer, cut to a line that a log can hold.
-func serviceMessage(body []byte) string {
+// ServiceMessage is what the service says in an error answer, cut to a line that a log can hold.
+func ServiceMessage(body []byte) string {
 	var answer struct {
 		Message json.RawMessage `json:"message"`
 	}
@@ -152,9 +152,9 @@ func shorten(s string) string {
 // defaultRetryAfter is how long Verity blocks a throttled client.
 const defaultRetryAfter = 60 * time.Second
 
-// retryAfter reads the Retry-After header, in seconds or as an HTTP date.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
+// RetryAfter reads a Retry-After header, in seconds or as an HTTP date.
+func RetryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
 	}

@@ -7,51 +7,62 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // maxHealthBody is more than any answer of GET /health has.
 const maxHealthBody = 1 << 16
 
+// Health is what the answer to GET /health tells of a healthy Verity.
+type Health struct {
+	Uptime          time.Duration
+	Date            string // the header: the service's clock, in whole seconds
+	Asked, Answered time.Time
+}
+
 // CheckHealth asks a base URL for /health once and says in plain words why it is not a Verity that can be tested.
 // It is no load: it emits no metric.
-func CheckHealth(ctx context.Context, client *http.Client, baseURL string) error {
+func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Health, error) {
+	health := Health{Asked: time.Now()}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/health", http.NoBody)
 	if err != nil {
-		return fmt.Errorf("asking %s/health: %w", baseURL, err)
+		return health, fmt.Errorf("asking %s/health: %w", baseURL, err)
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("%s cannot be reached: %w; is the service up, and BASE_URL right?", baseURL, errors.Unwrap(err))
+		return health, fmt.Errorf("%s cannot be reached: %w; is the service up, and BASE_URL right?", baseURL, errors.Unwrap(err))
 	}
+	health.Answered, health.Date = time.Now(), response.Header.Get("Date")
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxHealthBody))
 	if err != nil {
-		return fmt.Errorf("%s broke off its answer to GET /health: %w", baseURL, err)
+		return health, fmt.Errorf("%s broke off its answer to GET /health: %w", baseURL, err)
 	}
 	if response.StatusCode == http.StatusTooManyRequests {
-		return fmt.Errorf("%s throttles this runner already (GET /health was answered 429); wait a minute, "+
+		return health, fmt.Errorf("%s throttles this runner already (GET /health was answered 429); wait a minute, "+
 			"and have the rate limit lifted", baseURL)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s is not a healthy Verity: GET /health was answered %d with %s; check BASE_URL",
+		return health, fmt.Errorf("%s is not a healthy Verity: GET /health was answered %d with %s; check BASE_URL",
 			baseURL, response.StatusCode, healthBody(body))
 	}
-	var health struct {
+	var said struct {
 		Status        string   `json:"status"`
 		UptimeSeconds *float64 `json:"uptimeSeconds"`
 	}
-	if json.Unmarshal(body, &health) != nil || health.Status == "" || health.UptimeSeconds == nil {
-		return fmt.Errorf("%s is not a Verity: GET /health was answered 200 with %s, not with status and uptimeSeconds; "+
+	if json.Unmarshal(body, &said) != nil || said.Status == "" || said.UptimeSeconds == nil {
+		return health, fmt.Errorf("%s is not a Verity: GET /health was answered 200 with %s, not with status and uptimeSeconds; "+
 			"check BASE_URL", baseURL, healthBody(body))
 	}
-	if health.Status != "ok" {
-		return fmt.Errorf("%s is not healthy: GET /health says status %q", baseURL, shorten(health.Status))
+	if said.Status != "ok" {
+		return health, fmt.Errorf("%s is not healthy: GET /health says status %q", baseURL, shorten(said.Status))
 	}
-	return nil
+	health.Uptime = time.Duration(*said.UptimeSeconds * float64(time.Second))
+	return health, nil
 }
 
 func healthBody(body []byte) string {
-	if said := serviceMessage(body); said != describeBody(body) {
+	if said := ServiceMessage(body); said != describeBody(body) {
 		return fmt.Sprintf("the message %q", said)
 	}
 	return describeBody(body)

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,13 +37,17 @@ func TestCheckHealth(t *testing.T) {
 				if r.Method != http.MethodGet || r.URL.Path != "/health" {
 					t.Errorf("%s %s", r.Method, r.URL)
 				}
+				w.Header().Set("Date", "Tue, 24 Nov 2026 07:00:00 GMT")
 				w.WriteHeader(tc.status)
 				_, _ = w.Write([]byte(tc.body))
 			}))
 			defer server.Close()
-			err := platform.CheckHealth(t.Context(), server.Client(), server.URL)
+			health, err := platform.CheckHealth(t.Context(), server.Client(), server.URL)
 			if tc.want == "" {
 				require.NoError(t, err)
+				require.Equal(t, 12*time.Second, health.Uptime)
+				require.Equal(t, "Tue, 24 Nov 2026 07:00:00 GMT", health.Date)
+				require.False(t, health.Answered.Before(health.Asked))
 				return
 			}
 			require.EqualError(t, err, strings.Replace(tc.want, "URL", server.URL, 1))
@@ -55,7 +60,7 @@ func TestCheckHealthOfNothing(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	url := server.URL
 	server.Close()
-	err := platform.CheckHealth(t.Context(), http.DefaultClient, url)
+	_, err := platform.CheckHealth(t.Context(), http.DefaultClient, url)
 	require.ErrorContains(t, err, url+" cannot be reached: dial tcp")
 	require.ErrorContains(t, err, "connection refused; is the service up, and BASE_URL right?")
 }

@@ -34,7 +34,7 @@ type Request struct {
 // Answer is Verity's answer to a Request, whatever its status.
 type Answer struct {
 	Status   int
-	Header   http.Header
+	Header   map[string]string // by canonical name
 	Cookies  map[string]string // set by this answer
 	Body     []byte
 	Duration time.Duration // sending, waiting and receiving, as http_req_duration

@@ -3,7 +3,6 @@ package platform
 import (
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
@@ -15,12 +14,12 @@ func TestRefusalNamesTheErrorAndSaysWhatToDo(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		status int
-		header http.Header
+		header map[string]string
 		body   string
 		want   Error
 	}{
 		{
-			"throttled", 429, http.Header{"Retry-After": {"37"}},
+			"throttled", 429, map[string]string{"Retry-After": "37"},
 			`{"statusCode":429,"message":"ThrottlerException: Too Many Requests"}`,
 			Error{Name: ThrottledError, Status: 429, RetryAfter: 37 * time.Second, Message: "queue_join was throttled (429), " +
 				"retry after 37 s; have the rate limit lifted for this runner"},
@@ -81,7 +80,7 @@ func TestRetryAfter(t *testing.T) {
 		"Tue, 24 Nov 2026 11:00:00 GMT": 0,
 		"":                              time.Minute, "-1": time.Minute, "soon": time.Minute, "99999999999": time.Minute,
 	} {
-		require.Equal(t, want, retryAfter(http.Header{"Retry-After": {value}}, now), value)
+		require.Equal(t, want, RetryAfter(value, now), value)
 	}
 }
 

@@ -36,6 +36,7 @@ type route struct {
 
 	limiter  *limiter // nil without throttle
 	answered [600]atomic.Int64
+	took     *latencies
 }
 
 // call is one request under way.
@@ -92,6 +93,7 @@ func (s *Server) newRoutes() routes {
 		rs.fixed[endpoint{method, path}] = rt
 	}
 	for _, rt := range rs.all {
+		rt.took = newLatencies()
 		if s.options.Throttle && rt.limit > 0 {
 			rt.limiter = newLimiter(rt.limit, s.options.now)
 		}
@@ -122,6 +124,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.sockets.server.ServeHTTP(w, r)
 		return
 	}
+	start := time.Now()
 	c, _ := calls.Get().(*call)
 	defer c.release()
 
@@ -135,6 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.answered[a.status].Add(1)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // a client that is gone misses its answer
+	rt.took.record(time.Since(start))
 }
 
 // answer does in the service's order what comes before a handler: the body is read and parsed, then the route looked up,

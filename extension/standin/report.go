@@ -18,7 +18,8 @@ type Stats struct {
 	Matches  Matches          `json:"matches"`
 	Sockets  Sockets          `json:"sockets"`
 	Events   Events           `json:"events"`
-	Requests map[string]Route `json:"requests"` // by route, such as "POST /queue/join"; "unknown" for the rest
+	Requests map[string]Route `json:"requests"`  // by route, such as "POST /queue/join"; "unknown" for the rest
+	Latency  Latency          `json:"latencyMs"` // of all requests
 }
 
 // Tokens of all users together. Bought = Balance + Queued + Spent + Lost, whenever no request is under way.
@@ -63,6 +64,7 @@ type Events struct {
 type Route struct {
 	Requests int64         `json:"requests"`
 	Statuses map[int]int64 `json:"statuses"` // answers by status
+	Latency  Latency       `json:"latencyMs"`
 }
 
 // Stats returns the account so far. It may be asked for after Close too.
@@ -84,11 +86,14 @@ func (s *Server) Stats() Stats {
 	s.till.mu.Lock()
 	st.Events = s.till.counts
 	s.till.mu.Unlock()
+	all := newLatencies()
 	for _, rt := range s.routes.all {
 		if r := rt.stats(); r.Requests > 0 {
 			st.Requests[rt.name] = r
+			rt.took.addTo(all.took)
 		}
 	}
+	st.Latency = latencyOf(all.took)
 	return st
 }
 
@@ -100,6 +105,9 @@ func (rt *route) stats() Route {
 			r.Requests += n
 		}
 	}
+	rt.took.mu.Lock()
+	defer rt.took.mu.Unlock()
+	r.Latency = latencyOf(rt.took.took)
 	return r
 }
 
@@ -119,7 +127,7 @@ func (st Stats) Write(w io.Writer) error {
 		for _, status := range slices.Sorted(maps.Keys(r.Statuses)) {
 			fmt.Fprintf(&b, " %d×%d", status, r.Statuses[status])
 		}
-		b.WriteByte('\n')
+		fmt.Fprintf(&b, ", %.1f ms (p50), %.1f ms (p95)\n", r.Latency.P50, r.Latency.P95)
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("writing the stand-in's account: %w", err)

@@ -170,17 +170,22 @@ func TestAccountOfARun(t *testing.T) {
 	ts.do("POST", "/webhooks/stripe", "{}")
 
 	var text bytes.Buffer
-	require.NoError(t, ts.Stats().Write(&text))
+	stats := ts.Stats()
+	for name, route := range stats.Requests {
+		route.Latency = Latency{P50: 0.25, P95: 12.4}
+		stats.Requests[name] = route
+	}
+	require.NoError(t, stats.Write(&text))
 	require.Equal(t, strings.TrimPrefix(`
 users     4
 tokens    13 bought = 9 left + 1 queued + 2 spent + 1 lost
 sessions  1 made, 0 ended
 events    5 credited, 1 repeated, 0 ignored, 1 refused
-requests  2 DELETE /queue/leave: 200×2
-requests  4 POST /auth/signup-anonymous: 201×4
-requests  4 POST /queue/join: 201×4
-requests  7 POST /webhooks/stripe: 200×6 400×1
-requests  1 unknown: 404×1
+requests  2 DELETE /queue/leave: 200×2, 0.2 ms (p50), 12.4 ms (p95)
+requests  4 POST /auth/signup-anonymous: 201×4, 0.2 ms (p50), 12.4 ms (p95)
+requests  4 POST /queue/join: 201×4, 0.2 ms (p50), 12.4 ms (p95)
+requests  7 POST /webhooks/stripe: 200×6 400×1, 0.2 ms (p50), 12.4 ms (p95)
+requests  1 unknown: 404×1, 0.2 ms (p50), 12.4 ms (p95)
 `, "\n"), text.String())
 
 	require.Equal(t, map[string]int64{a.id: 6, b.id: 1, c.id: 1, d.id: 1}, ts.Balances())
@@ -189,6 +194,23 @@ requests  1 unknown: 404×1
 	require.NoError(t, err)
 	require.Equal(t, `{"bought":13,"balance":9,"queued":1,"spent":2,"lost":1}`, string(inJSON))
 	require.EqualError(t, ts.Stats().Write(fullDisk{}), "writing the stand-in's account: disk full")
+}
+
+func TestLatencyIsThatOfEachRouteAndOfAll(t *testing.T) {
+	t.Parallel()
+	ts := start(t, Options{Latency: 30 * time.Millisecond})
+	a := ts.signUp(1)
+	for range 10 {
+		ts.do("GET", "/health", "")
+	}
+	a.join("")
+	require.Eventually(t, func() bool { return ts.Stats().Requests["POST /queue/join"].Latency.Max > 0 }, time.Second, time.Millisecond)
+	stats := ts.Stats()
+	join, health := stats.Requests["POST /queue/join"].Latency, stats.Requests["GET /health"].Latency
+	require.True(t, 30 <= join.P50 && join.P50 <= join.P95 && join.P95 <= join.Max && join.Max < 5000, "%+v", join)
+	require.Less(t, health.P50, 30.0)
+	require.Less(t, stats.Latency.P50, 30.0)
+	require.GreaterOrEqual(t, stats.Latency.Max, join.Max)
 }
 
 type fullDisk struct{}

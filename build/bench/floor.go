@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/queue"
+	"github.com/verity-app/xk6-verity/extension/runner"
+)
+
+// floorCommand as the first argument makes this command the floor: the same users in plain Go, a goroutine and a net/http
+// client each, without JavaScript and without metrics. What a request takes here is the kernel's and net/http's.
+const floorCommand = "floor"
+
+type floor struct {
+	ctx      context.Context //nolint:containedctx // of the whole run
+	baseURL  string
+	secret   string
+	min, max float64 // think time, s
+	requests atomic.Int64
+}
+
+// runFloor reads the same variables as the scenario, and answers to the same question of the REST API.
+func runFloor(ctx context.Context, address string) error {
+	users, err := strconv.Atoi(os.Getenv("TARGET_VUS"))
+	if err != nil {
+		return err
+	}
+	runner.PaceGC(ctx)
+	f := &floor{baseURL: os.Getenv("BASE_URL"), secret: os.Getenv("STRIPE_WEBHOOK_SECRET")}
+	f.min, _ = strconv.ParseFloat(os.Getenv("THINK_TIME_MIN"), 64)
+	f.max, _ = strconv.ParseFloat(os.Getenv("THINK_TIME_MAX"), 64)
+	rampUp, _ := time.ParseDuration(os.Getenv("RAMP_UP"))
+	hold, _ := time.ParseDuration(os.Getenv("HOLD"))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/metrics/http_reqs", f.answer)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	go func() { _ = http.ListenAndServe(address, mux) }() //nolint:gosec // for this benchmark only
+	var stop context.CancelFunc
+	f.ctx, stop = context.WithTimeout(ctx, rampUp+hold+3*time.Second) // is measured until then
+	defer stop()
+	var wg sync.WaitGroup
+	for range users {
+		arrival := time.Duration(rand.Float64() * float64(rampUp)) // #nosec G404 -- spreads load, guards nothing
+		wg.Go(func() { f.user(arrival) })
+	}
+	wg.Wait()
+	return nil
+}
+
+func (f *floor) answer(w http.ResponseWriter, _ *http.Request) {
+	_, _ = fmt.Fprintf(w, `{"data":{"attributes":{"sample":{"count":%d}}}}`, f.requests.Load())
+}
+
+// pause tells whether the run goes on.
+func (f *floor) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-f.ctx.Done():
+		return false
+	}
+}
+
+func (f *floor) think() bool {
+	seconds := f.min + rand.Float64()*(f.max-f.min) // #nosec G404 -- likewise
+	return f.pause(time.Duration(seconds * float64(time.Second)))
+}
+
+func (f *floor) user(arrival time.Duration) {
+	if !f.pause(arrival) {
+		return
+	}
+	client := &http.Client{Transport: &http.Transport{}}
+	var account struct {
+		User        struct{ ID string }
+		AccessToken string
+	}
+	signedUp := f.send(client, http.MethodPost, "/auth/signup-anonymous", nil, nil)
+	if json.Unmarshal(signedUp, &account) != nil {
+		return
+	}
+	signer, err := payments.NewSigner(f.secret)
+	if err != nil {
+		return
+	}
+	event, err := signer.CheckoutCompleted(payments.Purchase{UserID: account.User.ID, Tokens: 2})
+	if err != nil {
+		return
+	}
+	f.send(client, http.MethodPost, "/webhooks/stripe", event.Body, http.Header{
+		"Content-Type": {"application/json"}, payments.SignatureHeader: {event.Header},
+	})
+	bearer := http.Header{"Authorization": {"Bearer " + account.AccessToken}}
+	withBody := bearer.Clone()
+	withBody.Set("Content-Type", "application/json")
+	body := fmt.Appendf(nil, `{"region":"australiaCentral","preferences":{"loadTestUser":%q}}`, account.User.ID)
+	if _, err := queue.Key(body); err != nil {
+		return
+	}
+	for turn := 1; ; turn++ {
+		if turn%10 == 0 {
+			f.send(client, http.MethodGet, "/tokens/balance", nil, bearer)
+		}
+		f.send(client, http.MethodPost, "/queue/join", body, withBody)
+		if !f.think() {
+			return
+		}
+		f.send(client, http.MethodDelete, "/queue/leave", nil, bearer)
+		if !f.think() {
+			return
+		}
+	}
+}
+
+func (f *floor) send(client *http.Client, method, path string, body []byte, header http.Header) []byte {
+	request, err := http.NewRequestWithContext(f.ctx, method, f.baseURL+path, bytes.NewReader(body))
+	if err != nil {
+		return nil
+	}
+	if header != nil {
+		request.Header = header
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	f.requests.Add(1)
+	text, _ := io.ReadAll(response.Body)
+	return text
+}

@@ -1,0 +1,261 @@
+// Command bench measures, side by side in one run, what this extension costs against what a user would otherwise write: the
+// helpers against JavaScript and plain Go, sockets against k6/websockets, and the users of queue-concurrency against a plain
+// script, with the floor that the kernel and net/http set.
+//
+//	go run ./build/bench
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// variant is one way to write the scenario.
+type variant struct {
+	name   string
+	script string
+	env    []string
+	floor  bool    // this command itself, see runFloor
+	mostMB float64 // memory a user takes, to leave out what the machine cannot hold
+}
+
+func variants() []variant {
+	const ours = "load-test/queue-concurrency.js"
+	return []variant{
+		{name: "plain Go, no k6", floor: true, mostMB: 0.1},
+		{name: "plain k6, 1 a VU", script: "build/bench/plain.js", mostMB: 0.5},
+		{name: "verity, 1 a VU", script: ours, env: []string{"USERS_PER_VU=1"}, mostMB: 0.7},
+		{name: many, script: ours, mostMB: 0.1},
+	}
+}
+
+// many is the variant that a user gets by default.
+const many = "verity, default"
+
+// load is what is asked of each variant.
+type load struct {
+	users              int
+	thinkMin, thinkMax float64 // s
+	rampUp, hold       time.Duration
+	rounds             int
+	only               string // the variant that it is about; "" for all
+}
+
+// loads are those that the project's goals name: default think times where two cores carry them, longer ones above. Those
+// for one variant show how it grows at equal think times.
+func loads(rounds int) []load {
+	return []load{
+		{users: 1000, thinkMin: 0.5, thinkMax: 2, rampUp: 4 * time.Second, hold: 10 * time.Second, rounds: rounds},
+		{users: 3000, thinkMin: 0.5, thinkMax: 2, rampUp: 12 * time.Second, hold: 10 * time.Second, rounds: rounds},
+		{users: 10000, thinkMin: 2, thinkMax: 8, rampUp: 40 * time.Second, hold: 10 * time.Second, rounds: max(1, rounds/3)},
+		{users: 1000, thinkMin: 2, thinkMax: 8, rampUp: 4 * time.Second, hold: 10 * time.Second, rounds: rounds, only: many},
+		{users: 3000, thinkMin: 2, thinkMax: 8, rampUp: 12 * time.Second, hold: 10 * time.Second, rounds: rounds, only: many},
+	}
+}
+
+func main() {
+	b := bench{out: os.Stdout}
+	var out string
+	var users int
+	flag.StringVar(&b.k6, "k6", "./k6", "the k6 to measure")
+	flag.IntVar(&b.rounds, "rounds", 3, "rounds, of which the median counts; a third of them for 10,000 users")
+	flag.StringVar(&b.only, "only", "", "only the variants whose name has this")
+	flag.IntVar(&users, "users", 0, "only the loads of so many users, and no helpers and sockets")
+	flag.StringVar(&out, "json", "", "also write the results into this file")
+	flag.Parse()
+	b.loads = slices.DeleteFunc(loads(b.rounds), func(l load) bool { return users != 0 && l.users != users })
+	b.base = load{users: 1, thinkMin: 2, thinkMax: 8, rampUp: 2 * time.Second, hold: 8 * time.Second}
+	b.helpers = users == 0
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	work := func() error { return b.run(ctx, out) }
+	if flag.Arg(0) == floorCommand {
+		work = func() error { return runFloor(ctx, flag.Arg(1)) }
+	}
+	err := work()
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	k6, only string
+	rounds   int
+	out      io.Writer
+	helpers  bool // measure helpers and sockets too
+	loads    []load
+	base     load // with one user
+	work     string
+	bases    map[string]reading // of each variant, with one user
+}
+
+// results are what is written as JSON.
+type results struct {
+	Machine string   `json:"machine"`
+	Helpers []helper `json:"helpers"`
+	Sockets []socket `json:"sockets"`
+	Users   []result `json:"users"`
+}
+
+func (b *bench) run(ctx context.Context, out string) error {
+	var err error
+	if b.work, err = os.MkdirTemp("", "verity-bench-"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(b.work) }()
+	b.bases = make(map[string]reading)
+	all := results{Machine: machine()}
+	_, _ = fmt.Fprintln(b.out, all.Machine)
+	if b.helpers {
+		if all.Helpers, err = measureHelpers(ctx, b.k6); err != nil {
+			return err
+		}
+		writeHelpers(b.out, all.Helpers)
+		if all.Sockets, err = measureSockets(ctx); err != nil {
+			return err
+		}
+		writeSockets(b.out, all.Sockets)
+	}
+	for _, l := range b.loads {
+		measured, err := b.measure(ctx, l)
+		if err != nil {
+			return err
+		}
+		all.Users = append(all.Users, measured...)
+	}
+	if err := writeTable(b.out, all.Users); err != nil || out == "" {
+		return err
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(text, '\n'), 0o600)
+}
+
+// measure takes turns between the variants, so that what disturbs the machine for a while disturbs them all.
+func (b *bench) measure(ctx context.Context, l load) ([]result, error) {
+	rounds := make(map[string][]reading)
+	for round := range l.rounds {
+		for _, v := range variants() {
+			if !strings.Contains(v.name, b.only) || (l.only != "" && v.name != l.only) {
+				continue
+			}
+			if need := v.mostMB * float64(l.users); need > availableMB() {
+				fmt.Fprintf(os.Stderr, "%d users, %s: left out, it would need %.0f MB of memory\n", l.users, v.name, need)
+				continue
+			}
+			r, err := b.beyondBase(ctx, l, v)
+			if err != nil {
+				return nil, fmt.Errorf("%d users, %s: %w", l.users, v.name, err)
+			}
+			fmt.Fprintf(os.Stderr, "%d users, %s, round %d of %d: %s\n", l.users, v.name, round+1, l.rounds, &r)
+			rounds[v.name] = append(rounds[v.name], r)
+		}
+	}
+	var measured []result
+	for _, v := range variants() {
+		if len(rounds[v.name]) > 0 {
+			think := fmt.Sprintf("%g to %g s", l.thinkMin, l.thinkMax)
+			measured = append(measured, result{l.users, think, v.name, len(rounds[v.name]), median(rounds[v.name])})
+		}
+	}
+	return measured, nil
+}
+
+// beyondBase measures a load and takes off what the variant takes with one user.
+func (b *bench) beyondBase(ctx context.Context, l load, v variant) (reading, error) {
+	base, known := b.bases[v.name]
+	if !known {
+		var err error
+		if base, err = b.once(ctx, b.base, v); err != nil {
+			return base, err
+		}
+		b.bases[v.name] = base
+	}
+	r, err := b.once(ctx, l, v)
+	users := float64(l.users)
+	r.LiveKBPerUser = (r.liveMB - base.liveMB) * 1024 / users
+	r.CPUPerUser = (r.cpuPerSecond - base.cpuPerSecond) * 1e6 / users
+	return r, err
+}
+
+// once runs one variant against a stand-in of its own.
+func (b *bench) once(ctx context.Context, l load, v variant) (reading, error) {
+	account := filepath.Join(b.work, "account.json")
+	export := filepath.Join(b.work, "summary.json")
+	_ = os.Remove(export)
+	server, err := startStandin(ctx, b.k6, account)
+	if err != nil {
+		return reading{}, err
+	}
+	defer server.stop()
+	command := []string{b.k6, "run", "--quiet", "--profiling-enabled", "--summary-export", export, v.script}
+	if v.floor {
+		command = []string{os.Args[0]}
+	}
+	g, err := startGenerator(ctx, command, server.cmd.Process.Pid, append([]string{
+		"BASE_URL=" + server.url, "STRIPE_WEBHOOK_SECRET=" + server.secret,
+		fmt.Sprintf("TARGET_VUS=%d", l.users), fmt.Sprintf("THINK_TIME_MIN=%g", l.thinkMin), fmt.Sprintf("THINK_TIME_MAX=%g", l.thinkMax),
+		"RAMP_UP=" + l.rampUp.String(), "HOLD=" + l.hold.String(), "RAMP_DOWN=2s",
+	}, v.env...))
+	if err != nil {
+		return reading{}, err
+	}
+	defer g.kill()
+	r, err := g.watch(ctx, l.rampUp, l.hold)
+	if err != nil {
+		return r, err
+	}
+	server.stop()
+	if err := r.readAccount(account); err != nil || v.floor {
+		return r, err
+	}
+	err = r.readSummary(export)
+	return r, err
+}
+
+// result is the median of the rounds of one variant at one load.
+type result struct {
+	Users   int     `json:"users"`
+	Think   string  `json:"think"`
+	Variant string  `json:"variant"`
+	Rounds  int     `json:"rounds"`
+	Median  reading `json:"median"`
+}
+
+// median is taken of each number by itself.
+func median(readings []reading) reading {
+	var m reading
+	for i, field := range m.numbers() {
+		values := make([]float64, len(readings))
+		for j := range readings {
+			values[j] = *readings[j].numbers()[i]
+		}
+		slices.Sort(values)
+		*field = (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+	}
+	return m
+}
+
+func writeTable(out io.Writer, results []result) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(w, "\nUSERS\tTHINK\tVARIANT\tREQ/S\tRESIDENT MB\tLIVE KB/USER\tCPU µs/REQUEST\tCPU µs/s/USER\tREPORTED p95 ms\tSERVER'S p95 ms\tLAG p95 ms\t")
+	for _, r := range results {
+		m := r.Median
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.0f\t%.0f\t%.1f\t%.0f\t%.0f\t%.1f\t%.1f\t%.1f\t\n", r.Users, r.Think, r.Variant,
+			m.RequestsPerSecond, m.PeakMB, m.LiveKBPerUser, m.CPUPerRequest, m.CPUPerUser, m.ReportedP95, m.ServerP95, m.LagP95)
+	}
+	return w.Flush()
+}

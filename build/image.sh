@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Builds the image xk6-verity with what there is of docker, buildah and podman: build/image.sh [FLAG_OF_THE_BUILD...]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if docker info >/dev/null 2>&1; then # a docker without its daemon cannot build
+  builder=docker
+elif ! builder=$(command -v buildah || command -v podman); then
+  echo 'there is neither docker with its daemon, nor buildah, nor podman to build the image with' >&2
+  exit 1
+fi
+
+"$builder" build --file build/Dockerfile --tag xk6-verity \
+  --build-arg VERSION="$(git describe --tags --always --dirty)" --build-arg REVISION="$(git rev-parse HEAD)" "$@" .

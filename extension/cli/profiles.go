@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.k6.io/k6/v2/cmd/state"
+	"go.k6.io/k6/v2/lib/types"
+)
+
+// profilesFile is where the scenarios read them too.
+const profilesFile = "js/profiles.json"
+
+// profile is a step of the safe execution plan: a scenario and the variables that make it that step.
+type profile struct {
+	Name      string            `json:"name"`
+	Scenario  string            `json:"scenario"`
+	Shows     string            `json:"shows"`
+	Variables map[string]string `json:"variables"`
+}
+
+func newProfilesCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "profiles",
+		Short: "List the steps of the safe execution plan, each a set of variables that PROFILE selects",
+		Long: `List the steps of the safe execution plan in their order. Each is a scenario with a set of variables, which PROFILE
+selects; a variable that is set besides wins over the profile's. load-test/README.md says what must be green before the
+next step.`,
+		Example: `  k6 x verity profiles
+  k6 x verity profiles --json
+  k6 inspect -e PROFILE=queue-dry load-test/queue-concurrency.js`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			profiles, err := readProfiles(scripts)
+			if err != nil {
+				return err
+			}
+			return printProfiles(gs.Stdout, profiles, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func readProfiles(scripts fs.FS) ([]profile, error) {
+	text, err := fs.ReadFile(scripts, profilesFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the profiles: %w", err)
+	}
+	var profiles []profile
+	if err := json.Unmarshal(text, &profiles); err != nil {
+		return nil, fmt.Errorf("reading the profiles: %s: %w", profilesFile, err)
+	}
+	return profiles, nil
+}
+
+// users is how many users there are at the top; for the webhooks, how many buy.
+func (p profile) users() (int, error) {
+	for _, name := range []string{"TARGET_VUS", "SESSION_VUS", "SEED_USER_COUNT"} {
+		if text, isSet := p.Variables[name]; isSet {
+			return strconv.Atoi(text)
+		}
+	}
+	return 0, fmt.Errorf("profile %s does not say how many users there are", p.Name)
+}
+
+// length is that of the run: of its stages, the last of which takes a spike of webhooks down to nothing in as long as the
+// ramp-down, a minute at most (js/options.js).
+func (p profile) length() (time.Duration, error) {
+	var sum, down time.Duration
+	for _, name := range []string{"RAMP_UP", "HOLD", "SPIKE_HOLD", "RAMP_DOWN"} {
+		text, isSet := p.Variables[name]
+		if !isSet {
+			continue
+		}
+		d, err := types.ParseExtendedDuration(text)
+		if err != nil {
+			return 0, fmt.Errorf("%s of profile %s: %w", name, p.Name, err)
+		}
+		sum, down = sum+d, d
+	}
+	if _, isSpike := p.Variables["SPIKE_HOLD"]; isSpike {
+		sum += min(down, time.Minute)
+	}
+	return sum, nil
+}
+
+func (p profile) command() string {
+	return fmt.Sprintf("PROFILE=%s ./k6 run load-test/%s.js", p.Name, p.Scenario)
+}
+
+// listedProfile is what is printed of a profile.
+type listedProfile struct {
+	profile
+
+	Users         int     `json:"users"`
+	LengthSeconds float64 `json:"lengthSeconds"`
+	Command       string  `json:"command"`
+}
+
+func listed(profiles []profile) ([]listedProfile, error) {
+	list := make([]listedProfile, 0, len(profiles))
+	for _, p := range profiles {
+		users, err := p.users()
+		if err != nil {
+			return nil, err
+		}
+		length, err := p.length()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, listedProfile{p, users, length.Seconds(), p.command()})
+	}
+	return list, nil
+}
+
+func printProfiles(out io.Writer, profiles []profile, asJSON bool) error {
+	list, err := listed(profiles)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(list)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "PROFILE\tSCENARIO\tUSERS\tLENGTH\tSHOWS THAT")
+	for _, p := range list {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.Name, p.Scenario, p.Users, minutes(p.LengthSeconds), p.Shows)
+	}
+	_, _ = fmt.Fprint(table, "\nRun them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set:\n\n")
+	for _, p := range list {
+		_, _ = fmt.Fprintf(table, "  %s\n", p.Command)
+	}
+	return table.Flush()
+}
+
+// minutes writes 150 s as 2m30s and 300 s as 5m.
+func minutes(seconds float64) string {
+	text := (time.Duration(seconds) * time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		return strings.TrimSuffix(text, "0s")
+	}
+	return text
+}

@@ -1,0 +1,236 @@
+package jsapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/errext"
+	"go.k6.io/k6/v2/errext/exitcodes"
+	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/lib"
+	"go.k6.io/k6/v2/lib/types"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/preflight"
+)
+
+const (
+	maxPerMinute = 1e12
+	// maxSources bounds the look for how many addresses --local-ips has.
+	maxSources = 4096
+	// lookupLimit bounds the look for how many addresses the target has.
+	lookupLimit = 5 * time.Second
+)
+
+// lookOptions are the arguments of Verity.preflight.
+type lookOptions struct {
+	plan     preflight.Plan
+	override bool // a ✗ does not stop the run
+	json     bool // print JSON instead of a table
+}
+
+// Preflight is Verity.preflight. A target that is not a healthy Verity aborts the run, as CheckHealth does, and a ✗ ends it
+// unless it is overridden.
+func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
+	options := v.readLook(plan)
+	state := v.ready("preflight")
+	service := preflight.Service{BaseURL: v.baseURL}
+	if _, isPlanned := options.plan.Requests[platform.OpWebhook]; isPlanned {
+		service.Signer = v.mustSigner()
+	}
+	client := v.client(state)
+	machine := preflight.ThisMachine(sources(state.Options.LocalIPs))
+	rt := v.m.vu.Runtime()
+	promise, resolve, reject := rt.NewPromise()
+	callback := v.m.vu.RegisterCallback()
+	ctx := v.m.vu.Context()
+	go func() {
+		health, err := platform.CheckHealth(ctx, client, v.baseURL)
+		if err != nil {
+			callback(func() error { return abortTest(err) })
+			return
+		}
+		service.Health, service.Addresses = health, addresses(ctx, v.baseURL, state.Options)
+		checks := preflight.Look(ctx, client, service, options.plan, machine)
+		callback(func() error {
+			if ctx.Err() != nil {
+				return reject(v.m.jsError(errStopped))
+			}
+			if err := v.m.root.tellPreflight(checks, options); err != nil {
+				return refuseRun(err)
+			}
+			return resolve(sobek.Undefined())
+		})
+	}()
+	return promise
+}
+
+func (v *Verity) mustSigner() *payments.Signer {
+	signer, err := v.signer()
+	if err != nil {
+		common.Throw(v.m.vu.Runtime(), err)
+	}
+	return signer
+}
+
+func (v *Verity) readLook(value sobek.Value) lookOptions {
+	options := lookOptions{plan: preflight.Plan{Requests: map[string]preflight.Load{}}}
+	r := reader{v.m, "preflight"}
+	r.read(value, map[string]func(string, sobek.Value){
+		"requests":        r.loads(options.plan.Requests),
+		"connections":     r.whole(&options.plan.Connections, 0, math.MaxInt32),
+		"closedPerMinute": r.whole(&options.plan.ClosedPerMinute, 0, math.MaxInt32),
+		"override":        r.flag(&options.override),
+		"json":            r.flag(&options.json),
+	})
+	return options
+}
+
+// loads reads an object of { perMinute, arithmetic } by operation.
+func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) {
+	return func(name string, value sobek.Value) {
+		keys := map[string]func(string, sobek.Value){}
+		for _, operation := range preflight.Operations() {
+			keys[operation] = func(_ string, value sobek.Value) {
+				var load preflight.Load
+				of := reader{r.m, operation + " of " + r.what}
+				of.read(value, map[string]func(string, sobek.Value){
+					"perMinute":  of.number(&load.PerMinute, 0, maxPerMinute),
+					"arithmetic": of.text(&load.Arithmetic),
+				})
+				into[operation] = load
+			}
+		}
+		reader{r.m, name + " of " + r.what}.read(value, keys)
+	}
+}
+
+func (r reader) flag(into *bool) func(string, sobek.Value) {
+	return func(name string, value sobek.Value) {
+		flag, ok := export(value).(bool)
+		if !ok {
+			r.m.throw("%s of %s must be true or false, got %s", name, r.what, show(value))
+		}
+		*into = flag
+	}
+}
+
+// tellPreflight prints what was found, keeps it for the report, and returns an error where the run must not begin.
+func (r *RootModule) tellPreflight(checks []preflight.Check, options lookOptions) error {
+	var refusals []string
+	t := table{title: "Preflight", columns: []string{"", "check", "found"}, shown: true}
+	for _, c := range checks {
+		t.rows = append(t.rows, []string{c.Verdict.Mark(), c.Name, c.Found})
+		if c.Verdict == preflight.Failed {
+			refusals = append(refusals, c.Name+": "+c.Found)
+		}
+		if c.Verdict == preflight.Warning || (c.Verdict == preflight.Failed && options.override) {
+			r.warn("preflight, " + c.Name + ": " + c.Found)
+		}
+	}
+	overridden := len(refusals) > 0 && options.override
+	if overridden {
+		t.notes = []string{"SKIP_PREFLIGHT=1: the run goes on all the same"}
+	}
+	r.addTable(t)
+	text := t.text() + "\n"
+	if options.json {
+		text = preflightJSON(checks)
+	}
+	if err := r.write(text); err != nil {
+		return fmt.Errorf("writing the preflight: %w", err)
+	}
+	if len(refusals) == 0 || overridden {
+		return nil
+	}
+	return errors.New("the preflight stops this run, whose result would be meaningless: " + strings.Join(refusals, "; ") +
+		". SKIP_PREFLIGHT=1 runs it all the same")
+}
+
+func preflightJSON(checks []preflight.Check) string {
+	text, err := json.MarshalIndent(map[string]any{
+		"passed": !slices.ContainsFunc(checks, func(c preflight.Check) bool { return c.Verdict == preflight.Failed }),
+		"checks": checks,
+	}, "", "  ")
+	if err != nil {
+		panic(fmt.Errorf("encoding the preflight: %w", err)) // strings and booleans always encode
+	}
+	return string(text) + "\n"
+}
+
+// sources counts the addresses that connections come from: those of --local-ips, each of which has ports of its own.
+func sources(localIPs types.NullIPPool) int {
+	if !localIPs.Valid {
+		return 1
+	}
+	first := localIPs.Pool.GetIP(0)
+	n := 1
+	for n < maxSources && !localIPs.Pool.GetIP(uint64(n)).Equal(first) { // the pool begins anew after its last
+		n++
+	}
+	return n
+}
+
+// addresses counts those of the target over which k6 spreads connections.
+func addresses(ctx context.Context, baseURL string, options lib.Options) int {
+	target, err := url.Parse(baseURL)
+	if err != nil || options.DNS.Select.DNSSelect == types.DNSfirst {
+		return 1
+	}
+	if options.Hosts.Trie != nil && options.Hosts.Trie.Match(target.Hostname()) != nil {
+		return 1
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", target.Hostname())
+	if err != nil {
+		return 1 // k6 has reached it by other means
+	}
+	v4 := 0
+	for _, address := range found {
+		if address.Unmap().Is4() {
+			v4++
+		}
+	}
+	if v4 > 0 {
+		return v4 // k6 prefers them
+	}
+	return max(1, len(found))
+}
+
+// client is one for what is no load: its requests emit no metrics. It has the VU's dialer, TLS and DNS options.
+func (v *Verity) client(state *vuState) *http.Client {
+	return &http.Client{
+		Transport: state.base, Timeout: seconds(v.timeout),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func abortTest(err error) error {
+	return &errext.InterruptError{Reason: fmt.Sprintf("%s: %s", errext.AbortTest, err)}
+}
+
+// refuseRun ends the run as a configuration does that is refused with an exception.
+func refuseRun(err error) error {
+	return errext.WithAbortReasonIfNone(errext.WithExitCodeIfNone(err, exitcodes.ScriptException), errext.AbortedByScriptError)
+}
+
+// runnerShare is the function runnerShare of the module: the part of the test that this runner makes.
+func (m *Module) runnerShare() float64 {
+	segment := m.vuState("runnerShare").Options.ExecutionSegment
+	if segment == nil {
+		return 1
+	}
+	return segment.FloatLength()
+}

@@ -1,0 +1,94 @@
+package preflight
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// ownFiles is what k6 and this process keep open beside the connections of users, with room to spare.
+const ownFiles = 64
+
+// portRange is where Linux says which ports outgoing connections get.
+const portRange = "/proc/sys/net/ipv4/ip_local_port_range"
+
+// Machine is what this machine allows this process.
+type Machine struct {
+	Files   uint64 // open at once; 0: unknown
+	Ports   int    // of outgoing connections from one address to another; 0: unknown
+	Sources int    // addresses that connections come from; at least 1
+}
+
+// ThisMachine looks at this machine, whose connections come from so many addresses.
+func ThisMachine(sources int) Machine {
+	m := Machine{Sources: sources}
+	var files syscall.Rlimit
+	// Go has raised the limit to the hard one at the start of the process.
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) == nil {
+		m.Files = files.Cur
+	}
+	if runtime.GOOS == "linux" {
+		if text, err := os.ReadFile(portRange); err == nil {
+			m.Ports = parsePortRange(string(text))
+		}
+	}
+	return m
+}
+
+// parsePortRange counts the ports of a range such as "32768\t60999"; 0 for what is none.
+func parsePortRange(text string) int {
+	fields := strings.Fields(text)
+	if len(fields) != 2 {
+		return 0
+	}
+	first, err := strconv.ParseUint(fields[0], 10, 16)
+	if err != nil {
+		return 0
+	}
+	last, err := strconv.ParseUint(fields[1], 10, 16)
+	if err != nil || last < first {
+		return 0
+	}
+	return int(last - first + 1) // #nosec G115 -- at most 65536
+}
+
+func (m Machine) files(plan Plan) Check {
+	const name = "file descriptors"
+	need := plan.Connections + ownFiles
+	needed := fmt.Sprintf("%s needed (%s connections and %d for k6 itself)", count(need), count(plan.Connections), ownFiles)
+	switch {
+	case m.Files == 0:
+		return Check{name, Unknown, "not known on this system; " + needed}
+	case m.Files > math.MaxInt64:
+		return Check{name, Passed, "no limit; " + needed}
+	case m.Files < uint64(need): // #nosec G115 -- not negative
+		return Check{name, Failed, fmt.Sprintf("%s allowed, %s: raise the limit with `ulimit -n %d`", count(m.Files), needed, need)}
+	default:
+		return Check{name, Passed, fmt.Sprintf("%s allowed, %s", count(m.Files), needed)}
+	}
+}
+
+// ports counts what an outgoing connection takes of this machine: a port, which stays taken for a minute after this side
+// has closed it. Between other addresses the same port serves again.
+func (m Machine) ports(plan Plan, targets int) Check {
+	const name = "ports"
+	need := plan.Connections + plan.ClosedPerMinute
+	needed := fmt.Sprintf("%s needed (%s connections and %s that were closed within a minute)",
+		count(need), count(plan.Connections), count(plan.ClosedPerMinute))
+	if m.Ports == 0 {
+		return Check{name, Unknown, "not known on this system; " + needed}
+	}
+	have := m.Ports * m.Sources * targets
+	allowed := count(have) + " there"
+	if have > m.Ports {
+		allowed = fmt.Sprintf("%s × %d from this machine's addresses × %d to the target's = %s there", count(m.Ports), m.Sources, targets, count(have))
+	}
+	if need > have {
+		return Check{name, Failed, fmt.Sprintf("%s, %s: widen net.ipv4.ip_local_port_range, or use several runners", allowed, needed)}
+	}
+	return Check{name, Passed, fmt.Sprintf("%s, %s", allowed, needed)}
+}

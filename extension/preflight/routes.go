@@ -1,0 +1,224 @@
+package preflight
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/platform"
+)
+
+const (
+	// askLimit bounds the time of one answer. A service that takes longer for a refusal is in no state to be tested.
+	askLimit = 10 * time.Second
+	// maxBody is more than any of these answers has.
+	maxBody = 1 << 16
+)
+
+// rounding is less than any load differs from the next by, and more than adding fractions does.
+const rounding = 1e-6
+
+const webhookSecret = "webhook secret" // #nosec G101 -- the name of a check
+
+// route is how to see a route's limit without creating anything: the service counts a request before it looks at it.
+type route struct {
+	operation, method, path string
+	body                    string
+	refused                 int // the status of the answer
+}
+
+var routes = []route{ //nolint:gochecknoglobals // a constant table
+	{platform.OpSignUp, http.MethodPost, "/auth/signup-anonymous", `{"preflight":true}`, http.StatusBadRequest}, // an unknown field
+	{platform.OpWebhook, http.MethodPost, "/webhooks/stripe", "", http.StatusOK},                                // an event that credits nothing
+	{platform.OpJoin, http.MethodPost, "/queue/join", `{}`, http.StatusUnauthorized},                            // without a token, as what follows
+	{platform.OpLeave, http.MethodDelete, "/queue/leave", "", http.StatusUnauthorized},
+	{platform.OpBalance, http.MethodGet, "/tokens/balance", "", http.StatusUnauthorized},
+	{platform.OpRefresh, http.MethodPost, "/auth/refresh", "", http.StatusUnauthorized}, // without the cookie
+}
+
+// Operations are those that a plan can have.
+func Operations() []string {
+	names := make([]string, len(routes))
+	for i, r := range routes {
+		names[i] = r.operation
+	}
+	return names
+}
+
+// answer is that to one request; err says why there is none.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error
+}
+
+// askRoutes asks each route of the plan once, one after the other. What it finds of the secret comes before the limits.
+func askRoutes(ctx context.Context, client Client, service Service, plan Plan) []Check {
+	var checks, limits []Check
+	for _, r := range routes {
+		load, isPlanned := plan.Requests[r.operation]
+		if !isPlanned {
+			continue
+		}
+		a := service.ask(ctx, client, r)
+		if r.operation == platform.OpWebhook {
+			checks = append(checks, secret(a))
+			limits = append(limits, r.limit(load, a, "")) // an unexpected status is the secret's matter
+			continue
+		}
+		limits = append(limits, r.limit(load, a, r.unexpected(a)))
+	}
+	return append(checks, limits...)
+}
+
+func (s Service) ask(ctx context.Context, client Client, r route) answer {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	request, err := s.request(ctx, r)
+	if err != nil {
+		return answer{err: err}
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{err: withoutURL(ctx, err)}
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	return answer{response.StatusCode, response.Header, body, withoutURL(ctx, err)}
+}
+
+// request is one that creates nothing; to the webhook it is a signed event that credits nothing.
+func (s Service) request(ctx context.Context, r route) (*http.Request, error) {
+	body, signature := r.body, ""
+	if r.operation == platform.OpWebhook {
+		event, err := s.Signer.CustomerCreated(time.Now())
+		if err != nil {
+			return nil, err
+		}
+		body, signature = string(event.Body), event.Header
+	}
+	request, err := http.NewRequestWithContext(ctx, r.method, s.BaseURL+r.path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if signature != "" {
+		request.Header.Set(payments.SignatureHeader, signature)
+	}
+	return request, nil
+}
+
+// withoutURL says why there is no answer; the check says of what.
+func withoutURL(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("none within %s", askLimit)
+	}
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		return urlErr.Err
+	}
+	return err
+}
+
+// unexpected says what is not as the contract has it; "" if nothing is.
+func (r route) unexpected(a answer) string {
+	if a.status == r.refused || a.status == http.StatusTooManyRequests {
+		return ""
+	}
+	return fmt.Sprintf("%s %s was answered %d (%s) instead of %d", r.method, r.path, a.status, platform.ServiceMessage(a.body), r.refused)
+}
+
+// limit holds the load against the limit of the route, which the headers of any answer but a 429 tell.
+func (r route) limit(load Load, a answer, unexpected string) Check {
+	check := Check{Name: r.operation}
+	switch {
+	case a.err != nil:
+		check.Verdict, check.Found = Failed, fmt.Sprintf("%s %s got no answer: %s", r.method, r.path, a.err)
+		return check
+	case a.status == http.StatusTooManyRequests:
+		check.Verdict, check.Found = Failed, fmt.Sprintf("this runner is blocked already (429), for another %d s",
+			platform.RetryAfter(a.header.Get("Retry-After"), time.Now())/time.Second)
+		return check
+	case a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed, a.status >= http.StatusInternalServerError:
+		if unexpected != "" {
+			check.Verdict, check.Found = Failed, unexpected
+			return check
+		}
+	}
+	check.Verdict, check.Found = load.within(a.header)
+	if unexpected != "" {
+		check.Found = unexpected + "; " + check.Found
+		if check.Verdict == Passed {
+			check.Verdict = Warning
+		}
+	}
+	return check
+}
+
+// within tells whether a load keeps to the limit that the headers name. Requests count for a minute, so that those of
+// before, and this look, leave fewer at first.
+func (l Load) within(header http.Header) (verdict Verdict, found string) {
+	planned := math.Ceil(l.PerMinute - rounding)
+	text := header.Get("X-RateLimit-Limit")
+	if text == "" {
+		return Passed, fmt.Sprintf("no X-RateLimit-Limit, so no limit; %s a minute planned (%s)", count(planned), l.Arithmetic)
+	}
+	allowed, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return Warning, fmt.Sprintf("X-RateLimit-Limit is %q, not a number, so the limit is unknown; %s a minute planned (%s)",
+			text, count(planned), l.Arithmetic)
+	}
+	left, err := strconv.ParseUint(header.Get("X-RateLimit-Remaining"), 10, 31)
+	if err != nil {
+		left = allowed
+	}
+	verdict, found = Passed, fmt.Sprintf("%s a minute allowed", count(allowed))
+	switch {
+	case planned > float64(allowed):
+		verdict = Failed
+	case planned > float64(left):
+		verdict, found = Failed, fmt.Sprintf("%s, of which this look leaves %s%s", found, count(left), resets(header))
+	}
+	return verdict, fmt.Sprintf("%s, %s planned (%s)", found, count(planned), l.Arithmetic)
+}
+
+// resets says when there are more again, if the service does.
+func resets(header http.Header) string {
+	text := header.Get("X-RateLimit-Reset")
+	if _, err := strconv.ParseUint(text, 10, 31); err != nil {
+		return ""
+	}
+	return " for " + text + " s"
+}
+
+// secret tells whether the service took a signed event.
+func secret(a answer) Check {
+	switch {
+	case a.err != nil || a.status == http.StatusTooManyRequests:
+		return Check{webhookSecret, Unknown, "not known: the signed event got no answer that tells"}
+	case a.status == http.StatusInternalServerError:
+		return Check{webhookSecret, Failed, "a signed event that credits nothing was answered 500: STRIPE_WEBHOOK_SECRET is not the " +
+			"service's, or the clocks differ"}
+	case a.status != http.StatusOK:
+		return Check{webhookSecret, Failed, fmt.Sprintf("a signed event that credits nothing was answered %d (%s) instead of 200",
+			a.status, platform.ServiceMessage(a.body))}
+	}
+	var body struct {
+		Received bool `json:"received"`
+	}
+	if json.Unmarshal(a.body, &body) != nil || !body.Received {
+		return Check{webhookSecret, Warning, `a signed event that credits nothing was answered 200, but not {"received":true}`}
+	}
+	return Check{webhookSecret, Passed, "accepted, with an event that credits nothing"}
+}

@@ -1,0 +1,101 @@
+package report
+
+import (
+	"encoding/xml"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The elements of a JUnit report that CI systems read.
+type (
+	testSuites struct {
+		XMLName  xml.Name    `xml:"testsuites"`
+		Tests    int         `xml:"tests,attr"`
+		Failures int         `xml:"failures,attr"`
+		Time     string      `xml:"time,attr"`
+		Suites   []testSuite `xml:"testsuite"`
+	}
+	testSuite struct {
+		Name       string     `xml:"name,attr"`
+		Tests      int        `xml:"tests,attr"`
+		Failures   int        `xml:"failures,attr"`
+		Time       string     `xml:"time,attr"`
+		Timestamp  string     `xml:"timestamp,attr"`
+		Properties []property `xml:"properties>property"`
+		Cases      []testCase `xml:"testcase"`
+		SystemOut  string     `xml:"system-out,omitempty"`
+	}
+	property struct {
+		Name  string `xml:"name,attr"`
+		Value string `xml:"value,attr"`
+	}
+	testCase struct {
+		Class   string   `xml:"classname,attr"`
+		Name    string   `xml:"name,attr"`
+		Time    string   `xml:"time,attr"`
+		Failure *failure `xml:"failure"`
+	}
+	failure struct {
+		Message string `xml:"message,attr"`
+		Type    string `xml:"type,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+// JUnit is the report for CI systems: a test for each threshold. A run in which no threshold was judged fails.
+func (r *Report) JUnit() ([]byte, error) {
+	suite := testSuite{
+		Name: r.Name, Time: seconds(r.Took), Timestamp: r.Ended.Add(-r.Took).UTC().Format("2006-01-02T15:04:05"), SystemOut: r.systemOut(),
+	}
+	for _, p := range []property{
+		{"target", r.Target}, {"scenario", r.Scenario}, {"profile", r.Profile}, {"runner", r.Runner}, {"plan", r.Plan},
+	} {
+		if p.Value != "" {
+			suite.Properties = append(suite.Properties, p)
+		}
+	}
+	for _, t := range r.Thresholds {
+		suite.Cases = append(suite.Cases, r.testCase(t))
+	}
+	if len(r.Thresholds) == 0 {
+		suite.Cases = []testCase{{Class: r.Scenario, Name: "thresholds", Time: "0", Failure: &failure{
+			Message: "no threshold was judged", Type: "threshold",
+		}}}
+	}
+	for _, c := range suite.Cases {
+		suite.Tests++
+		if c.Failure != nil {
+			suite.Failures++
+		}
+	}
+	text, err := xml.MarshalIndent(testSuites{
+		Tests: suite.Tests, Failures: suite.Failures, Time: suite.Time, Suites: []testSuite{suite},
+	}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("writing the report as JUnit: %w", err)
+	}
+	return append([]byte(xml.Header), append(text, '\n')...), nil
+}
+
+func (r *Report) testCase(t Threshold) testCase {
+	c := testCase{Class: r.Scenario, Name: t.Metric + " " + t.Condition, Time: "0"}
+	if !t.Passed {
+		c.Failure = &failure{Message: fmt.Sprintf("%s: %s is not met", t.Metric, t.Condition), Type: "threshold", Text: t.Measured}
+	}
+	return c
+}
+
+// systemOut is what the run found, in lines.
+func (r *Report) systemOut() string {
+	var b strings.Builder
+	for _, f := range r.Findings {
+		fmt.Fprintln(&b, strings.TrimSpace(f.Mark+" "+f.Title+" "+f.Text))
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintln(&b, "! "+warning)
+	}
+	return b.String()
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

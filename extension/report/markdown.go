@@ -1,0 +1,110 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Markdown is the report for people.
+func (r *Report) Markdown() []byte {
+	var b bytes.Buffer
+	verdict := "✓ passed"
+	if n := r.Crossed(); n > 0 || len(r.Thresholds) == 0 {
+		verdict = fmt.Sprintf("✗ %d of %d thresholds crossed", n, len(r.Thresholds))
+	}
+	fmt.Fprintf(&b, "# %s: %s\n\n", escape(r.Name), verdict)
+	r.writeFacts(&b)
+	b.WriteString("\n## Thresholds\n\n")
+	rows := make([][]string, len(r.Thresholds))
+	for i, t := range r.Thresholds {
+		rows[i] = []string{mark(t.Passed), code(t.Metric), code(t.Condition), escape(t.Measured), t.samples()}
+	}
+	writeRows(&b, []string{"", "metric", "condition", "measured", "samples"}, rows)
+	if len(r.Findings) > 0 {
+		b.WriteString("\n## Findings\n\n")
+		for _, f := range r.Findings {
+			fmt.Fprintf(&b, "- %s\n", strings.TrimSpace(fmt.Sprintf("%s **%s** %s", escape(f.Mark), escape(f.Title), escape(f.Text))))
+		}
+	}
+	if len(r.Warnings) > 0 {
+		b.WriteString("\n## Warnings\n\n")
+		for _, warning := range r.Warnings {
+			fmt.Fprintf(&b, "- %s\n", escape(warning))
+		}
+	}
+	for _, t := range r.Tables {
+		fmt.Fprintf(&b, "\n## %s\n\n", escape(t.Title))
+		rows := make([][]string, len(t.Rows))
+		for i, row := range t.Rows {
+			rows[i] = escaped(row)
+		}
+		writeRows(&b, escaped(t.Columns), rows)
+		for _, note := range t.Notes {
+			fmt.Fprintf(&b, "\n%s\n", escape(note))
+		}
+	}
+	return b.Bytes()
+}
+
+func (r *Report) writeFacts(b *bytes.Buffer) {
+	facts := [][]string{
+		{"target", r.Target}, {"scenario", r.Scenario}, {"profile", r.Profile}, {"runner", r.Runner}, {"plan", r.Plan},
+		{"ended", r.Ended.UTC().Format(time.RFC3339)}, {"took", r.Took.Round(time.Second).String()},
+	}
+	var rows [][]string
+	for _, fact := range facts {
+		if fact[1] != "" {
+			rows = append(rows, escaped(fact))
+		}
+	}
+	writeRows(b, []string{"", ""}, rows)
+}
+
+func (t Threshold) samples() string {
+	if t.Samples < 0 {
+		return ""
+	}
+	return strconv.FormatInt(t.Samples, 10)
+}
+
+func mark(passed bool) string {
+	if passed {
+		return "✓"
+	}
+	return "✗"
+}
+
+func writeRows(b *bytes.Buffer, columns []string, rows [][]string) {
+	writeRow(b, columns)
+	b.WriteString("|" + strings.Repeat(" --- |", len(columns)) + "\n")
+	for _, row := range rows {
+		writeRow(b, row)
+	}
+}
+
+func writeRow(b *bytes.Buffer, cells []string) {
+	b.WriteByte('|')
+	for _, cell := range cells {
+		fmt.Fprintf(b, " %s |", cell)
+	}
+	b.WriteByte('\n')
+}
+
+// code marks a name as it stands in k6, where nothing but a bar needs an escape. A backquote cannot be in one.
+func code(text string) string { return "`" + strings.ReplaceAll(text, "|", `\|`) + "`" }
+
+func escaped(cells []string) []string {
+	list := make([]string, len(cells))
+	for i, cell := range cells {
+		list[i] = escape(cell)
+	}
+	return list
+}
+
+var markdownEscapes = strings.NewReplacer("|", `\|`, "<", "&lt;", "\n", " ", "\r", " ")
+
+// escape keeps text that came from elsewhere, such as an error's, in its place.
+func escape(text string) string { return markdownEscapes.Replace(text) }

@@ -1,0 +1,115 @@
+// Package report writes the results of a run into files: Markdown for people, JUnit XML for CI systems.
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Report is what a run found. It holds nothing secret.
+type Report struct {
+	Name       string // of the files; also of the test suite
+	Scenario   string
+	Profile    string // "" for none
+	Target     string
+	Plan       string // one sentence
+	Runner     string // which of several runners this is; "" for the only one
+	Ended      time.Time
+	Took       time.Duration
+	Thresholds []Threshold
+	Findings   []Finding
+	Warnings   []string
+	Tables     []Table
+}
+
+// Threshold is one condition on a metric.
+type Threshold struct {
+	Metric, Condition string
+	Passed            bool
+	Measured          string // the values of the metric that say why, such as p(95)=12.3 ms
+	Samples           int64  // out of how many samples; -1 where the metric does not count them
+}
+
+// Finding is one line of the summary.
+type Finding struct {
+	Mark  string // ✓, ✗, ! or nothing
+	Title string
+	Text  string
+}
+
+// Table is a part with rows, such as the readings of Prometheus.
+type Table struct {
+	Title   string
+	Columns []string
+	Rows    [][]string
+	Notes   []string
+}
+
+// Crossed counts the thresholds that did not pass.
+func (r *Report) Crossed() int {
+	n := 0
+	for _, t := range r.Thresholds {
+		if !t.Passed {
+			n++
+		}
+	}
+	return n
+}
+
+// Prepare makes the folder for reports and tries whether a file can be written there.
+func Prepare(dir string) error {
+	err := os.MkdirAll(dir, 0o755) // #nosec G301 -- for others to read
+	if err == nil {
+		err = tryWriting(dir)
+	}
+	if err == nil {
+		return nil
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
+	}
+	return fmt.Errorf("must be a folder that this process may write to, got %q: %w", dir, err)
+}
+
+func tryWriting(dir string) error {
+	f, err := os.CreateTemp(dir, ".verity-report-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// Write writes NAME.md and NAME.xml into the folder, over those of an earlier run, and returns their paths.
+func (r *Report) Write(dir string) (paths []string, err error) {
+	junit, err := r.JUnit()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range []struct {
+		extension string
+		text      []byte
+	}{{".md", r.Markdown()}, {".xml", junit}} {
+		path := filepath.Join(dir, r.Name+file.extension)
+		if err := replace(path, file.text); err != nil {
+			return paths, fmt.Errorf("writing the report: %w", err)
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+// replace puts a file in its place whole: a reader meets the old one or the new one.
+func replace(path string, text []byte) error {
+	temporary := path + ".part"
+	if err := os.WriteFile(temporary, text, 0o644); err != nil { // #nosec G306 -- for others to read; it holds no secret
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	return nil
+}

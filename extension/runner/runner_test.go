@@ -1,0 +1,136 @@
+package runner
+
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestWatchMeasuresWhileSomethingIsHeld(t *testing.T) {
+	var w Watch
+	require.Zero(t, w.Usage().LateMax)
+	require.Empty(t, w.Take())
+	release, another := w.Hold(), w.Hold()
+	var lags []time.Duration
+	require.Eventually(t, func() bool { lags = w.Take(); return lags != nil }, 10*time.Second, 10*time.Millisecond)
+	require.Greater(t, len(lags), 5)
+	for _, lag := range lags {
+		require.Greater(t, lag, -time.Millisecond)
+	}
+	release()
+	another()
+	require.Eventually(t, func() bool { return !w.isRunning() }, 10*time.Second, 10*time.Millisecond)
+	u := w.Usage()
+	require.True(t, 0 < u.LateP50 && u.LateP50 <= u.LateP95 && u.LateP95 <= u.LateP99 && u.LateP99 <= u.LateMax, "%+v", u)
+	require.Greater(t, u.Watched, 900*time.Millisecond)
+	require.Equal(t, runtime.GOMAXPROCS(0), u.Processors)
+	before := u.Watched
+	w.Hold()()
+	require.Eventually(t, func() bool { return !w.isRunning() && w.Usage().Watched > before }, 10*time.Second, 10*time.Millisecond)
+}
+
+func (w *Watch) isRunning() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.running
+}
+
+// A process whose processors are all busy fires its timers late, and the watch says so.
+func TestWatchSeesABusyProcess(t *testing.T) {
+	var w Watch
+	defer w.Hold()()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	for range 8 * runtime.GOMAXPROCS(0) {
+		go func() {
+			for ctx.Err() == nil {
+				_ = parseMeminfo("MemTotal: 1 kB") // no call into the scheduler
+			}
+		}()
+	}
+	<-ctx.Done()
+	u := w.Usage()
+	require.Greater(t, u.LateP95, time.Millisecond)
+	require.Greater(t, u.MeanCPU(), 0.3)
+	require.GreaterOrEqual(t, u.PeakCPU, u.MeanCPU())
+}
+
+func TestEachTimerOfAStallCounts(t *testing.T) {
+	w := Watch{holders: 1, late: hdrhistogram.New(1, 60_000_000, 2)}
+	require.Zero(t, w.noteLate(time.Millisecond, 3))
+	require.Zero(t, w.noteLate(45*time.Millisecond, 0))
+	ms := time.Millisecond
+	require.Equal(t, []time.Duration{ms, 45 * ms, 25 * ms, 5 * ms}, w.lags)
+	w.holders = 0
+	require.Equal(t, 1, w.noteLate(time.Second, 0), "nothing is under way")
+	require.Len(t, w.lags, 4)
+}
+
+func TestHistograms(t *testing.T) {
+	buckets := []float64{0, 0.001, 0.002, 0.004, 0.008}
+	before := histogram{[]uint64{1, 0, 0, 5}, buckets}
+	after := histogram{[]uint64{91, 5, 4, 5}, buckets}
+	got := difference(before, after)
+	require.Equal(t, []uint64{90, 5, 4, 0}, got.counts)
+	require.Equal(t, time.Duration(0), got.quantile(0.5))
+	require.Equal(t, time.Millisecond, got.quantile(0.95))
+	require.Equal(t, 2*time.Millisecond, got.quantile(1))
+	require.Zero(t, histogram{}.quantile(0.95))
+	require.Empty(t, difference(histogram{}, after).counts, "a reading that failed is no reading")
+}
+
+func TestPace(t *testing.T) {
+	for _, tc := range []struct {
+		live, headroom uint64
+		want           int
+	}{
+		{0, mostHeadroom, mostPercent},
+		{1 << 20, mostHeadroom, mostPercent},
+		{40 << 20, mostHeadroom, 400},
+		{160 << 20, mostHeadroom, 100},
+		{320 << 20, mostHeadroom, 50},
+		{480 << 20, mostHeadroom, 33},
+		{481 << 20, mostHeadroom, goPercent},
+		{4 << 30, mostHeadroom, goPercent},
+	} {
+		require.Equal(t, tc.want, percentFor(tc.live, tc.headroom), "%+v", tc)
+	}
+	require.False(t, differs(100, 105))
+	require.True(t, differs(100, 120))
+	require.EqualValues(t, mostHeadroom, headroomFor(0))
+	require.EqualValues(t, mostHeadroom, headroomFor(64<<30))
+	require.EqualValues(t, 64<<20, headroomFor(512<<20))
+	require.EqualValues(t, leastHeadroom, headroomFor(64<<20))
+	require.EqualValues(t, 2048, parseMeminfo("MemFree: 7 kB\nMemTotal:  2 kB\n"))
+	require.Zero(t, parseMeminfo(""))
+	require.Positive(t, memoryLimit())
+	require.Positive(t, func() uint64 { runtime.GC(); return liveHeap() }())
+}
+
+func TestPaceGCHeedsTheUser(t *testing.T) {
+	gogc := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(gogc)
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "50")
+			require.False(t, PaceGC(t.Context()))
+			require.Equal(t, 100, debug.SetGCPercent(100))
+		})
+	}
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	require.True(t, PaceGC(ctx))
+	percent := func() int { now := debug.SetGCPercent(300); debug.SetGCPercent(now); return now }
+	require.Eventually(t, func() bool { return percent() > 100 }, 5*time.Second, 10*time.Millisecond)
+	cancel()
+	require.Eventually(t, func() bool { return percent() == 100 }, 5*time.Second, 10*time.Millisecond)
+}

@@ -1,0 +1,23 @@
+// The steps of the safe execution plan (load-test/README.md): named sets of variables, one of which PROFILE selects.
+// `k6 x verity profiles` lists the same file.
+
+const profiles = JSON.parse(open(import.meta.resolve('./profiles.json')));
+
+/** The profile of a run that selects none. */
+const NONE = Object.freeze({ name: '', variables: Object.freeze({}) });
+
+/** The profile of this name, which must be one of this scenario. */
+export function profileOf(scenario, name) {
+  if (name === undefined) {
+    return NONE;
+  }
+  const found = profiles.find((profile) => profile.name === name);
+  if (!found) {
+    throw new Error(`PROFILE must be ${profiles.map((profile) => `"${profile.name}"`).join(' or ')}, got ${JSON.stringify(name)}`);
+  }
+  if (found.scenario !== scenario) {
+    const own = profiles.filter((profile) => profile.scenario === scenario).map((profile) => profile.name);
+    throw new Error(`PROFILE=${name} is of ${found.scenario}.js, and this is ${scenario}.js; its profiles: ${own.join(', ')}`);
+  }
+  return found;
+}
