@@ -47,7 +47,7 @@ func runFloor(ctx context.Context, address string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/metrics/http_reqs", f.answer)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	go func() { _ = http.ListenAndServe(address, mux) }() //nolint:gosec // for this benchmark only
+	go func() { _ = http.ListenAndServe(address, mux) }() // #nosec G114 -- for this benchmark, on this machine
 	var stop context.CancelFunc
 	f.ctx, stop = context.WithTimeout(ctx, rampUp+hold+3*time.Second) // is measured until then
 	defer stop()
