@@ -145,7 +145,7 @@ func testOperator(t *testing.T, w workshop) {
 		! cat /tmp/k6logs | grep "\"level\":\"error\"" &&
 		k6 inspect --execution-requirements /tmp/load-test/queue-concurrency.js.archived.tar'`)
 	require.Zero(t, r.exit, r)
-	require.Contains(t, r.stdout, `"maxVUs": 100,`)
+	require.Regexp(t, `"maxVUs": 100\b`, r.stdout)
 }
 
 func testAnyUser(t *testing.T, w workshop) {
