@@ -27,8 +27,9 @@ const MINUTE = 60; // s
 /** Verity's access tokens live 900 s, and are refreshed up to 120 s ahead. */
 const TOKEN_USE_SECONDS = 780;
 
-/** Verity closes an idle connection after 5 s; users close theirs a second earlier. */
-const IDLE_SECONDS = 4;
+/** Verity closes an idle connection after 5 s. Users do not use one that has been idle for 4.5 s, and close it. */
+const KEEP_ALIVE_SECONDS = 5;
+const IDLE_SECONDS = 4.5;
 
 /** No cycle is shorter, for a request takes its time. */
 const SHORTEST_SECONDS = 0.001;
@@ -121,11 +122,17 @@ function cycleOf(config) {
   return { cycle, pauses: 1, wait: (config.holdSeconds || 0) + plan.medianWaitSeconds };
 }
 
-/** The share of the think times that, after so long a wait, are too long for an idle connection. */
-function outlasting({ min, max }, wait) {
-  const longer = IDLE_SECONDS - wait;
+/** The share of the think times that, after so long a wait, are longer than a time. */
+function longerThan(time, { min, max }, wait) {
+  const longer = time - wait;
   return max > min ? Math.min(1, Math.max(0, (max - longer) / (max - min))) : Number(min > longer);
 }
+
+/**
+ * The share of the think times after which a user closes its connection, which keeps the port for a minute. After a longer
+ * one the service has closed it, and the port is free.
+ */
+const outlasting = (think, wait) => longerThan(IDLE_SECONDS, think, wait) - longerThan(KEEP_ALIVE_SECONDS, think, wait);
 
 /** What users of a queue ask. */
 export function userLoad(config) {

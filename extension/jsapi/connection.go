@@ -28,7 +28,7 @@ const requestTimeoutCode = 1050
 
 // keepAliveMargin is how long before the server closes an idle connection the client stops using it. A request that
 // crosses the close on the wire would fail although nothing is wrong.
-const keepAliveMargin = time.Second
+const keepAliveMargin = 500 * time.Millisecond
 
 // vuState is a VU's state whose transport is that of the user on whose behalf a request is made.
 type vuState struct {

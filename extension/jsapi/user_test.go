@@ -168,7 +168,7 @@ func TestAConnectionIsNotUsedUntilTheServerClosesIt(t *testing.T) {
 	h.mustExec(`(async () => {
 		const user = await new verity.Verity({ baseUrl }).signUp();
 		await user.join({});
-		await verity.think(3.1); // the server may close at 4 s; the margin is 1 s
+		await verity.think(3.6); // the server may close at 4 s; the margin is half a second
 		await user.join({});
 		await user.join({});
 	})()`)

@@ -11,28 +11,30 @@ import (
 )
 
 const (
-	// mostHeadroom is how much garbage may pile up before it is collected. Go's own rule, as much as there is live memory,
-	// collects small heaps all the time and lets large ones double.
-	mostHeadroom  = 160 << 20
-	leastHeadroom = 32 << 20
-	// share of the memory that this process may use which headroom may be.
-	headroomShare = 8
-
-	mostPercent = 800
+	mostPercent = 2000
 	goPercent   = 100 // Go's own default
-	largeHeap   = 3   // times the headroom: from there on collecting that often would cost too much
-
-	paceEvery = time.Second
+	paceEvery   = time.Second
 )
 
-// PaceGC lets garbage pile up to a fixed amount, 160 MB or an eighth of the memory if that is less, before it is collected:
-// small heaps are collected seldom and large ones do not double. A heap of three times that amount is left to Go's own rule.
-// It follows the heap until the context ends. It does nothing, and returns false, where the user has set GOGC or GOMEMLIMIT.
+// pacing is how much garbage may pile up before it is collected: until the heap has a target size, and always a headroom.
+type pacing struct{ target, headroom uint64 }
+
+// fullPacing is that of a machine with memory enough. Collecting takes the processors from the users for a tenth of a second
+// and more; what matters to the latencies that are reported is that this is seldom.
+var fullPacing = pacing{target: 360 << 20, headroom: 120 << 20} //nolint:gochecknoglobals // constant
+
+// largeHeap, in headrooms, is left to Go's own rule: a headroom would be too little for it.
+const largeHeap = 3
+
+// PaceGC lets garbage pile up until the heap has 360 MB, or a quarter of the memory if that is less, and by about a third of
+// that in any case, before it is collected: small heaps are collected seldom and large ones do not double. A heap of three times
+// that third is left to Go's own rule. It follows the heap until the context ends. It does nothing, and returns false, where
+// the user has set GOGC or GOMEMLIMIT.
 func PaceGC(ctx context.Context) bool {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return false
 	}
-	headroom := headroomFor(memoryLimit())
+	pacing := pacingFor(memoryLimit())
 	go func() {
 		before := debug.SetGCPercent(mostPercent)
 		defer debug.SetGCPercent(before)
@@ -40,7 +42,7 @@ func PaceGC(ctx context.Context) bool {
 		defer ticker.Stop()
 		set := mostPercent
 		for {
-			if percent := percentFor(liveHeap(), headroom); differs(percent, set) {
+			if percent := pacing.percent(liveHeap()); differs(percent, set) {
 				debug.SetGCPercent(percent)
 				set = percent
 			}
@@ -54,16 +56,27 @@ func PaceGC(ctx context.Context) bool {
 	return true
 }
 
-// percentFor is the GOGC that leaves so much headroom above the live heap.
-func percentFor(live, headroom uint64) int {
-	switch {
-	case live == 0:
-		return mostPercent
-	case live > largeHeap*headroom:
-		return goPercent
-	default:
-		return int(min(100*headroom/live, mostPercent)) // #nosec G115 -- at most mostPercent
+// pacingFor so much memory, 0 where that is not known.
+func pacingFor(memory uint64) pacing {
+	if memory == 0 || memory >= 4*fullPacing.target {
+		return fullPacing
 	}
+	return pacing{target: memory / 4, headroom: memory / 12}
+}
+
+// percent is the GOGC for a live heap.
+func (p pacing) percent(live uint64) int {
+	if live == 0 {
+		return mostPercent
+	}
+	if live > largeHeap*p.headroom {
+		return goPercent
+	}
+	headroom := p.headroom
+	if live+headroom < p.target {
+		headroom = p.target - live
+	}
+	return int(min(100*headroom/live, mostPercent)) // #nosec G115 -- at most mostPercent
 }
 
 // differs tells whether a change of pace is worth stopping the world for a moment.
@@ -76,13 +89,6 @@ func liveHeap() uint64 {
 		return 0
 	}
 	return sample[0].Value.Uint64()
-}
-
-func headroomFor(memory uint64) uint64 {
-	if memory == 0 {
-		return mostHeadroom
-	}
-	return min(max(memory/headroomShare, leastHeadroom), mostHeadroom)
 }
 
 // memoryLimit is how much memory this process may use: its container's limit or the machine's, whichever is less; 0 where

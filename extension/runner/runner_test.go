@@ -88,27 +88,16 @@ func TestHistograms(t *testing.T) {
 }
 
 func TestPace(t *testing.T) {
-	for _, tc := range []struct {
-		live, headroom uint64
-		want           int
-	}{
-		{0, mostHeadroom, mostPercent},
-		{1 << 20, mostHeadroom, mostPercent},
-		{40 << 20, mostHeadroom, 400},
-		{160 << 20, mostHeadroom, 100},
-		{320 << 20, mostHeadroom, 50},
-		{480 << 20, mostHeadroom, 33},
-		{481 << 20, mostHeadroom, goPercent},
-		{4 << 30, mostHeadroom, goPercent},
+	for live, want := range map[uint64]int{
+		0: mostPercent, 1: mostPercent, 40: 800, 60: 500, 180: 100, 240: 50, 300: 40, 360: 33, 361: goPercent, 4096: goPercent,
 	} {
-		require.Equal(t, tc.want, percentFor(tc.live, tc.headroom), "%+v", tc)
+		require.Equal(t, want, fullPacing.percent(live<<20), "%d MB", live)
 	}
 	require.False(t, differs(100, 105))
 	require.True(t, differs(100, 120))
-	require.EqualValues(t, mostHeadroom, headroomFor(0))
-	require.EqualValues(t, mostHeadroom, headroomFor(64<<30))
-	require.EqualValues(t, 64<<20, headroomFor(512<<20))
-	require.EqualValues(t, leastHeadroom, headroomFor(64<<20))
+	require.Equal(t, fullPacing, pacingFor(0))
+	require.Equal(t, fullPacing, pacingFor(64<<30))
+	require.Equal(t, pacing{target: 192 << 20, headroom: 64 << 20}, pacingFor(768<<20))
 	require.EqualValues(t, 2048, parseMeminfo("MemFree: 7 kB\nMemTotal:  2 kB\n"))
 	require.Zero(t, parseMeminfo(""))
 	require.Positive(t, memoryLimit())
