@@ -5,7 +5,6 @@ package verity
 import (
 	"embed"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
@@ -28,7 +27,7 @@ func init() {
 	subcommand.RegisterExtension(cli.Name, func(gs *state.GlobalState) *cobra.Command {
 		// k6 makes its commands for every call, k6 run included.
 		module.SetOutput(gs.Stdout)
-		module.SetCommand(firstWord(gs.CmdArgs))
+		module.SetCommand(command(gs.CmdArgs))
 		return cli.New(gs, scripts)
 	})
 }
@@ -46,10 +45,12 @@ func stayOffline() {
 	}
 }
 
-// firstWord returns the command in the arguments of k6: the first that is no flag.
-func firstWord(args []string) string {
+// command returns which of k6's commands that take a script is in its arguments. It need not come first, for flags and
+// their values may stand before it.
+func command(args []string) string {
 	for _, arg := range args[1:] {
-		if !strings.HasPrefix(arg, "-") {
+		switch arg {
+		case "run", "inspect", "archive", "cloud":
 			return arg
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -169,7 +170,7 @@ func startGenerator(ctx context.Context, command []string, server int, env []str
 	_ = listener.Close()
 	args := []string{floorCommand, api}
 	if len(command) > 1 {
-		args = append([]string{"--address", api}, command[1:]...)
+		args = append(slices.Clone(command[1:]), "--address", api)
 	}
 	p, err := start(ctx, env, command[0], args...)
 	if err != nil {

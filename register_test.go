@@ -1,0 +1,20 @@
+package verity
+
+import "testing"
+
+func TestCommandOfK6(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"k6"}, ""},
+		{[]string{"k6", "run", "inspect.js"}, "run"},
+		{[]string{"k6", "--address", "127.0.0.1:6565", "-v", "run", "x.js"}, "run"},
+		{[]string{"k6", "inspect", "x.js"}, "inspect"},
+		{[]string{"k6", "x", "verity", "smoke"}, ""},
+	} {
+		if got := command(tc.args); got != tc.want {
+			t.Errorf("the command of %q is %q, want %q", tc.args, got, tc.want)
+		}
+	}
+}
