@@ -219,7 +219,7 @@ func (b *bench) once(ctx context.Context, l load, v variant) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	defer g.kill()
+	defer g.stop()
 	r, err := g.watch(ctx, l.rampUp, l.hold)
 	if err != nil {
 		return r, err

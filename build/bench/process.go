@@ -102,7 +102,12 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
-func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
 
 func start(ctx context.Context, env []string, name string, args ...string) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, name, args...), exited: make(chan struct{})} // #nosec G204 G702 -- a k6 that the user names
@@ -178,8 +183,6 @@ func startGenerator(ctx context.Context, command []string, server int, env []str
 	}
 	return &generator{p, api, server}, nil
 }
-
-func (g *generator) kill() { g.stop() }
 
 // watch measures the run from outside: its memory all the time, its processor time and requests over the time at full load.
 func (g *generator) watch(ctx context.Context, rampUp, hold time.Duration) (reading, error) {

@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -41,7 +42,7 @@ func (r *RootModule) addTable(t table) {
 func (r *RootModule) reportTables() []table {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]table(nil), r.tables...)
+	return slices.Clone(r.tables)
 }
 
 // warn keeps a warning about the run for its end. It does not log it.
@@ -54,5 +55,5 @@ func (r *RootModule) warn(text string) {
 func (r *RootModule) reportWarnings() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]string(nil), r.warnings...)
+	return slices.Clone(r.warnings)
 }
