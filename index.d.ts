@@ -251,6 +251,13 @@ declare module 'k6/x/verity' {
       signer?: StripeSigner;
       /** How long a request may take: 0.001 to 3600 s, default 60. */
       timeoutSeconds?: number;
+      /**
+       * Counts each sign-up and each operation of its users in `operations` and `error_rate`, as countOperation() does, and an
+       * error for printSummary; match() and holdSession() under queue_join, connect() under socket. What the end of the run
+       * cut counts as nothing. Default false: the script counts. webhook() is never counted, for copies of one event are one
+       * operation.
+       */
+      countOperations?: boolean;
     });
 
     /**
@@ -326,17 +333,29 @@ declare module 'k6/x/verity' {
     /** The user's number across the whole test, from 0, as stay() gave it; -1 outside of a stay. */
     readonly number: number;
 
-    /** Joins a queue, for one token. Emits queue_join_latency (ms) for answers 201. */
-    join(place: Place): Promise<{ status: 'queued' | 'already_queued'; queueKey: string; position: number | null }>;
+    /**
+     * Joins a queue, for one token. Emits queue_join_latency (ms) for answers 201.
+     *
+     * @param options.expect any other status, or another key than place.queueKey, rejects with an UnexpectedAnswerError
+     */
+    join(place: Place, options?: { expect?: 'queued' }):
+      Promise<{ status: 'queued' | 'already_queued'; queueKey: string; position: number | null }>;
 
     /**
      * Leaves the queue. `not_queued` also means matched already. A refund that did not come (`left` without a refund, or
      * `already_matched`, within an hour of a match) counts in tokens_lost, with the tag why.
+     *
+     * @param options.expect any other status rejects with an UnexpectedAnswerError: right where nobody else joins the key
      */
-    leave(): Promise<{ status: 'left' | 'not_queued' | 'already_matched'; refunded: boolean }>;
+    leave(options?: { expect?: 'left' }): Promise<{ status: 'left' | 'not_queued' | 'already_matched'; refunded: boolean }>;
 
-    /** Reads the number of tokens, which tokens() takes over. */
-    balance(): Promise<number>;
+    /**
+     * Reads the number of tokens, which tokens() takes over.
+     *
+     * @param options.expect 0 to 2147483647; any other number rejects with an UnexpectedAnswerError
+     * @example await user.balance({ expect: user.tokens() ?? undefined });
+     */
+    balance(options?: { expect?: number }): Promise<number>;
 
     /** Buys n tokens, 1 to 2147483647, through a signed webhook. Emits stripe_webhook_latency (ms). */
     buyTokens(n: number): Promise<void>;
@@ -474,7 +493,7 @@ declare module 'k6/x/verity' {
       | 'TimeoutError' // no answer within timeoutSeconds
       | 'ConnectionError' // no answer: refused, reset, DNS or TLS
       | 'ProtocolError' // an answer that is not what the contract says
-      | 'UnexpectedAnswerError' // match() and holdSession(): an answer that is fine by its status, and wrong by what it says
+      | 'UnexpectedAnswerError' // an answer that is fine by its status, and wrong by what it says; see expect
       | 'SocketError' // no socket: refused, not opened in time, or lost
       | 'StoppedError'; // the run ended first: neither a success nor a failure
     /** The value of the tag name: auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook; or socket. */

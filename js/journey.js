@@ -3,7 +3,7 @@
 import exec from 'k6/execution';
 import { countOperation, think } from 'k6/x/verity';
 
-/** An answer that is fine by its status, and wrong by what it says. */
+/** What is wrong although no answer says so. */
 class UnexpectedAnswerError extends Error {
   constructor(operation, message) {
     super(`${operation}: ${message}`);
@@ -12,19 +12,11 @@ class UnexpectedAnswerError extends Error {
   }
 }
 
-/**
- * Carries out one operation and counts it, and its error. What the end of the run cut counts as nothing.
- *
- * @param judge throws where the answer is not what the scenario wanted
- */
-export async function attempt(operation, work, judge) {
+/** Counts an operation, and its error, that is none of those that the extension counts. What the end of the run cut counts as nothing. */
+async function attempt(operation, work) {
   try {
-    const result = await work();
-    if (judge) {
-      judge(result);
-    }
+    await work();
     countOperation(operation);
-    return result;
   } catch (error) {
     if (error.name !== 'StoppedError') {
       countOperation(operation, error);
@@ -35,7 +27,7 @@ export async function attempt(operation, work, judge) {
 
 /**
  * Waits after an operation that failed, as stay() does for its users: as long as the service asks for, otherwise a second or
- * two. attempt() has counted the error; one that is not an operation's is a fault of the script and goes on up.
+ * two. The error is counted already; one that is not an operation's is a fault of the script and goes on up.
  */
 export async function backOff(error) {
   if (!error.operation && error.name !== 'StoppedError') {
@@ -47,14 +39,12 @@ export async function backOff(error) {
 
 /** A new user, with tokens to begin with. */
 export async function arrive(config) {
-  const user = await attempt('auth_signup', () => config.verity.signUp());
+  const user = await config.verity.signUp();
   if (config.seedTokens) {
-    await buy(user, config.tokensPerUser);
+    await user.buyTokens(config.tokensPerUser);
   }
   return user;
 }
-
-const buy = (user, tokens) => attempt('stripe_webhook', () => user.buyTokens(tokens));
 
 /**
  * Before a join: out of the queue that a failed request may have left the user in, the balance checked every so many
@@ -67,7 +57,7 @@ export function prepare(config, user, turn) {
 
 async function makeReady(config, user, due) {
   if (user.queued()) {
-    await attempt('queue_leave', () => user.leave());
+    await user.leave();
   }
   if (due || user.tokens() === null) {
     await checkBalance(user);
@@ -76,7 +66,7 @@ async function makeReady(config, user, due) {
     return;
   }
   if (config.autoTopUp) {
-    await buy(user, config.topUpTokens);
+    await user.buyTokens(config.topUpTokens);
     return;
   }
   await attempt('queue_join', () => {
@@ -86,54 +76,35 @@ async function makeReady(config, user, due) {
 
 /** Reads the balance, which must be what the user bought, less what it spent, plus what it got back. */
 export function checkBalance(user) {
-  const expected = user.tokens();
-  return attempt('tokens_balance', () => user.balance(), (balance) => {
-    if (expected !== null && balance !== expected) {
-      throw new UnexpectedAnswerError('tokens_balance',
-        `the balance is ${balance}, but by what was bought, spent and refunded it must be ${expected}`);
-    }
-  });
+  const tokens = user.tokens();
+  return user.balance(tokens === null ? undefined : { expect: tokens });
 }
+
+const QUEUED = { expect: 'queued' };
+const LEFT = { expect: 'left' };
 
 /** Joins the queue of a place. */
-export function join(user, place) {
-  return attempt('queue_join', () => user.join(place), (joined) => {
-    if (joined.status !== 'queued') {
-      throw new UnexpectedAnswerError('queue_join', `${joined.status}, though this user was in no queue`);
-    }
-    if (joined.queueKey !== place.queueKey) {
-      throw new UnexpectedAnswerError('queue_join', `queued under ${joined.queueKey} instead of ${place.queueKey}`);
-    }
-  });
-}
+export const join = (user, place) => user.join(place, QUEUED);
 
 /** Leaves a queue that nobody else joins: only "left" is right. A refund that does not come counts in tokens_lost. */
-export function leave(user) {
-  return attempt('queue_leave', () => user.leave(), (left) => {
-    if (left.status !== 'left') {
-      throw new UnexpectedAnswerError('queue_leave', `${left.status}, though nobody else joins this user's key`);
-    }
-  });
-}
+export const leave = (user) => user.leave(LEFT);
 
 /** Joins and waits for the match. Who has none in time counts in match_failed, and is no error. */
 export async function match(config, user, place) {
   await connect(user);
-  return attempt('queue_join', () => user.match({ place, timeoutSeconds: config.matchTimeout }));
+  return user.match({ place, timeoutSeconds: config.matchTimeout });
 }
 
 /** The same, and holds the session. One that does not last as promised counts in session_dropped, and is no error. */
 export async function holdSession(config, user, place) {
   await connect(user);
-  return attempt('queue_join', () => user.holdSession({
-    place, matchTimeoutSeconds: config.matchTimeout, holdSeconds: config.holdSeconds,
-  }));
+  return user.holdSession({ place, matchTimeoutSeconds: config.matchTimeout, holdSeconds: config.holdSeconds });
 }
 
 /** Opens the user's socket, at first and after it was lost. */
 async function connect(user) {
   if (!user.connected()) {
-    await attempt('socket', () => user.connect());
+    await user.connect();
   }
 }
 
@@ -160,7 +131,7 @@ export async function seedUsers(config, count) {
   }
   try {
     await inBatches(Array(count).fill(), async () => {
-      const user = await attempt('auth_signup', () => config.verity.signUp());
+      const user = await config.verity.signUp();
       userIds.push(user.id);
     });
   } catch (error) {

@@ -38,7 +38,10 @@ export default function () {
 }
 
 async function joinAndLeave(user, turn) {
-  await prepare(config, user, turn);
+  const ready = prepare(config, user, turn);
+  if (ready) {
+    await ready;
+  }
   await join(user, shards().place(user.number));
   await think(config.think.min, config.think.max);
   await leave(user);

@@ -10,30 +10,28 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.k6.io/k6/v2/lib"
+	"go.k6.io/k6/v2/lib/netext"
 	"go.k6.io/k6/v2/lib/netext/httpext"
 	"go.k6.io/k6/v2/metrics"
 	"gopkg.in/guregu/null.v3"
 
+	"github.com/verity-app/xk6-verity/extension/httpconn"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
 // requestTimeoutCode is httpext's code for a request that k6 gave up on.
 const requestTimeoutCode = 1050
 
-// keepAliveMargin is how long before the server closes an idle connection the client stops using it. A request that
-// crosses the close on the wire would fail although nothing is wrong.
-const keepAliveMargin = 500 * time.Millisecond
-
 // vuState is a VU's state whose transport is that of the user on whose behalf a request is made.
 type vuState struct {
 	*lib.State
 	base *http.Transport
+	wire *httpconn.Config // of the users' connections
 }
 
 func newVUState(state *lib.State) (*vuState, error) {
@@ -43,7 +41,67 @@ func newVUState(state *lib.State) (*vuState, error) {
 	}
 	own := *state
 	own.Transport = userTransport{}
-	return &vuState{State: &own, base: base}, nil
+	s := &vuState{State: &own, base: base}
+	s.wire = &httpconn.Config{
+		Dial:    s.dial,
+		TLS:     tlsConfig(base),
+		HTTP2:   func() http.RoundTripper { return base.Clone() },
+		Once:    base.DisableKeepAlives,
+		MaxIdle: base.MaxIdleConnsPerHost,
+	}
+	return s, nil
+}
+
+// dial opens a connection that can be asked whether the server has closed it, which k6's own hides.
+func (s *vuState) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	opened, err := s.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	counted, ok := opened.(*netext.Conn)
+	if !ok {
+		return opened, nil
+	}
+	socket, ok := counted.Conn.(syscall.Conn)
+	if !ok {
+		return opened, nil
+	}
+	return askable{counted, socket}, nil
+}
+
+type askable struct {
+	*netext.Conn
+	socket syscall.Conn
+}
+
+func (a askable) SyscallConn() (syscall.RawConn, error) { return a.socket.SyscallConn() }
+
+// tlsConfig is k6's, with the protocols that net/http would offer.
+func tlsConfig(base *http.Transport) *tls.Config {
+	config := base.TLSClientConfig.Clone()
+	if config == nil {
+		config = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if base.ForceAttemptHTTP2 && base.TLSNextProto == nil {
+		config.NextProtos = []string{"h2", "http/1.1"}
+	}
+	return config
+}
+
+// userConnection sends the requests of one user.
+type userConnection interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// newTransport returns one for a user of the service, through a proxy where the environment names one for it.
+func (s *vuState) newTransport(baseURL string) userConnection {
+	if target, err := url.Parse(baseURL); err == nil && s.base.Proxy != nil {
+		if proxy, err := s.base.Proxy(&http.Request{URL: target}); err != nil || proxy != nil {
+			return s.base.Clone()
+		}
+	}
+	return httpconn.New(s.wire)
 }
 
 type transportKey struct{}
@@ -60,39 +118,15 @@ func (userTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 type connection struct {
 	module    *Module
 	state     *vuState
-	transport *http.Transport
+	transport userConnection
 	timeout   time.Duration
-
-	mu        sync.Mutex
-	idleSince time.Time
-	keepAlive time.Duration // of the server; 0: unknown
 }
 
 var _ platform.HTTP = (*connection)(nil)
 
 func newConnection(module *Module, state *vuState, baseURL string, timeout time.Duration) *connection {
-	return &connection{module: module, state: state, transport: userTransportOf(state.base, baseURL), timeout: timeout}
+	return &connection{module: module, state: state, transport: state.newTransport(baseURL), timeout: timeout}
 }
-
-// Sizes of the buffers of a user's connection. Users are many and idle most of the time; Verity's answers and requests
-// mostly fit. net/http's own are 4 KB each.
-const (
-	readBufferSize  = 2 << 10
-	writeBufferSize = 1 << 10
-)
-
-// userTransportOf returns a transport for the one connection of a user. Without TLS it carries nothing that only TLS needs.
-func userTransportOf(base *http.Transport, baseURL string) *http.Transport {
-	t := base.Clone()
-	t.ReadBufferSize, t.WriteBufferSize = readBufferSize, writeBufferSize
-	if strings.HasPrefix(baseURL, "http:") {
-		t.TLSClientConfig, t.ForceAttemptHTTP2, t.TLSNextProto = nil, false, noProtocols
-	}
-	return t
-}
-
-// noProtocols, where it is not nil, keeps net/http from setting up HTTP/2, which a server offers over TLS only.
-var noProtocols = map[string]func(string, *tls.Conn) http.RoundTripper{} //nolint:gochecknoglobals // constant
 
 // Do sends one request and waits for the whole answer.
 func (c *connection) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
@@ -100,13 +134,11 @@ func (c *connection) Do(ctx context.Context, request platform.Request) (*platfor
 	if err != nil {
 		return nil, err
 	}
-	c.dropStale(time.Now())
 	response, err := httpext.MakeRequest(context.WithValue(ctx, transportKey{}, c.transport), c.state.State, parsed)
 	if err != nil {
 		return nil, c.failure(ctx, err)
 	}
 	answer := toAnswer(response)
-	c.noteIdle(answer.Header["Keep-Alive"], time.Now())
 	if answer.Status == http.StatusTooManyRequests {
 		c.module.root.findings.throttled(request.Operation)
 		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
@@ -176,34 +208,6 @@ func (c *connection) failure(ctx context.Context, err error) error {
 		return urlErr.Err
 	}
 	return err
-}
-
-// dropStale closes an idle connection that the server is about to close.
-func (c *connection) dropStale(now time.Time) {
-	c.mu.Lock()
-	stale := c.keepAlive > 0 && now.Sub(c.idleSince) > c.keepAlive-min(keepAliveMargin, c.keepAlive/2)
-	c.mu.Unlock()
-	if stale {
-		c.transport.CloseIdleConnections()
-	}
-}
-
-func (c *connection) noteIdle(keepAlive string, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.idleSince = now
-	c.keepAlive = keepAliveTimeout(keepAlive)
-}
-
-// keepAliveTimeout reads a server's "Keep-Alive: timeout=5", or returns 0.
-func keepAliveTimeout(header string) time.Duration {
-	for parameter := range strings.SplitSeq(header, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
-		if n, err := strconv.ParseUint(value, 10, 16); err == nil && strings.EqualFold(name, "timeout") {
-			return time.Duration(n) * time.Second
-		}
-	}
-	return 0
 }
 
 func (c *connection) close() { c.transport.CloseIdleConnections() }

@@ -1,11 +1,14 @@
 package jsapi
 
 import (
+	"context"
 	"time"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/metrics"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
 // countOperation is the function countOperation of the module: one more in operations and error_rate, and an error for the
@@ -16,10 +19,20 @@ func (m *Module) countOperation(call sobek.FunctionCall) sobek.Value {
 	if !ok || operation == "" {
 		m.throw("countOperation takes the name of an operation, got %s", show(call.Argument(0)))
 	}
-	var failed float64
-	if reason := call.Argument(1); !common.IsNullish(reason) {
-		failed = 1
+	reason := call.Argument(1)
+	failed := !common.IsNullish(reason)
+	if failed {
 		m.noteError(operation, reason)
+	}
+	m.pushOperation(m.lifetime().work, state, operation, failed)
+	return sobek.Undefined()
+}
+
+// pushOperation counts one operation.
+func (m *Module) pushOperation(ctx context.Context, state *vuState, operation string, failed bool) {
+	var failure float64
+	if failed {
+		failure = 1
 	}
 	current := state.Tags.GetCurrentValues()
 	tags := current.Tags.With(metrics.TagName.String(), operation)
@@ -29,9 +42,26 @@ func (m *Module) countOperation(call sobek.FunctionCall) sobek.Value {
 			TimeSeries: metrics.TimeSeries{Metric: metric, Tags: tags}, Time: now, Metadata: current.Metadata, Value: value,
 		}
 	}
-	metrics.PushIfNotDone(m.lifetime().work, state.Samples, metrics.ConnectedSamples{
-		Samples: []metrics.Sample{sample(m.metrics.operations, 1), sample(m.metrics.errorRate, failed)},
+	metrics.PushIfNotDone(ctx, state.Samples, metrics.ConnectedSamples{
+		Samples: []metrics.Sample{sample(m.metrics.operations, 1), sample(m.metrics.errorRate, failure)},
 		Tags:    tags, Time: now,
 	})
-	return sobek.Undefined()
+}
+
+// noteOperationError counts an operation's error, if there is one, for the summary.
+func (m *Module) noteOperationError(operation string, err error) {
+	if err == nil {
+		return
+	}
+	kind := errorKind{operation: operation, name: "Error"}
+	if e, ok := asPlatformError(err); ok {
+		kind.name, kind.status = e.Name, e.Status
+	}
+	m.root.findings.errored(kind, err.Error())
+}
+
+// stopped tells what the end of the run cut.
+func stopped(err error) bool {
+	e, ok := asPlatformError(err)
+	return ok && e.Name == platform.StoppedError
 }

@@ -73,6 +73,16 @@ func (r reader) whole(into *int, least, most int) func(string, sobek.Value) {
 	}
 }
 
+func (r reader) yesOrNo(into *bool) func(string, sobek.Value) {
+	return func(name string, value sobek.Value) {
+		given, ok := export(value).(bool)
+		if !ok {
+			r.m.throw("%s of %s must be true or false, got %s", name, r.what, show(value))
+		}
+		*into = given
+	}
+}
+
 func (r reader) function(into *sobek.Callable) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		function, ok := sobek.AssertFunction(value)

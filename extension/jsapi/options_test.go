@@ -26,12 +26,14 @@ func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
 			`TypeError: tokens of checkoutCompleted must be a whole number from 1 to 2147483647, got -1`},
 		{`s.checkoutCompleted({ userId: 'c', tokens: 1, paymentStatus: 'free' })`,
 			`TypeError: checkoutCompleted: paymentStatus must be "paid" or "unpaid", got "free"`},
-		{`new verity.Verity({ url: 'x' })`, `TypeError: unknown option "url" of Verity; it takes baseUrl, signer, timeoutSeconds`},
+		{`new verity.Verity({ url: 'x' })`, `TypeError: unknown option "url" of Verity; it takes baseUrl, countOperations, signer, ` +
+			`timeoutSeconds`},
 		{`new verity.Verity({ baseUrl: 5 })`, `TypeError: baseUrl of Verity must be a string, got 5`},
 		{`new verity.Verity({ baseUrl: 'host%zz' })`, `TypeError: baseUrl of Verity must be an http or https URL of scheme, host and ` +
 			`port only, such as https://staging.example.com, got a value that does not parse`},
 		{`new verity.Verity({ signer: {} })`, `TypeError: signer of Verity must be a StripeSigner, got an object`},
 		{`new verity.Verity({ timeoutSeconds: 0 })`, `TypeError: timeoutSeconds of Verity must be a number from 0.001 to 3600, got 0`},
+		{`new verity.Verity({ countOperations: 1 })`, `TypeError: countOperations of Verity must be true or false, got 1`},
 		{`new verity.QueueShards({ mode: 'both', users: 2 })`, `TypeError: mode of QueueShards must be "isolated" or "shared", got "both"`},
 		{`new verity.QueueShards({ mode: 'shared' })`, `TypeError: QueueShards needs users, the number of users of the whole test`},
 		{`new verity.QueueShards({ mode: 'shared', users: 2, shards: 0 })`,

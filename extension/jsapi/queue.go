@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
@@ -27,27 +26,6 @@ func (m *Module) queueKey(body sobek.Value) string {
 	return key
 }
 
-// plannedFields are the fields of a planned place that say where it is, and are not sent.
-var plannedFields = map[string]bool{"queueKey": true, "shard": true} //nolint:gochecknoglobals // a constant set
-
-// joinBody is the body of POST /queue/join for a place, with the fields that only describe a planned place left out.
-func (m *Module) joinBody(place sobek.Value) []byte {
-	object, ok := place.(*sobek.Object)
-	if !ok {
-		m.throw("join takes a place { city?, region?, preferences? }, got %s", show(place))
-	}
-	body := m.vu.Runtime().NewObject()
-	for _, key := range object.Keys() {
-		if plannedFields[key] {
-			continue
-		}
-		if err := body.Set(key, object.Get(key)); err != nil {
-			common.Throw(m.vu.Runtime(), err)
-		}
-	}
-	return m.stringify(body)
-}
-
 // shardsOptions are the options of one QueueShards.
 type shardsOptions struct {
 	queue.ShardOptions
@@ -61,7 +39,6 @@ type QueueShards struct {
 	m       *Module
 	options shardsOptions
 	shards  *queue.Shards
-	objects map[int]*sobek.Object // shared mode: one place a shard
 }
 
 func (m *Module) newQueueShards(call sobek.ConstructorCall) *sobek.Object {
@@ -83,7 +60,7 @@ func (m *Module) newQueueShards(call sobek.ConstructorCall) *sobek.Object {
 	if o.Users == 0 {
 		m.throw("QueueShards needs users, the number of users of the whole test")
 	}
-	s := &QueueShards{m: m, options: o, objects: make(map[int]*sobek.Object)}
+	s := &QueueShards{m: m, options: o}
 	rt := m.vu.Runtime()
 	object := rt.NewObject()
 	set(object, "place", s.place)
@@ -174,7 +151,8 @@ func indexOf(sequence lib.ExecutionSegmentSequence, segment *lib.ExecutionSegmen
 }
 
 // place is QueueShards.place.
-func (s *QueueShards) place(user sobek.Value) *sobek.Object {
+func (s *QueueShards) place(call sobek.FunctionCall) sobek.Value {
+	user := call.Argument(0)
 	s.m.vuState("place")
 	state := s.m.vu.State()
 	shards := s.laidOut()
@@ -188,39 +166,9 @@ func (s *QueueShards) place(user sobek.Value) *sobek.Object {
 	if err != nil {
 		s.m.throw("place: %s", err)
 	}
-	return s.object(place)
-}
-
-func (s *QueueShards) object(place queue.Place) *sobek.Object {
-	isolated := s.options.Mode == queue.Isolated
-	if known, ok := s.objects[place.Shard]; ok && !isolated {
-		return known
+	planned := &plannedPlace{m: s.m, Place: place, shard: place.Shard}
+	if s.options.Mode == queue.Isolated {
+		planned.shard = -1
 	}
-	rt := s.m.vu.Runtime()
-	object := rt.NewObject()
-	if place.City != nil {
-		set(object, "city", *place.City)
-	}
-	if place.Region != nil {
-		set(object, "region", *place.Region)
-	}
-	set(object, "preferences", s.m.parse(place.Preferences))
-	set(object, "queueKey", place.QueueKey)
-	if isolated {
-		set(object, "shard", -1)
-		return object
-	}
-	set(object, "shard", place.Shard)
-	s.objects[place.Shard] = object
-	return object
-}
-
-// parse is JSON.parse.
-func (m *Module) parse(text []byte) sobek.Value {
-	rt := m.vu.Runtime()
-	value, err := m.builtins.parse(rt)(sobek.Undefined(), rt.ToValue(strings.ToValidUTF8(string(text), "\uFFFD")))
-	if err != nil {
-		common.Throw(rt, err)
-	}
-	return value
+	return s.m.vu.Runtime().NewDynamicObject(planned)
 }

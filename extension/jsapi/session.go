@@ -24,7 +24,7 @@ const (
 
 // Connect is User.connect.
 func (u *User) Connect() *sobek.Promise {
-	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+	return u.operation(opSocket, func(ctx context.Context) (js, error) {
 		return resolved(sobek.Undefined()), u.connect(ctx)
 	})
 }
@@ -117,7 +117,7 @@ func (u *User) Match(options sobek.Value) *sobek.Promise {
 	}
 	o.timeout = seconds(timeout)
 	life := u.m.lifetime()
-	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
 		_, m, err := u.match(ctx, life, o)
 		if err != nil {
 			return nil, err
@@ -139,10 +139,7 @@ func (u *User) Match(options sobek.Value) *sobek.Promise {
 // place reads a place, and the queue key that it plans.
 func (u *User) place(o *sessionOptions) func(string, sobek.Value) {
 	return func(_ string, value sobek.Value) {
-		o.body = u.m.joinBody(value)
-		if object, ok := value.(*sobek.Object); ok {
-			o.queueKey, _ = exported(object, "queueKey").(string)
-		}
+		o.body, o.queueKey = u.m.joinBody(value)
 	}
 }
 
@@ -173,22 +170,10 @@ func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*se
 // joinFor joins for a match. Any other answer than queued, under the key that was planned, is an error.
 func (u *User) joinFor(ctx context.Context, o sessionOptions) (string, error) {
 	joined, err := u.join(ctx, o.body)
-	switch {
-	case err != nil:
-		return "", err
-	case joined.Status != platform.Queued:
-		return "", unexpectedJoin("%s, though this user was in no queue", joined.Status)
-	case o.queueKey != "" && joined.QueueKey != o.queueKey:
-		return "", unexpectedJoin("queued under %s instead of %s", joined.QueueKey, o.queueKey)
+	if err == nil {
+		err = judgeJoin(joined, o.queueKey)
 	}
-	return joined.QueueKey, nil
-}
-
-func unexpectedJoin(format string, args ...any) error {
-	return &platform.Error{
-		Name: platform.UnexpectedAnswerError, Operation: platform.OpJoin, Status: 201,
-		Message: platform.OpJoin + ": " + fmt.Sprintf(format, args...),
-	}
+	return joined.QueueKey, err
 }
 
 func (u *User) countMatch(ctx context.Context, m sessions.Match) {
@@ -223,7 +208,7 @@ func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
 	}
 	o.timeout, o.hold = seconds(timeout), seconds(hold)
 	life := u.m.lifetime()
-	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
 		line, m, err := u.match(ctx, life, o)
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -46,12 +47,21 @@ func (u *User) setNumber(n int) {
 	}
 }
 
+// operation carries out one of the user's, and counts it where the service counts them.
+func (u *User) operation(name string, work func(ctx context.Context) (js, error)) *sobek.Promise {
+	return u.m.promise(&u.ops, u.service.counted(name, work))
+}
+
 // Join is User.join.
-func (u *User) Join(place sobek.Value) *sobek.Promise {
-	body := u.m.joinBody(place)
-	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+func (u *User) Join(place, options sobek.Value) *sobek.Promise {
+	body, queueKey := u.m.joinBody(place)
+	judged := u.m.expectedStatus("join", options, string(platform.Queued))
+	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
 		u.lineHears((*sessions.Line).Joining)
 		joined, err := u.join(ctx, body)
+		if err == nil && judged {
+			err = judgeJoin(joined, queueKey)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -83,13 +93,19 @@ func (u *User) lineHears(what func(*sessions.Line)) {
 }
 
 // Leave is User.leave.
-func (u *User) Leave() *sobek.Promise {
-	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+func (u *User) Leave(options sobek.Value) *sobek.Promise {
+	judged := u.m.expectedStatus("leave", options, string(platform.LeftQueue))
+	return u.operation(platform.OpLeave, func(ctx context.Context) (js, error) {
 		left, err := u.leave(ctx)
 		if err != nil {
 			return nil, err
 		}
 		u.lineHears((*sessions.Line).Left)
+		if judged {
+			if err := judgeLeave(left); err != nil {
+				return nil, err
+			}
+		}
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
 			set(object, "status", string(left.Status))
@@ -114,9 +130,15 @@ func (u *User) leave(ctx context.Context) (platform.Left, error) {
 }
 
 // Balance is User.balance.
-func (u *User) Balance() *sobek.Promise {
-	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+func (u *User) Balance(options sobek.Value) *sobek.Promise {
+	expected := -1
+	r := reader{u.m, "balance"}
+	r.read(options, map[string]func(string, sobek.Value){"expect": r.whole(&expected, 0, math.MaxInt32)})
+	return u.operation(platform.OpBalance, func(ctx context.Context) (js, error) {
 		balance, err := u.user.Balance(ctx)
+		if err == nil && expected >= 0 {
+			err = judgeBalance(balance, expected)
+		}
 		return resolved(balance), err
 	})
 }
@@ -125,7 +147,7 @@ func (u *User) Balance() *sobek.Promise {
 func (u *User) BuyTokens(n sobek.Value) *sobek.Promise {
 	var tokens int
 	reader{u.m, "buyTokens"}.whole(&tokens, 1, payments.MaxTokens)("the number of tokens", n)
-	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+	return u.operation(platform.OpWebhook, func(ctx context.Context) (js, error) {
 		return resolved(sobek.Undefined()), u.buy(ctx, tokens)
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -65,6 +64,86 @@ func TestAPlannedPlaceIsSentWithoutItsDescription(t *testing.T) {
 		return JSON.stringify(results);
 	})()`).String()
 	require.JSONEq(t, `["queued",true,true,-1,false,1,"queued",true,true,1,false,1]`, got)
+}
+
+func TestAPlannedPlaceIsReadOnlyAndMayBeCopied(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	got := h.mustExec(`(async () => {
+		const place = new verity.QueueShards({ mode: 'shared', users: 2, region: 'australiaCentral', namespace: 'a' }).place(0);
+		const refused = (() => { 'use strict'; try { place.region = 'x'; return 'nothing'; } catch (e) { return e.name; } })();
+		const joinAt = async (where) => {
+			const user = await client.signUp({ tokens: 1 });
+			const { queueKey } = await user.join(where);
+			await user.close();
+			return queueKey;
+		};
+		const moved = await joinAt({ ...place, city: 'Perth' });
+		const planned = await joinAt(place);
+		place.preferences.own = true; // preferences are the script's to change
+		return JSON.stringify([refused, Object.keys(place), 'city' in place, moved.split(':')[0], planned === place.queueKey,
+			await joinAt(place) === verity.queueKey({ region: place.region, preferences: place.preferences })]);
+	})()`).String()
+	require.JSONEq(t, `["TypeError",["region","preferences","queueKey","shard"],false,"perth",true,true]`, got)
+}
+
+func TestAnAnswerThatIsNotWhatWasExpectedRejects(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	got := h.mustExec(`(async () => {
+		const user = await client.signUp({ tokens: 2 });
+		const said = async (call) => { try { await call(); return 'nothing'; } catch (e) {
+			return [e.name, e.operation, e.status, e.message].join('|'); } };
+		const queued = { expect: 'queued' };
+		return JSON.stringify([
+			await said(() => user.balance({ expect: 2 })), await said(() => user.balance({ expect: 3 })),
+			await said(() => user.join({ queueKey: 'elsewhere:1' }, queued)), await said(() => user.join({}, queued)),
+			await said(() => user.leave({ expect: 'left' })), await said(() => user.leave({ expect: 'left' })), await said(() => user.leave()),
+			await said(() => user.join({}, { expect: 'left' })), await said(() => user.leave({ expected: 'left' })),
+			await said(() => user.balance({ expect: null })),
+		]);
+	})()`).String()
+	require.JSONEq(t, `["nothing",
+		"UnexpectedAnswerError|tokens_balance|200|tokens_balance: the balance is 2, but by what was bought, spent and refunded it must be 3",
+		"UnexpectedAnswerError|queue_join|201|queue_join: queued under canberra:44136fa355b3 instead of elsewhere:1",
+		"UnexpectedAnswerError|queue_join|201|queue_join: already_queued, though this user was in no queue",
+		"nothing", "UnexpectedAnswerError|queue_leave|200|queue_leave: not_queued, though nobody else joins this user's key", "nothing",
+		"TypeError|||expect of join must be \"queued\", got \"left\"",
+		"TypeError|||unknown option \"expected\" of leave; it takes expect",
+		"TypeError|||expect of balance must be a whole number from 0 to 2147483647, got null"
+	]`, got)
+}
+
+func TestOperationsAreCountedWhereTheServiceIsToldTo(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	h.mustExec(`(async () => {
+		const counting = new verity.Verity({ baseUrl, signer, countOperations: true });
+		for (const each of [counting, client]) {
+			const user = await each.signUp();
+			await user.buyTokens(1);
+			await user.join({});
+			await user.leave();
+			await user.balance({ expect: 7 }).catch(() => {});
+			await each.webhook(signer.checkoutCompleted({ userId: user.id, tokens: 1 }));
+		}
+	})()`)
+	for _, operation := range []string{"auth_signup", "stripe_webhook", "queue_join", "queue_leave", "tokens_balance"} {
+		tags := map[string]string{"name": operation}
+		counted, _ := h.sum("operations", tags)
+		require.EqualValues(t, 1, counted, operation)
+		failed, count := h.sum("error_rate", tags)
+		require.Equal(t, 1, count, operation)
+		require.Equal(t, operation == "tokens_balance", failed == 1, operation)
+	}
+	_, _, errs, _ := h.root.findings.snapshot()
+	require.Equal(t, []errorFinding{{
+		errorKind: errorKind{operation: "tokens_balance", name: "UnexpectedAnswerError", status: 200}, count: 1,
+		example: "tokens_balance: the balance is 1, but by what was bought, spent and refunded it must be 7",
+	}}, errs)
 }
 
 func TestErrorsThatAScriptCatches(t *testing.T) {
@@ -173,16 +252,6 @@ func TestAConnectionIsNotUsedUntilTheServerClosesIt(t *testing.T) {
 		await user.join({});
 	})()`)
 	require.EqualValues(t, 2, connections.Load())
-}
-
-func TestKeepAliveTimeout(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[string]time.Duration{
-		"timeout=5": 5 * time.Second, "max=100, Timeout=72": 72 * time.Second,
-		"": 0, "timeout": 0, "timeout=": 0, "timeout=-1": 0, "timeout=x": 0, "max=5": 0,
-	} {
-		require.Equal(t, want, keepAliveTimeout(value), value)
-	}
 }
 
 func TestCheckHealthAbortsARunWhoseTargetIsNoVerity(t *testing.T) {

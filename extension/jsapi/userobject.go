@@ -17,9 +17,9 @@ type userObject struct {
 // value anew, by reflection, each time that a script touches it: a third of the memory and a tenth of the processor time
 // that a user took.
 var userMethods = map[string]func(u *User, call sobek.FunctionCall) any{ //nolint:gochecknoglobals // a constant table
-	"join":        func(u *User, call sobek.FunctionCall) any { return u.Join(call.Argument(0)) },
-	"leave":       func(u *User, _ sobek.FunctionCall) any { return u.Leave() },
-	"balance":     func(u *User, _ sobek.FunctionCall) any { return u.Balance() },
+	"join":        func(u *User, call sobek.FunctionCall) any { return u.Join(call.Argument(0), call.Argument(1)) },
+	"leave":       func(u *User, call sobek.FunctionCall) any { return u.Leave(call.Argument(0)) },
+	"balance":     func(u *User, call sobek.FunctionCall) any { return u.Balance(call.Argument(0)) },
 	"buyTokens":   func(u *User, call sobek.FunctionCall) any { return u.BuyTokens(call.Argument(0)) },
 	"tokens":      func(u *User, _ sobek.FunctionCall) any { return u.Tokens() },
 	"queued":      func(u *User, _ sobek.FunctionCall) any { return u.Queued() },

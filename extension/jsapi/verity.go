@@ -23,6 +23,7 @@ type Verity struct {
 	m          *Module
 	baseURL    string
 	timeout    float64 // s
+	counts     bool    // in operations and error_rate, what users do
 	service    *platform.Service
 	signer     func() (*payments.Signer, error)
 	connection *connection // of webhooks, which come from Stripe and not from a user
@@ -34,8 +35,9 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	}}
 	r := reader{m, "Verity"}
 	r.read(call.Argument(0), map[string]func(string, sobek.Value){
-		"baseUrl":        r.text(&v.baseURL),
-		"timeoutSeconds": r.number(&v.timeout, 0.001, maxTimeoutSeconds),
+		"baseUrl":         r.text(&v.baseURL),
+		"timeoutSeconds":  r.number(&v.timeout, 0.001, maxTimeoutSeconds),
+		"countOperations": r.yesOrNo(&v.counts),
 		"signer": func(_ string, value sobek.Value) {
 			given, ok := export(value).(*StripeSigner)
 			if !ok {
@@ -76,7 +78,7 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, payments.MaxTokens)})
 	connection := v.connect("signUp")
 	seeding := lib.GetScenarioState(v.m.vu.Context()) == nil
-	return v.m.promise(nil, func(ctx context.Context) (js, error) {
+	return v.m.promise(nil, v.counted(platform.OpSignUp, func(ctx context.Context) (js, error) {
 		signedUp, err := v.service.SignUp(ctx, connection)
 		if err != nil {
 			return nil, err
@@ -91,7 +93,23 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 			v.m.root.remember(signedUp)
 		}
 		return func(*sobek.Runtime) any { return user.object() }, nil
-	})
+	}))
+}
+
+// counted is the same work, counted where this service counts what its users do. What the end of the run cut counts as nothing.
+func (v *Verity) counted(operation string, work func(ctx context.Context) (js, error)) func(ctx context.Context) (js, error) {
+	if !v.counts {
+		return work
+	}
+	state := v.m.state
+	return func(ctx context.Context) (js, error) {
+		result, err := work(ctx)
+		if !stopped(err) {
+			v.m.noteOperationError(operation, err)
+			v.m.pushOperation(ctx, state, operation, err != nil)
+		}
+		return result, err
+	}
 }
 
 // User is Verity.user.

@@ -259,6 +259,9 @@ func quoteCanonical(text string) string {
 	return string(append(s.out, '"'))
 }
 
+// Body returns the body of POST /queue/join.
+func (p Place) Body() []byte { return joinBodyOf(p.City, p.Region, p.Preferences) }
+
 // joinBodyOf returns the body of a join.
 func joinBodyOf(city, region *string, preferences json.RawMessage) []byte {
 	body, _ := json.Marshal(struct { // strings and JSON of our own always marshal

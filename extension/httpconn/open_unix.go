@@ -1,0 +1,23 @@
+//go:build unix
+
+package httpconn
+
+import (
+	"errors"
+	"syscall"
+)
+
+// open tells whether the server has neither closed the idle connection nor sent what nobody asked for.
+func (c *conn) open() bool {
+	if c.socket == nil {
+		return true
+	}
+	var silent bool
+	err := c.socket.Read(func(fd uintptr) bool {
+		var one [1]byte
+		_, err := syscall.Read(int(fd), one[:]) // #nosec G115 -- a file descriptor
+		silent = errors.Is(err, syscall.EAGAIN)
+		return true
+	})
+	return err == nil && silent
+}

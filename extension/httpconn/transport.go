@@ -1,0 +1,269 @@
+// Package httpconn is the HTTP/1.1 connection of one user.
+//
+// Package net/http has two goroutines for each connection and hands every request from one to the next: with a user in
+// each of thousands of connections, waking them takes more than writing the request and reading the answer. A Transport
+// does both where it is called. What goes over the wire is still written and read by net/http's own Request.Write and
+// ReadResponse.
+package httpconn
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// closeMargin is how long before the server closes an idle connection it is no longer used. A request that crosses the
+	// close on the wire would fail although nothing is wrong.
+	closeMargin = 500 * time.Millisecond
+	// closeGrace is how long after that the server may close it first, which keeps the port on its side. Node waits for a
+	// second more than it says.
+	closeGrace = 1500 * time.Millisecond
+	// unknownIdle is how long a connection is kept whose server does not say how long it waits.
+	unknownIdle = 90 * time.Second
+)
+
+// Config is what the connections of many users have in common.
+type Config struct {
+	// Dial opens a TCP connection. One that has a SyscallConn is asked whether the server has closed it before it is used again.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS is for https. A server that chooses "h2" from its NextProtos is left to HTTP2.
+	TLS *tls.Config
+	// HTTP2 makes the transport of a user of a server that speaks HTTP/2.
+	HTTP2 func() http.RoundTripper
+	// Once makes each request close its connection.
+	Once bool
+	// MaxIdle is how many connections of one user are kept, where its requests overlapped.
+	MaxIdle int
+
+	speaksHTTP2 atomic.Bool
+}
+
+// Transport is the http.RoundTripper of one user. It has as many connections as requests that overlap: one, most of the time.
+// It reads the whole body before it returns, and ends with the request's context.
+//
+// Like net/http it repeats a request that is safe to repeat where a connection that was used before turns out to be closed.
+type Transport struct {
+	config *Config
+
+	mu    sync.Mutex
+	idle  []*conn // the one used last is the last
+	http2 http.RoundTripper
+}
+
+// New returns a transport without a connection.
+func New(config *Config) *Transport { return &Transport{config: config} }
+
+// errHTTP2 is why there is no connection here.
+var errHTTP2 = errors.New("the server chose HTTP/2")
+
+// RoundTrip sends the request and returns the answer with its whole body.
+func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if t.config.Once {
+		request = request.WithContext(request.Context())
+		request.Close = true
+	}
+	for !t.config.speaksHTTP2.Load() {
+		c, err := t.connection(request)
+		if errors.Is(err, errHTTP2) {
+			t.config.speaksHTTP2.Store(true)
+			break
+		}
+		if err != nil {
+			closeBody(request)
+			return nil, err
+		}
+		response, err := c.exchange(request)
+		if err == nil {
+			t.release(c, response)
+			return response, nil
+		}
+		c.close()
+		if !c.used || c.answered || request.Context().Err() != nil || !repeatable(request) {
+			return nil, err
+		}
+	}
+	return t.overHTTP2().RoundTrip(request)
+}
+
+func (t *Transport) overHTTP2() http.RoundTripper {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.http2 == nil {
+		t.http2 = t.config.HTTP2()
+	}
+	return t.http2
+}
+
+// CloseIdleConnections closes the connections that no request uses.
+func (t *Transport) CloseIdleConnections() {
+	t.mu.Lock()
+	idle, http2 := t.idle, t.http2
+	t.idle = nil
+	t.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+	if closer, ok := http2.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+// connection returns one that was used before and is still open, or a new one.
+func (t *Transport) connection(request *http.Request) (*conn, error) {
+	trace := httptrace.ContextClientTrace(request.Context())
+	if trace != nil && trace.GetConn != nil {
+		trace.GetConn(address(request.URL))
+	}
+	c := t.takeIdle()
+	if c == nil {
+		var err error
+		if c, err = t.dial(request, trace); err != nil {
+			return nil, err
+		}
+	}
+	if trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{Conn: c.Conn, Reused: c.used})
+	}
+	return c, nil
+}
+
+func (t *Transport) takeIdle() *conn {
+	for {
+		t.mu.Lock()
+		last := len(t.idle) - 1
+		if last < 0 {
+			t.mu.Unlock()
+			return nil
+		}
+		c := t.idle[last]
+		t.idle[last] = nil
+		t.idle = t.idle[:last]
+		t.mu.Unlock()
+		c.forget.Stop()
+		if time.Now().Before(c.useBefore) && c.open() {
+			return c
+		}
+		c.close()
+	}
+}
+
+// release keeps the connection for the next request, if the answer allows that.
+func (t *Transport) release(c *conn, response *http.Response) {
+	if response.Close || c.spoiled {
+		c.close()
+		return
+	}
+	waits := keepAlive(response.Header.Get("Keep-Alive"))
+	lasts := unknownIdle
+	if waits > 0 {
+		lasts = waits + closeGrace
+		c.useBefore = time.Now().Add(waits - min(closeMargin, waits/2))
+	} else {
+		c.useBefore = time.Now().Add(unknownIdle)
+	}
+	c.used = true
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.idle) >= max(1, t.config.MaxIdle) {
+		c.close()
+		return
+	}
+	t.idle = append(t.idle, c)
+	if c.forget == nil {
+		c.forget = time.AfterFunc(lasts, func() { t.forget(c) })
+		return
+	}
+	c.forget.Reset(lasts)
+}
+
+// forget closes a connection that was idle for too long.
+func (t *Transport) forget(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at := slices.Index(t.idle, c); at >= 0 {
+		t.idle = slices.Delete(t.idle, at, at+1)
+		c.close()
+	}
+}
+
+func (t *Transport) dial(request *http.Request, trace *httptrace.ClientTrace) (*conn, error) {
+	ctx := request.Context()
+	tcp, err := t.config.Dial(ctx, "tcp", address(request.URL))
+	if err != nil {
+		return nil, err
+	}
+	if request.URL.Scheme != "https" {
+		return newConn(tcp, tcp), nil
+	}
+	over, err := t.handshake(ctx, tcp, request.URL.Hostname(), trace)
+	if err != nil {
+		_ = tcp.Close()
+		return nil, err
+	}
+	return newConn(over, tcp), nil
+}
+
+func (t *Transport) handshake(ctx context.Context, tcp net.Conn, host string, trace *httptrace.ClientTrace) (*tls.Conn, error) {
+	config := t.config.TLS
+	if config == nil || config.ServerName == "" {
+		config = config.Clone()
+		if config == nil {
+			config = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		config.ServerName = host
+	}
+	over := tls.Client(tcp, config)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	err := over.HandshakeContext(ctx)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(over.ConnectionState(), err)
+	}
+	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(record.RecordHeader[:]) == "HTTP/" {
+		return nil, http.ErrSchemeMismatch
+	}
+	if err == nil && over.ConnectionState().NegotiatedProtocol == "h2" {
+		err = errHTTP2
+	}
+	return over, err
+}
+
+// address is where the server listens, for Dial.
+func address(target *url.URL) string {
+	port := target.Port()
+	if port == "" {
+		port = target.Scheme // Dial knows these names
+		if port == "https" {
+			port = "443"
+		} else {
+			port = "80"
+		}
+	}
+	return net.JoinHostPort(target.Hostname(), port)
+}
+
+// repeatable tells whether sending the request twice does no more than sending it once.
+func repeatable(request *http.Request) bool {
+	switch request.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
+		return request.Body == nil || request.Body == http.NoBody
+	default:
+		return false
+	}
+}
+
+func closeBody(request *http.Request) {
+	if request.Body != nil {
+		_ = request.Body.Close()
+	}
+}

@@ -1,0 +1,62 @@
+package jsapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
+)
+
+// expectedStatus reads { expect } of join or leave, which may be status or nothing.
+func (m *Module) expectedStatus(what string, options sobek.Value, status string) bool {
+	if common.IsNullish(options) {
+		return false
+	}
+	expected := false
+	reader{m, what}.read(options, map[string]func(string, sobek.Value){"expect": func(name string, value sobek.Value) {
+		if export(value) != status {
+			m.throw("%s of %s must be %q, got %s", name, what, status, show(value))
+		}
+		expected = true
+	}})
+	return expected
+}
+
+// judgeJoin makes an error of any other answer than queued, under the key that was planned, if one was.
+func judgeJoin(joined platform.Joined, queueKey string) error {
+	if joined.Status != platform.Queued {
+		return unexpected(platform.OpJoin, http.StatusCreated, "%s, though this user was in no queue", joined.Status)
+	}
+	if queueKey != "" && joined.QueueKey != queueKey {
+		return unexpected(platform.OpJoin, http.StatusCreated, "queued under %s instead of %s", joined.QueueKey, queueKey)
+	}
+	return nil
+}
+
+// judgeLeave makes an error of any other answer than left.
+func judgeLeave(left platform.Left) error {
+	if left.Status != platform.LeftQueue {
+		return unexpected(platform.OpLeave, http.StatusOK, "%s, though nobody else joins this user's key", left.Status)
+	}
+	return nil
+}
+
+// judgeBalance makes an error of a balance that is not what it must be.
+func judgeBalance(balance, expected int) error {
+	if balance != expected {
+		return unexpected(platform.OpBalance, http.StatusOK,
+			"the balance is %d, but by what was bought, spent and refunded it must be %d", balance, expected)
+	}
+	return nil
+}
+
+// unexpected is an answer that is fine by its status, and wrong by what it says.
+func unexpected(operation string, status int, format string, args ...any) error {
+	return &platform.Error{
+		Name: platform.UnexpectedAnswerError, Operation: operation, Status: status,
+		Message: operation + ": " + fmt.Sprintf(format, args...),
+	}
+}
