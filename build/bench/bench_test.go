@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// What `make bench` does, at a scale that says nothing about performance: everything runs, and every number is measured.
-func TestBench(t *testing.T) {
+func k6Binary(t *testing.T) string {
+	t.Helper()
 	k6 := os.Getenv("K6_BINARY")
 	if k6 == "" {
 		k6 = "./k6"
@@ -40,6 +40,12 @@ func TestBench(t *testing.T) {
 	if _, err := exec.LookPath(k6); err != nil {
 		t.Skipf("skipped, not tested: there is no %s; build it with make", k6)
 	}
+	return k6
+}
+
+// What `make bench` does, at a scale that says nothing about performance: everything runs, and every number is measured.
+func TestBench(t *testing.T) {
+	k6 := k6Binary(t)
 	t.Setenv(floorVariable, "1")
 	var out bytes.Buffer
 	brief := load{users: 40, thinkMin: 0.1, thinkMax: 0.3, rampUp: time.Second, hold: 2 * time.Second, rounds: 1}
@@ -68,6 +74,24 @@ func TestBench(t *testing.T) {
 			require.GreaterOrEqual(t, m.ReportedP95, m.ServerP95, "%s: the client cannot be faster than the server", r.Variant)
 		}
 	}
+}
+
+// What `MINUTES=12 make bench` does, in seconds.
+func TestBenchOfMinutes(t *testing.T) {
+	k6 := k6Binary(t)
+	var out bytes.Buffer
+	b := bench{k6: k6, out: &out, work: t.TempDir()}
+	minutes, err := b.runFlat(t.Context(), flat{users: 40, rampUp: time.Second, every: 2 * time.Second, minutes: 2})
+	require.NoError(t, err)
+	require.Len(t, minutes, 2)
+	for _, m := range minutes {
+		require.Positive(t, m.requestsPerSecond)
+		require.Positive(t, m.cpuPerRequest)
+		require.Greater(t, m.residentMB, m.liveMB)
+		require.NotZero(t, m.growth)
+	}
+	require.Contains(t, out.String(), "40 users, default think times, at full load for")
+	require.Contains(t, out.String(), "4s")
 }
 
 func TestHelpersAreMeasured(t *testing.T) {

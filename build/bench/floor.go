@@ -39,6 +39,7 @@ func runFloor(ctx context.Context, address string) error {
 		return err
 	}
 	runner.PaceGC(ctx)
+	runner.PaceProcessors(ctx)
 	f := &floor{baseURL: os.Getenv("BASE_URL"), secret: os.Getenv("STRIPE_WEBHOOK_SECRET")}
 	f.min, _ = strconv.ParseFloat(os.Getenv("THINK_TIME_MIN"), 64)
 	f.max, _ = strconv.ParseFloat(os.Getenv("THINK_TIME_MAX"), 64)

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -31,8 +32,9 @@ type variant struct {
 	mostUsers int // 0: no limit; what falls behind at less says nothing at more
 }
 
+const ours = "load-test/queue-concurrency.js"
+
 func variants() []variant {
-	const ours = "load-test/queue-concurrency.js"
 	return []variant{
 		{name: "plain Go, no k6", floor: true, mostMB: 0.1},
 		{name: "plain k6, 1 a VU", script: "build/bench/plain.js", mostMB: 0.5},
@@ -68,11 +70,12 @@ func loads(rounds int) []load {
 func main() {
 	b := bench{out: os.Stdout}
 	var out string
-	var users int
+	var users, minutes int
 	flag.StringVar(&b.k6, "k6", "./k6", "the k6 to measure")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds, of which the median counts; a third of them for 10,000 users")
 	flag.StringVar(&b.only, "only", "", "only the variants whose name has this")
 	flag.IntVar(&users, "users", 0, "only the loads of so many users, and no helpers and sockets")
+	flag.IntVar(&minutes, "minutes", 0, "only hold 3,000 users, or as many as -users says, for so many minutes, and show that they stay flat")
 	flag.StringVar(&out, "json", "", "also write the results into this file")
 	flag.Parse()
 	b.loads = slices.DeleteFunc(loads(b.rounds), func(l load) bool { return users != 0 && l.users != users })
@@ -80,6 +83,10 @@ func main() {
 	b.helpers = users == 0
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	work := func() error { return b.run(ctx, out) }
+	if minutes > 0 {
+		held := flat{users: cmp.Or(users, 3000), rampUp: time.Minute, every: time.Minute, minutes: minutes}
+		work = func() error { return b.hold(ctx, held) }
+	}
 	if flag.Arg(0) == floorCommand {
 		work = func() error { return runFloor(ctx, flag.Arg(1)) }
 	}

@@ -133,13 +133,19 @@ func receive(in *bufio.Reader, request *http.Request) (*http.Response, error) {
 const largestGuess = 64 << 10
 
 func readBody(response *http.Response) error {
-	var body bytes.Buffer
-	if n := response.ContentLength; n > 0 && n <= largestGuess {
-		body.Grow(int(n) + bytes.MinRead)
+	if response.Body == http.NoBody {
+		return nil
 	}
-	_, err := body.ReadFrom(response.Body)
+	var body []byte
+	var err error
+	if n := response.ContentLength; n >= 0 && n <= largestGuess {
+		body = make([]byte, n)
+		_, err = io.ReadFull(response.Body, body)
+	} else {
+		body, err = io.ReadAll(response.Body)
+	}
 	_ = response.Body.Close()
-	response.Body = io.NopCloser(&body)
+	response.Body = io.NopCloser(bytes.NewReader(body))
 	return err
 }
 

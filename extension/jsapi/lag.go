@@ -29,10 +29,10 @@ func (m *Module) pushLag(ctx context.Context, state *vuState) {
 }
 
 const (
-	// A request waits for a processor about so many times on its way: to be written, to be read, to be handed on.
-	lagsInARequest = 3
-	// Timers that fire less late than this say nothing about a runner: they always fire a little late.
-	quietLag = 2 * time.Millisecond
+	// A request waits for a processor about so many times on its way: to be read, and to be read on after a pause.
+	lagsInARequest = 2
+	// Timers that fire less late than this make no difference to a limit of 100 ms.
+	quietLag = 5 * time.Millisecond
 	// From this share on the runner's own delay is large against the latency that it reports.
 	largeShare = 0.25
 	// From this use of its processors on a runner is at its limit, whatever else.

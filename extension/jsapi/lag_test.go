@@ -35,8 +35,9 @@ func TestRunnerToBlame(t *testing.T) {
 	}{
 		{0, 0, false},
 		{1.5, 2, false}, // every timer fires a little late
-		{3, 20, true},
-		{3, 100, false},
+		{4, 6, false},   // and so little decides nothing
+		{6, 40, true},
+		{6, 100, false},
 		{40, 200, true},
 		{200, 5000, false}, // the service is so slow that the runner does not matter
 	} {

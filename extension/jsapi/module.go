@@ -92,7 +92,10 @@ func (r *RootModule) recall(id string) (*platform.User, bool) {
 // NewModuleInstance returns the instance of one VU.
 func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	if r.command == "run" {
-		r.paced.Do(func() { runner.PaceGC(context.Background()) })
+		r.paced.Do(func() {
+			runner.PaceGC(context.Background())
+			runner.PaceProcessors(context.Background())
+		})
 	}
 	metrics, err := registerMetrics(vu.InitEnv().Registry)
 	if err != nil {

@@ -12,16 +12,18 @@ import (
 // maxRefreshLead is the longest time before its expiry that an access token is refreshed.
 const maxRefreshLead = 2 * time.Minute
 
+const bearer = "Bearer "
+
 // accessToken is a bearer token with the times that matter on this machine's own clock: the service's clock may differ,
 // so its lifetime counts from the moment it was received.
 type accessToken struct {
-	value   string
+	bearer  string    // what the Authorization header says, made once
 	expires time.Time // zero: it does not say
 	refresh time.Time // when to refresh; zero: not ahead
 }
 
 func newAccessToken(value string, received time.Time) accessToken {
-	token := accessToken{value: value}
+	token := accessToken{bearer: bearer + value}
 	lifetime, err := lifetimeOf(value)
 	if err != nil {
 		return token

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -184,7 +185,10 @@ func (u *User) BuyTokens(ctx context.Context, n int) (time.Duration, error) {
 }
 
 // AccessToken returns a token that is good for opening a socket now.
-func (u *User) AccessToken(ctx context.Context) (string, error) { return u.freshToken(ctx, "") }
+func (u *User) AccessToken(ctx context.Context) (string, error) {
+	token, err := u.freshToken(ctx, "")
+	return strings.TrimPrefix(token, bearer), err
+}
 
 // NoteMatched tells the user's account that a match took the user out of the queue.
 func (u *User) NoteMatched() { u.ledger.leave(false) }
@@ -220,7 +224,7 @@ func (u *User) authorized(ctx context.Context, request Request) (*Answer, error)
 }
 
 func (u *User) sendWith(ctx context.Context, token string, request Request) (*Answer, error) {
-	header := http.Header{"Authorization": {"Bearer " + token}}
+	header := http.Header{"Authorization": {token}}
 	maps.Copy(header, request.Header)
 	request.Header = header
 	return u.service.send(ctx, u.connection, request)
@@ -232,7 +236,7 @@ func tokenRefused(err error) bool {
 	return errors.As(err, &e) && e.tokenRefused
 }
 
-// freshToken returns an access token, refreshed where it is due or where it is the one that was refused. A refresh that
+// freshToken returns an access token as the Authorization header has it, refreshed where it is due or where it is the one that was refused. A refresh that
 // fails costs nothing as long as the token at hand still works.
 func (u *User) freshToken(ctx context.Context, refused string) (string, error) {
 	if token, due := u.currentToken(refused); !due {
@@ -263,10 +267,10 @@ func (u *User) currentToken(refused string) (token string, due bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
-	if u.token.value == refused || u.token.expired(now) {
-		return u.token.value, true
+	if u.token.bearer == refused || u.token.expired(now) {
+		return u.token.bearer, true
 	}
-	return u.token.value, u.token.due(now) && !now.Before(u.nextRefresh)
+	return u.token.bearer, u.token.due(now) && !now.Before(u.nextRefresh)
 }
 
 func (u *User) stillValid() bool {

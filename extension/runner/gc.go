@@ -21,12 +21,12 @@ type pacing struct{ target, headroom uint64 }
 
 // fullPacing is that of a machine with memory enough. Collecting takes the processors from the users for a tenth of a second
 // and more; what matters to the latencies that are reported is that this is seldom.
-var fullPacing = pacing{target: 360 << 20, headroom: 120 << 20} //nolint:gochecknoglobals // constant
+var fullPacing = pacing{target: 420 << 20, headroom: 140 << 20} //nolint:gochecknoglobals // constant
 
 // largeHeap, in headrooms, is left to Go's own rule: a headroom would be too little for it.
 const largeHeap = 3
 
-// PaceGC lets garbage pile up until the heap has 360 MB, or a quarter of the memory if that is less, and by about a third of
+// PaceGC lets garbage pile up until the heap has 420 MB, or a quarter of the memory if that is less, and by about a third of
 // that in any case, before it is collected: small heaps are collected seldom and large ones do not double. A heap of three times
 // that third is left to Go's own rule. It follows the heap until the context ends. It does nothing, and returns false, where
 // the user has set GOGC or GOMEMLIMIT.

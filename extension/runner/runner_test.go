@@ -89,7 +89,7 @@ func TestHistograms(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	for live, want := range map[uint64]int{
-		0: mostPercent, 1: mostPercent, 40: 800, 60: 500, 180: 100, 240: 50, 300: 40, 360: 33, 361: goPercent, 4096: goPercent,
+		0: mostPercent, 1: mostPercent, 40: 950, 60: 600, 210: 100, 280: 50, 350: 40, 420: 33, 421: goPercent, 4096: goPercent,
 	} {
 		require.Equal(t, want, fullPacing.percent(live<<20), "%d MB", live)
 	}

@@ -43,7 +43,7 @@ type Usage struct {
 	CPU                                time.Duration // used while watching
 	Watched                            time.Duration
 	PeakCPU                            float64 // processors in use in the busiest second
-	Processors                         int     // that Go may use
+	Processors                         int     // that Go may use, see PaceProcessors
 }
 
 // MeanCPU is how many processors were in use, on average.
@@ -64,6 +64,7 @@ func (w *Watch) Hold() (release func()) {
 		if w.late == nil {
 			w.late = hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 2)
 			w.first = readPauses()
+			w.seen.Processors = runtime.GOMAXPROCS(0)
 		}
 		go w.run()
 	}
@@ -94,7 +95,7 @@ func (w *Watch) Usage() Usage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	u := w.seen
-	u.Processors = runtime.GOMAXPROCS(0)
+	u.Processors = max(u.Processors, runtime.GOMAXPROCS(0))
 	if w.late == nil {
 		return u
 	}
@@ -199,12 +200,16 @@ func difference(before, after histogram) histogram {
 	return histogram{counts, after.buckets}
 }
 
-// quantile returns the lower bound of the bucket that holds the quantile: an honest understatement.
-func (h histogram) quantile(q float64) time.Duration {
-	var total uint64
+func (h histogram) count() (total uint64) {
 	for _, n := range h.counts {
 		total += n
 	}
+	return total
+}
+
+// quantile returns the lower bound of the bucket that holds the quantile: an honest understatement.
+func (h histogram) quantile(q float64) time.Duration {
+	total := h.count()
 	if total == 0 {
 		return 0
 	}

@@ -1,0 +1,84 @@
+package runner
+
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestProcessorsFollowTheLoad(t *testing.T) {
+	t.Parallel()
+	const small, large = 50 << 20, 200 << 20
+	type step struct {
+		busy float64
+		live uint64
+		over time.Duration
+		want int
+	}
+	for name, tc := range map[string]struct {
+		most  int
+		steps []step
+	}{
+		"a light load gets one, after a while": {2, []step{
+			{0.4, small, 200 * time.Millisecond, 2}, {0.4, small, 2700 * time.Millisecond, 2}, {0.4, small, 200 * time.Millisecond, 1},
+		}},
+		"a moment of more load begins the while anew": {2, []step{
+			{0.4, small, 2 * time.Second, 2}, {0.8, small, time.Second, 2}, {0.4, small, 2 * time.Second, 2}, {0.4, small, time.Second, 1},
+		}},
+		"a load that fills one gets two at once": {2, []step{
+			{0.4, small, 3 * time.Second, 1}, {0.84, small, time.Second, 2},
+		}},
+		"a load that fills many doubles them": {16, []step{
+			{2.9, small, 3 * time.Second, 4}, {3.5, small, time.Second, 8}, {7.9, small, time.Second, 16}, {16, small, time.Second, 16},
+		}},
+		"a large heap keeps two": {2, []step{
+			{0.2, large, time.Minute, 2}, {0.2, small, time.Minute, 1}, {0.2, large, time.Second, 2},
+		}},
+		"nothing at all needs one": {8, []step{{0, 0, time.Minute, 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := processors{most: tc.most, now: tc.most}
+			for i, s := range tc.steps {
+				require.Equal(t, s.want, p.next(s.busy, s.live, s.over), "step %d", i)
+			}
+		})
+	}
+}
+
+func TestPaceProcessorsHeedsTheUser(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "2")
+	require.False(t, PaceProcessors(t.Context()))
+}
+
+func TestPaceProcessorsLetsGoOfThoseThatIdle(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	before := runtime.GOMAXPROCS(2)
+	defer runtime.GOMAXPROCS(before)
+	ctx, cancel := context.WithCancel(t.Context())
+	require.True(t, PaceProcessors(ctx))
+	require.Eventually(t, func() bool { return runtime.GOMAXPROCS(0) == 1 }, 20*time.Second, 50*time.Millisecond)
+	cancel()
+	require.Eventually(t, func() bool { return runtime.GOMAXPROCS(0) == 2 }, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestUsageTellsOfTheLoadAndNotOfCollecting(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	use := usage{}
+	use.take()
+	for until := time.Now().Add(300 * time.Millisecond); time.Now().Before(until); {
+	}
+	busy, elapsed, telling := use.take()
+	require.True(t, telling)
+	require.Greater(t, busy, 0.3)
+	require.GreaterOrEqual(t, elapsed, 300*time.Millisecond)
+	for i := range 2 * (mostSkipped + 1) {
+		runtime.GC()
+		_, _, telling = use.take()
+		require.Equal(t, i%(mostSkipped+1) == mostSkipped, telling, i)
+	}
+}
