@@ -206,7 +206,7 @@ function target(name) {
 
 /**
  * How many users a VU carries where USERS_PER_VU does not say: as many as leave 20 VUs, so that a ramp has steps enough and
- * each processor an event loop, and 100 at most. A VU takes half a megabyte, a user in it a twentieth of that.
+ * each processor an event loop, and 100 at most. A VU takes a third of a megabyte, a user in it a twentieth of that.
  */
 export const defaultUsersPerVu = (users) => Math.min(100, Math.max(1, Math.floor(users / 20)));
 
