@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -18,6 +19,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 const (
@@ -48,15 +51,17 @@ type Config struct {
 }
 
 // Transport is the http.RoundTripper of one user. It has as many connections as requests that overlap: one, most of the time.
-// It reads the whole body before it returns, and ends with the request's context.
+// It writes the whole request before it reads the answer, and reads the whole body before it returns. It ends with the
+// request's context.
 //
 // Like net/http it repeats a request that is safe to repeat where a connection that was used before turns out to be closed.
 type Transport struct {
 	config *Config
 
-	mu    sync.Mutex
-	idle  []*conn // the one used last is the last
-	http2 http.RoundTripper
+	mu      sync.Mutex
+	idle    []*conn // the one used last is the last
+	closing bool    // what becomes idle before the next request too
+	http2   http.RoundTripper
 }
 
 // New returns a transport without a connection.
@@ -67,9 +72,10 @@ var errHTTP2 = errors.New("the server chose HTTP/2")
 
 // RoundTrip sends the request and returns the answer with its whole body.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	if t.config.Once {
-		request = request.WithContext(request.Context())
-		request.Close = true
+	ctx := request.Context()
+	if err := check(request); err != nil {
+		closeBody(request)
+		return nil, err
 	}
 	for !t.config.speaksHTTP2.Load() {
 		c, err := t.connection(request)
@@ -79,19 +85,31 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		if err != nil {
 			closeBody(request)
-			return nil, err
+			return nil, reason(ctx, err)
 		}
 		response, err := c.exchange(request)
 		if err == nil {
 			t.release(c, response)
 			return response, nil
 		}
-		c.close()
-		if !c.used || c.answered || request.Context().Err() != nil || !repeatable(request) {
+		c.abort()
+		err = reason(ctx, err)
+		if !c.used || c.answered || ctx.Err() != nil || !repeatable(request) {
 			return nil, err
 		}
 	}
 	return t.overHTTP2().RoundTrip(request)
+}
+
+// reason is why a request failed. That its context ended explains any other error, which may come a moment earlier.
+func reason(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 func (t *Transport) overHTTP2() http.RoundTripper {
@@ -107,7 +125,7 @@ func (t *Transport) overHTTP2() http.RoundTripper {
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
 	idle, http2 := t.idle, t.http2
-	t.idle = nil
+	t.idle, t.closing = nil, true
 	t.mu.Unlock()
 	for _, c := range idle {
 		c.close()
@@ -120,36 +138,40 @@ func (t *Transport) CloseIdleConnections() {
 // connection returns one that was used before and is still open, or a new one.
 func (t *Transport) connection(request *http.Request) (*conn, error) {
 	trace := httptrace.ContextClientTrace(request.Context())
+	to := address(request.URL)
 	if trace != nil && trace.GetConn != nil {
-		trace.GetConn(address(request.URL))
+		trace.GetConn(to)
 	}
-	c := t.takeIdle()
+	c := t.takeIdle(to, request.URL.Scheme == "https")
 	if c == nil {
 		var err error
-		if c, err = t.dial(request, trace); err != nil {
+		if c, err = t.dial(request, to, trace); err != nil {
 			return nil, err
 		}
 	}
 	if trace != nil && trace.GotConn != nil {
-		trace.GotConn(httptrace.GotConnInfo{Conn: c.Conn, Reused: c.used})
+		trace.GotConn(httptrace.GotConnInfo{Conn: c.Conn, Reused: c.used, WasIdle: c.used})
 	}
 	return c, nil
 }
 
-func (t *Transport) takeIdle() *conn {
+func (t *Transport) takeIdle(to string, encrypted bool) *conn {
 	for {
 		t.mu.Lock()
-		last := len(t.idle) - 1
-		if last < 0 {
+		t.closing = false
+		at := len(t.idle) - 1
+		for at >= 0 && (t.idle[at].address != to || (t.idle[at].tls != nil) != encrypted) {
+			at--
+		}
+		if at < 0 {
 			t.mu.Unlock()
 			return nil
 		}
-		c := t.idle[last]
-		t.idle[last] = nil
-		t.idle = t.idle[:last]
+		c := t.idle[at]
+		t.idle = slices.Delete(t.idle, at, at+1)
 		t.mu.Unlock()
 		c.forget.Stop()
-		if time.Now().Before(c.useBefore) && c.open() {
+		if time.Now().Before(c.useBefore) && c.quiet() {
 			return c
 		}
 		c.close()
@@ -158,61 +180,65 @@ func (t *Transport) takeIdle() *conn {
 
 // release keeps the connection for the next request, if the answer allows that.
 func (t *Transport) release(c *conn, response *http.Response) {
-	if response.Close || c.spoiled {
+	usable, lasts := unknownIdle, unknownIdle
+	if waits, said := keepAlive(response.Header.Get("Keep-Alive")); said {
+		usable, lasts = waits-min(closeMargin, waits/2), waits+closeGrace
+	}
+	last := c.once || c.spoiled || response.Close || response.Request.Close || response.StatusCode < http.StatusOK
+	if last || usable <= 0 || !t.keep(c, usable, lasts) {
 		c.close()
-		return
 	}
-	waits := keepAlive(response.Header.Get("Keep-Alive"))
-	lasts := unknownIdle
-	if waits > 0 {
-		lasts = waits + closeGrace
-		c.useBefore = time.Now().Add(waits - min(closeMargin, waits/2))
-	} else {
-		c.useBefore = time.Now().Add(unknownIdle)
-	}
-	c.used = true
+}
+
+func (t *Transport) keep(c *conn, usable, lasts time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.idle) >= max(1, t.config.MaxIdle) {
-		c.close()
-		return
+	if t.closing || len(t.idle) >= max(1, t.config.MaxIdle) {
+		return false
 	}
+	c.used, c.useBefore = true, time.Now().Add(usable)
 	t.idle = append(t.idle, c)
 	if c.forget == nil {
 		c.forget = time.AfterFunc(lasts, func() { t.forget(c) })
-		return
+	} else {
+		c.forget.Reset(lasts)
 	}
-	c.forget.Reset(lasts)
+	return true
 }
 
 // forget closes a connection that was idle for too long.
 func (t *Transport) forget(c *conn) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if at := slices.Index(t.idle, c); at >= 0 {
+	at := slices.Index(t.idle, c)
+	if at >= 0 {
 		t.idle = slices.Delete(t.idle, at, at+1)
+	}
+	t.mu.Unlock()
+	if at >= 0 {
 		c.close()
 	}
 }
 
-func (t *Transport) dial(request *http.Request, trace *httptrace.ClientTrace) (*conn, error) {
+func (t *Transport) dial(request *http.Request, to string, trace *httptrace.ClientTrace) (*conn, error) {
 	ctx := request.Context()
-	tcp, err := t.config.Dial(ctx, "tcp", address(request.URL))
+	tcp, err := t.config.Dial(ctx, "tcp", to)
 	if err != nil {
 		return nil, err
 	}
-	if request.URL.Scheme != "https" {
-		return newConn(tcp, tcp), nil
+	over := tcp
+	if request.URL.Scheme == "https" {
+		host, _, _ := net.SplitHostPort(to) // joined by address
+		if over, err = t.handshake(ctx, tcp, host, trace); err != nil {
+			_ = tcp.Close()
+			return nil, err
+		}
 	}
-	over, err := t.handshake(ctx, tcp, request.URL.Hostname(), trace)
-	if err != nil {
-		_ = tcp.Close()
-		return nil, err
-	}
-	return newConn(over, tcp), nil
+	c := newConn(over, tcp)
+	c.address, c.once = to, t.config.Once
+	return c, nil
 }
 
-func (t *Transport) handshake(ctx context.Context, tcp net.Conn, host string, trace *httptrace.ClientTrace) (*tls.Conn, error) {
+func (t *Transport) handshake(ctx context.Context, tcp net.Conn, host string, trace *httptrace.ClientTrace) (net.Conn, error) {
 	config := t.config.TLS
 	if config == nil || config.ServerName == "" {
 		config = config.Clone()
@@ -240,22 +266,50 @@ func (t *Transport) handshake(ctx context.Context, tcp net.Conn, host string, tr
 
 // address is where the server listens, for Dial.
 func address(target *url.URL) string {
-	port := target.Port()
+	host, port := target.Hostname(), target.Port()
+	if ascii, err := httpguts.PunycodeHostPort(host); err == nil {
+		host = ascii
+	}
 	if port == "" {
-		port = target.Scheme // Dial knows these names
-		if port == "https" {
+		port = "80"
+		if target.Scheme == "https" {
 			port = "443"
-		} else {
-			port = "80"
 		}
 	}
-	return net.JoinHostPort(target.Hostname(), port)
+	return net.JoinHostPort(host, port)
+}
+
+// check refuses what net/http does not send, in its words.
+func check(request *http.Request) error {
+	switch {
+	case request.URL == nil:
+		return errors.New("http: nil Request.URL")
+	case request.Header == nil:
+		return errors.New("http: nil Request.Header")
+	case request.URL.Scheme != "http" && request.URL.Scheme != "https":
+		return fmt.Errorf("unsupported protocol scheme %q", request.URL.Scheme)
+	case request.Method != "" && !httpguts.ValidHeaderFieldName(request.Method): // a token too
+		return fmt.Errorf("net/http: invalid method %q", request.Method)
+	case request.URL.Host == "":
+		return errors.New("http: no Host in request URL")
+	}
+	for name, values := range request.Header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("net/http: invalid header field name %q", name)
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return fmt.Errorf("net/http: invalid header field value for %q", name)
+			}
+		}
+	}
+	return context.Cause(request.Context())
 }
 
 // repeatable tells whether sending the request twice does no more than sending it once.
 func repeatable(request *http.Request) bool {
 	switch request.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return request.Body == nil || request.Body == http.NoBody
 	default:
 		return false
