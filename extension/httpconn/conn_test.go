@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -147,6 +148,7 @@ func TestHeadersWithoutEndAreCutOff(t *testing.T) {
 	}
 }
 
+// Users take turns, so that of many each has been idle for a while.
 func BenchmarkRequestOnAnIdleConnection(b *testing.B) {
 	address := script(b, func(_ int, w *wire) {
 		for w.next() {
@@ -154,22 +156,26 @@ func BenchmarkRequestOnAnIdleConnection(b *testing.B) {
 		}
 	})
 	d := &dialer{}
-	for _, bc := range []struct {
-		name string
-		subject
-	}{
-		{"httpconn", New(&Config{Dial: d.dial})},
-		{"net/http", &http.Transport{DialContext: d.dial, DisableCompression: true}},
+	for name, newSubject := range map[string]func() subject{
+		"httpconn": func() subject { return New(&Config{Dial: d.dial}) },
+		"net/http": func() subject { return &http.Transport{DialContext: d.dial, DisableCompression: true} },
 	} {
-		b.Run(bc.name, func(b *testing.B) {
-			defer bc.CloseIdleConnections()
-			request := newRequest(b, http.MethodGet, "http://"+address, "")
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := roundTrip(bc, request); err != nil {
-					b.Fatal(err)
+		for _, users := range []int{1, 1000} {
+			b.Run(fmt.Sprintf("%s of %d", name, users), func(b *testing.B) {
+				request := newRequest(b, http.MethodGet, "http://"+address, "")
+				transports := make([]subject, users)
+				for i := range transports {
+					transports[i] = newSubject()
+					b.Cleanup(transports[i].CloseIdleConnections)
+					get(b, transports[i], request.URL.String(), `{"status":"ok"}`)
 				}
-			}
-		})
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					if _, err := roundTrip(transports[i%users], request); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
