@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
@@ -13,7 +14,7 @@ import (
 const (
 	mostPercent = 2000
 	goPercent   = 100 // Go's own default
-	paceEvery   = time.Second
+	paceEvery   = 100 * time.Millisecond
 )
 
 // pacing is how much garbage may pile up before it is collected: until the heap has a target size, and always a headroom.
@@ -23,6 +24,9 @@ type pacing struct{ target, headroom uint64 }
 // and more; what matters to the latencies that are reported is that this is seldom.
 var fullPacing = pacing{target: 420 << 20, headroom: 140 << 20} //nolint:gochecknoglobals // constant
 
+// early is the part of the garbage that is to be left when collecting begins.
+const early = 4
+
 // largeHeap, in headrooms, is left to Go's own rule: a headroom would be too little for it.
 const largeHeap = 3
 
@@ -30,6 +34,9 @@ const largeHeap = 3
 // that in any case, before it is collected: small heaps are collected seldom and large ones do not double. A heap of three times
 // that third is left to Go's own rule. It follows the heap until the context ends. It does nothing, and returns false, where
 // the user has set GOGC or GOMEMLIMIT.
+//
+// It collects with all processors, and before Go itself would: Go begins so late that those who allocate must help to finish in
+// time, which are the users.
 func PaceGC(ctx context.Context) bool {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return false
@@ -42,9 +49,14 @@ func PaceGC(ctx context.Context) bool {
 		defer ticker.Stop()
 		set := mostPercent
 		for {
-			if percent := pacing.percent(liveHeap()); differs(percent, set) {
+			live := liveHeap()
+			percent := pacing.percent(live)
+			if differs(percent, set) {
 				debug.SetGCPercent(percent)
 				set = percent
+			}
+			if percent != goPercent && heap() > pacing.full(live) {
+				processorsNow.all(runtime.GC)
 			}
 			select {
 			case <-ctx.Done():
@@ -82,8 +94,19 @@ func (p pacing) percent(live uint64) int {
 // differs tells whether a change of pace is worth stopping the world for a moment.
 func differs(a, b int) bool { return a < b-b/10 || a > b+b/10 }
 
-func liveHeap() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+// full is the size of the heap from which on it is collected, some time before Go would begin.
+func (p pacing) full(live uint64) uint64 {
+	goal := live + live*uint64(p.percent(live))/100 // #nosec G115 -- from 1 to mostPercent
+	return goal - (goal-min(live, goal))/early
+}
+
+func liveHeap() uint64 { return readBytes("/gc/heap/live:bytes") }
+
+// heap is how much it has now, garbage included.
+func heap() uint64 { return readBytes("/memory/classes/heap/objects:bytes") }
+
+func readBytes(name string) uint64 {
+	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)
 	if sample[0].Value.Kind() != metrics.KindUint64 {
 		return 0

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -44,11 +45,33 @@ func PaceProcessors(ctx context.Context) bool {
 			}
 			busy, elapsed, telling := use.take()
 			if had := p.now; telling && p.next(busy, liveHeap(), elapsed) != had {
-				runtime.GOMAXPROCS(p.now)
+				processorsNow.set(p.now)
 			}
 		}
 	}()
 	return true
+}
+
+// setting is how many processors Go may use.
+type setting struct{ mu sync.Mutex }
+
+var processorsNow setting //nolint:gochecknoglobals // as GOMAXPROCS is
+
+func (s *setting) set(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	runtime.GOMAXPROCS(n)
+}
+
+// all does some work with all processors, and gives back those that were let go.
+func (s *setting) all(work func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if os.Getenv("GOMAXPROCS") == "" {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+		runtime.SetDefaultGOMAXPROCS()
+	}
+	work()
 }
 
 // usage is how many processors are in use, reading by reading.

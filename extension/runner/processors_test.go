@@ -66,6 +66,42 @@ func TestPaceProcessorsLetsGoOfThoseThatIdle(t *testing.T) {
 	require.Eventually(t, func() bool { return runtime.GOMAXPROCS(0) == 2 }, 10*time.Second, 10*time.Millisecond)
 }
 
+func TestAllProcessorsWorkAndAreGivenBack(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	s := setting{}
+	s.set(1)
+	s.all(func() { require.Equal(t, before, runtime.GOMAXPROCS(0)) })
+	require.Equal(t, 1, runtime.GOMAXPROCS(0))
+	t.Setenv("GOMAXPROCS", "1")
+	s.all(func() { require.Equal(t, 1, runtime.GOMAXPROCS(0)) })
+}
+
+func TestGarbageIsCollectedBeforeGoWould(t *testing.T) {
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	set := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(set)
+	ctx, cancel := context.WithCancel(t.Context())
+	require.True(t, PaceGC(ctx))
+	percent := func() int { now := debug.SetGCPercent(300); debug.SetGCPercent(now); return now }
+	require.Eventually(t, func() bool { return percent() > 100 }, 5*time.Second, 10*time.Millisecond)
+	runtime.GC()
+	var before, after debug.GCStats
+	debug.ReadGCStats(&before)
+	goal := pacingFor(memoryLimit()).full(liveHeap())
+	var garbage []byte
+	for made := uint64(0); made < goal+goal/10; made += 1 << 20 {
+		garbage = make([]byte, 1<<20)
+		time.Sleep(time.Millisecond)
+	}
+	runtime.KeepAlive(garbage)
+	require.Eventually(t, func() bool { debug.ReadGCStats(&after); return after.NumGC > before.NumGC }, 10*time.Second, 10*time.Millisecond)
+	cancel()
+	require.Eventually(t, func() bool { return percent() == 100 }, 5*time.Second, 10*time.Millisecond)
+}
+
 func TestUsageTellsOfTheLoadAndNotOfCollecting(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	use := usage{}

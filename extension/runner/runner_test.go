@@ -93,6 +93,9 @@ func TestPace(t *testing.T) {
 	} {
 		require.Equal(t, want, fullPacing.percent(live<<20), "%d MB", live)
 	}
+	for live, want := range map[uint64]uint64{100: 340, 210: 367, 420: 523} {
+		require.InDelta(t, want<<20, fullPacing.full(live<<20), 2<<20, "%d MB", live)
+	}
 	require.False(t, differs(100, 105))
 	require.True(t, differs(100, 120))
 	require.Equal(t, fullPacing, pacingFor(0))
