@@ -59,11 +59,11 @@ type load struct {
 // for one variant show how it grows at equal think times.
 func loads(rounds int) []load {
 	return []load{
-		{users: 1000, thinkMin: 0.5, thinkMax: 2, rampUp: 4 * time.Second, hold: 10 * time.Second, rounds: rounds},
-		{users: 3000, thinkMin: 0.5, thinkMax: 2, rampUp: 12 * time.Second, hold: 10 * time.Second, rounds: rounds},
-		{users: 10000, thinkMin: 2, thinkMax: 8, rampUp: 40 * time.Second, hold: 10 * time.Second, rounds: max(1, rounds/3)},
-		{users: 1000, thinkMin: 2, thinkMax: 8, rampUp: 4 * time.Second, hold: 10 * time.Second, rounds: rounds, only: many},
-		{users: 3000, thinkMin: 2, thinkMax: 8, rampUp: 12 * time.Second, hold: 10 * time.Second, rounds: rounds, only: many},
+		{users: 1000, thinkMin: 0.5, thinkMax: 2, rampUp: 4 * time.Second, hold: 14 * time.Second, rounds: rounds},
+		{users: 3000, thinkMin: 0.5, thinkMax: 2, rampUp: 12 * time.Second, hold: 14 * time.Second, rounds: rounds},
+		{users: 10000, thinkMin: 2, thinkMax: 8, rampUp: 40 * time.Second, hold: 14 * time.Second, rounds: max(1, rounds/3)},
+		{users: 1000, thinkMin: 2, thinkMax: 8, rampUp: 4 * time.Second, hold: 14 * time.Second, rounds: rounds, only: many},
+		{users: 3000, thinkMin: 2, thinkMax: 8, rampUp: 12 * time.Second, hold: 14 * time.Second, rounds: rounds, only: many},
 	}
 }
 

@@ -190,7 +190,7 @@ func (g *generator) watch(ctx context.Context, rampUp, hold time.Duration) (read
 	if err := g.awaitUsers(ctx); err != nil {
 		return r, err
 	}
-	begin := time.After(rampUp + hold/3) // the generator has settled
+	begin := time.After(rampUp + hold/2) // the generator has settled
 	end := time.After(rampUp + hold)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
