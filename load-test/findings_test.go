@@ -80,7 +80,7 @@ func TestAnAnswerThatSaysAlreadyQueuedIsAnError(t *testing.T) {
 	target := startNode(t, conditions{}, "--already-queued", "0.3")
 	r := k6Run(queueConcurrency, target).simple("20", "8s").run(t)
 	r.requireCrossed(t, "error_rate rate<0.001")
-	require.Regexp(t, `queue_join UnexpectedAnswerError × \d+, for example: queue_join: already_queued, though this user was in no queue`,
+	require.Regexp(t, `queue_join UnexpectedAnswerError 201 × \d+, for example: queue_join: already_queued, though this user was in no queue`,
 		r.stdout)
 	target.state(t).requireSettled(t, r)
 }

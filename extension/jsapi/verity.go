@@ -101,10 +101,10 @@ func (v *Verity) counted(operation string, work func(ctx context.Context) (js, e
 	if !v.counts {
 		return work
 	}
-	state := v.m.state
+	state, life := v.m.state, v.m.lifetime()
 	return func(ctx context.Context) (js, error) {
 		result, err := work(ctx)
-		if !stopped(err) {
+		if !stopped(err) && life.run.Err() == nil {
 			v.m.noteOperationError(operation, err)
 			v.m.pushOperation(ctx, state, operation, err != nil)
 		}

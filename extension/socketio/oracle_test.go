@@ -512,8 +512,11 @@ func TestThousandReferenceClients(t *testing.T) {
 				noError(t, s.Ack(e, e.Args[0]))
 				return
 			}
+			mu.Lock()
+			searching := len(sockets)
+			mu.Unlock()
 			for range 10 {
-				frame, err := NewFrame("/queue", "queue:status", map[string]int{"usersSearching": len(sockets)})
+				frame, err := NewFrame("/queue", "queue:status", map[string]int{"usersSearching": searching})
 				noError(t, err)
 				all(func(s *Socket) {
 					if s.Namespace() == "/queue" {
