@@ -43,20 +43,13 @@ func (b *bench) hold(ctx context.Context, f flat) error {
 
 // runFlat holds the default variant at full load, and prints a line each minute.
 func (b *bench) runFlat(ctx context.Context, f flat) ([]minute, error) {
-	server, err := startStandin(ctx, b.k6, filepath.Join(b.work, "account.json"))
+	l := load{users: f.users, thinkMin: 0.5, thinkMax: 2, rampUp: f.rampUp, hold: time.Duration(f.minutes)*f.every + f.every/2}
+	command := []string{b.k6, "run", "--quiet", "--profiling-enabled", ours}
+	server, g, err := b.launch(ctx, filepath.Join(b.work, "account.json"), command, l, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer server.stop()
-	hold := time.Duration(f.minutes)*f.every + f.every/2
-	command := []string{b.k6, "run", "--quiet", "--profiling-enabled", ours}
-	g, err := startGenerator(ctx, command, server.cmd.Process.Pid, []string{
-		"BASE_URL=" + server.url, "STRIPE_WEBHOOK_SECRET=" + server.secret,
-		fmt.Sprintf("TARGET_VUS=%d", f.users), "RAMP_UP=" + f.rampUp.String(), "HOLD=" + hold.String(), "RAMP_DOWN=2s",
-	})
-	if err != nil {
-		return nil, err
-	}
 	defer g.stop()
 	if err := g.awaitUsers(ctx); err != nil {
 		return nil, err

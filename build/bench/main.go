@@ -209,23 +209,15 @@ func (b *bench) once(ctx context.Context, l load, v variant) (reading, error) {
 	account := filepath.Join(b.work, "account.json")
 	export := filepath.Join(b.work, "summary.json")
 	_ = os.Remove(export)
-	server, err := startStandin(ctx, b.k6, account)
-	if err != nil {
-		return reading{}, err
-	}
-	defer server.stop()
 	command := []string{b.k6, "run", "--quiet", "--profiling-enabled", "--summary-export", export, v.script}
 	if v.floor {
 		command = []string{os.Args[0]}
 	}
-	g, err := startGenerator(ctx, command, server.cmd.Process.Pid, append([]string{
-		"BASE_URL=" + server.url, "STRIPE_WEBHOOK_SECRET=" + server.secret,
-		fmt.Sprintf("TARGET_VUS=%d", l.users), fmt.Sprintf("THINK_TIME_MIN=%g", l.thinkMin), fmt.Sprintf("THINK_TIME_MAX=%g", l.thinkMax),
-		"RAMP_UP=" + l.rampUp.String(), "HOLD=" + l.hold.String(), "RAMP_DOWN=2s",
-	}, v.env...))
+	server, g, err := b.launch(ctx, account, command, l, v.env)
 	if err != nil {
 		return reading{}, err
 	}
+	defer server.stop()
 	defer g.stop()
 	r, err := g.watch(ctx, l.rampUp, l.hold)
 	if err != nil {
@@ -237,6 +229,24 @@ func (b *bench) once(ctx context.Context, l load, v variant) (reading, error) {
 	}
 	err = r.readSummary(export)
 	return r, err
+}
+
+// launch starts a stand-in and a generator with that load on it. Both are the caller's to stop.
+func (b *bench) launch(ctx context.Context, account string, command []string, l load, env []string) (*standin, *generator, error) {
+	server, err := startStandin(ctx, b.k6, account)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := startGenerator(ctx, command, server.cmd.Process.Pid, append([]string{
+		"BASE_URL=" + server.url, "STRIPE_WEBHOOK_SECRET=" + server.secret,
+		fmt.Sprintf("TARGET_VUS=%d", l.users), fmt.Sprintf("THINK_TIME_MIN=%g", l.thinkMin), fmt.Sprintf("THINK_TIME_MAX=%g", l.thinkMax),
+		"RAMP_UP=" + l.rampUp.String(), "HOLD=" + l.hold.String(), "RAMP_DOWN=2s",
+	}, env...))
+	if err != nil {
+		server.stop()
+		return nil, nil, err
+	}
+	return server, g, nil
 }
 
 // result is the median of the rounds of one variant at one load.

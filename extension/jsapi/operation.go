@@ -7,8 +7,6 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/metrics"
-
-	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
 // countOperation is the function countOperation of the module: one more in operations and error_rate, and an error for the
@@ -58,10 +56,4 @@ func (m *Module) noteOperationError(operation string, err error) {
 		kind.name, kind.status = e.Name, e.Status
 	}
 	m.root.findings.errored(kind, err.Error())
-}
-
-// stopped tells what the end of the run cut.
-func stopped(err error) bool {
-	e, ok := asPlatformError(err)
-	return ok && e.Name == platform.StoppedError
 }

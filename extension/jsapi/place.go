@@ -14,7 +14,6 @@ import (
 type plannedPlace struct {
 	m *Module
 	queue.Place
-	shard       int
 	preferences sobek.Value // nil: nobody has looked at them
 }
 
@@ -36,7 +35,7 @@ func (p *plannedPlace) Get(key string) sobek.Value {
 	case key == "queueKey":
 		return rt.ToValue(p.QueueKey)
 	case key == "shard":
-		return rt.ToValue(p.shard)
+		return rt.ToValue(p.Shard)
 	default:
 		return nil
 	}

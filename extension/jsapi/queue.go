@@ -166,9 +166,9 @@ func (s *QueueShards) place(call sobek.FunctionCall) sobek.Value {
 	if err != nil {
 		s.m.throw("place: %s", err)
 	}
-	planned := &plannedPlace{m: s.m, Place: place, shard: place.Shard}
+	planned := &plannedPlace{m: s.m, Place: place}
 	if s.options.Mode == queue.Isolated {
-		planned.shard = -1
+		planned.Shard = -1
 	}
 	return s.m.vu.Runtime().NewDynamicObject(planned)
 }

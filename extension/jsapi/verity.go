@@ -104,7 +104,7 @@ func (v *Verity) counted(operation string, work func(ctx context.Context) (js, e
 	state, life := v.m.state, v.m.lifetime()
 	return func(ctx context.Context) (js, error) {
 		result, err := work(ctx)
-		if !stopped(err) && life.run.Err() == nil {
+		if life.run.Err() == nil {
 			v.m.noteOperationError(operation, err)
 			v.m.pushOperation(ctx, state, operation, err != nil)
 		}

@@ -236,8 +236,8 @@ func tokenRefused(err error) bool {
 	return errors.As(err, &e) && e.tokenRefused
 }
 
-// freshToken returns an access token as the Authorization header has it, refreshed where it is due or where it is the one that was refused. A refresh that
-// fails costs nothing as long as the token at hand still works.
+// freshToken returns an access token as the Authorization header has it, refreshed where it is due or where it is the one that
+// was refused. A refresh that fails costs nothing as long as the token at hand still works.
 func (u *User) freshToken(ctx context.Context, refused string) (string, error) {
 	if token, due := u.currentToken(refused); !due {
 		return token, nil

@@ -28,7 +28,7 @@ func place(tb testing.TB, s *Shards, users int) []Place {
 	for user := range users {
 		place, err := s.Place(user)
 		require.NoError(tb, err)
-		key, err := Key(joinBodyOf(place.City, place.Region, place.Preferences))
+		key, err := Key(place.Body())
 		require.NoError(tb, err)
 		require.Equal(tb, key, place.QueueKey)
 		places[user] = place

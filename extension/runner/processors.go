@@ -32,7 +32,7 @@ func PaceProcessors(ctx context.Context) bool {
 		return false
 	}
 	go func() {
-		defer runtime.GOMAXPROCS(most)
+		defer processorsNow.set(most)
 		ticker := time.NewTicker(processorsEvery)
 		defer ticker.Stop()
 		p, use := processors{most: most, now: most}, usage{}
