@@ -2,7 +2,7 @@
 // ones join and wait for their match on a socket of their own.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
-import { stay, think } from 'k6/x/verity';
+import { stay } from 'k6/x/verity';
 import { checkTarget, queueConcurrency } from '../js/config.js';
 import { arrive, join, leave, match, prepare } from '../js/journey.js';
 import { userLoad } from '../js/load.js';
@@ -33,26 +33,22 @@ export default function () {
     firstNumber: firstNumber(config),
     arriveWithinSeconds: arriveWithinSeconds(config),
     leaveWithinSeconds: leaveWithinSeconds(config),
+    thinkSeconds: config.think,
     signUp: () => arrive(config),
-  }, shared ? matchAgain : joinAndLeave);
+  }, shared ? matchAgain : [joinWhenReady, leave]);
 }
 
-async function joinAndLeave(user, turn) {
+/** Without a function that is async, and its promise, unless there is something to wait for: most of the time there is not. */
+function joinWhenReady(user, turn) {
+  const joinNow = () => join(user, shards().place(user.number));
   const ready = prepare(config, user, turn);
-  if (ready) {
-    await ready;
-  }
-  await join(user, shards().place(user.number));
-  await think(config.think.min, config.think.max);
-  await leave(user);
-  await think(config.think.min, config.think.max);
+  return ready ? ready.then(joinNow) : joinNow();
 }
 
 /** A matched user goes on without waiting for the end of the session. */
 async function matchAgain(user, turn) {
   await prepare(config, user, turn);
   await match(config, user, shards().place(user.number));
-  await think(config.think.min, config.think.max);
 }
 
 export const teardown = () => endQueueDepth().then(() => endReadings(config));

@@ -2,7 +2,7 @@
 // to its end, thinks, and comes back for the next.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
-import { stay, think } from 'k6/x/verity';
+import { stay } from 'k6/x/verity';
 import { checkTarget, videoSessionSustain } from '../js/config.js';
 import { arrive, holdSession, prepare } from '../js/journey.js';
 import { userLoad } from '../js/load.js';
@@ -32,11 +32,11 @@ export default function () {
     firstNumber: firstNumber(config),
     arriveWithinSeconds: arriveWithinSeconds(config),
     leaveWithinSeconds: leaveWithinSeconds(config),
+    thinkSeconds: config.think,
     signUp: () => arrive(config),
   }, async (user, turn) => {
     await prepare(config, user, turn);
     await holdSession(config, user, shards().place(user.number));
-    await think(config.think.min, config.think.max);
   });
 }
 

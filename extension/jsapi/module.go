@@ -116,6 +116,7 @@ type Module struct {
 	exports   map[string]any
 	userProto *sobek.Object
 	builtins  builtins
+	underWay  map[*sobek.Promise]waiter // of promise, and who awaits each; nil: nobody but the script, if anyone
 }
 
 // secretSource is k6's secrets manager.
@@ -164,6 +165,7 @@ func (m *Module) lifetime() *lifetime {
 	ctx := m.vu.Context()
 	if m.life == nil || m.life.run != ctx {
 		m.life = newLifetime(ctx)
+		m.underWay = make(map[*sobek.Promise]waiter)
 	}
 	return m.life
 }
@@ -196,6 +198,7 @@ func (m *Module) promise(user *operations, work func(ctx context.Context) (js, e
 		callback(func() error { return reject(m.jsError(errStopped)) })
 		return promise
 	}
+	m.underWay[promise] = nil
 	release, state := m.root.runner.Hold(), m.state
 	go func() {
 		defer release()
@@ -204,13 +207,61 @@ func (m *Module) promise(user *operations, work func(ctx context.Context) (js, e
 		m.pushLag(life.work, state)
 		callback(func() error {
 			if err != nil {
-				return reject(m.jsError(err))
+				return m.rejectOperation(promise, reject, m.jsError(err))
 			}
-			return resolve(result(m.vu.Runtime()))
+			return m.resolveOperation(promise, resolve, m.vu.Runtime().ToValue(result(m.vu.Runtime())))
 		})
 		life.done(user)
 	}()
 	return promise
+}
+
+// waiter goes on once an operation is done.
+type waiter interface {
+	goOn(result sobek.Value) error
+	failed(reason sobek.Value) error
+}
+
+// await makes a waiter go on once an operation is done, and returns false where the promise is not that of an operation under
+// way. A promise's own then takes several kilobytes.
+func (m *Module) await(promise *sobek.Promise, w waiter) bool {
+	other, isOperation := m.underWay[promise]
+	if !isOperation || other != nil {
+		return false
+	}
+	m.underWay[promise] = w
+	return true
+}
+
+// awaited returns who awaits an operation that is done now.
+func (m *Module) awaited(promise *sobek.Promise) waiter {
+	defer delete(m.underWay, promise)
+	return m.underWay[promise]
+}
+
+func (m *Module) resolveOperation(promise *sobek.Promise, resolve func(any) error, result sobek.Value) error {
+	w := m.awaited(promise)
+	if err := resolve(result); err != nil || w == nil {
+		return err
+	}
+	return w.goOn(result)
+}
+
+// rejectOperation lets a promise that is awaited count as handled, whether or not the script handles it too.
+func (m *Module) rejectOperation(promise *sobek.Promise, reject func(any) error, reason *sobek.Object) error {
+	w := m.awaited(promise)
+	if w == nil {
+		return reject(reason)
+	}
+	rt := m.vu.Runtime()
+	ignore := rt.ToValue(func(sobek.FunctionCall) sobek.Value { return sobek.Undefined() })
+	if _, err := m.builtins.then(rt)(rt.ToValue(promise), sobek.Undefined(), ignore); err != nil {
+		return err
+	}
+	if err := reject(reason); err != nil {
+		return err
+	}
+	return w.failed(reason)
 }
 
 // growStack makes the stack of a new goroutine as large as a request through k6's HTTP machinery needs, at one go. Growing by

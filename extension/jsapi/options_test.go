@@ -127,7 +127,18 @@ func TestRefusedStays(t *testing.T) {
 		{`verity.stay({ users: 1, signUp: 5 }, () => {})`, `TypeError: signUp of stay must be a function, got 5`},
 		{`verity.stay({ users: 1, signUp() {} })`, `TypeError: the cycle of stay must be a function, got undefined`},
 		{`verity.stay({ users: 1, signUp() {}, pace: 1 }, () => {})`,
-			`TypeError: unknown option "pace" of stay; it takes arriveWithinSeconds, firstNumber, leaveWithinSeconds, signUp, users`},
+			`TypeError: unknown option "pace" of stay; it takes arriveWithinSeconds, firstNumber, leaveWithinSeconds, signUp, thinkSeconds, users`},
+		{`verity.stay({ users: 1, signUp() {} }, [])`,
+			`TypeError: the cycle of stay must be a function or an array of them, one for each step; the array is empty`},
+		{`verity.stay({ users: 1, signUp() {} }, [() => {}, 'leave'])`, `TypeError: the cycle of stay must be a function, got "leave"`},
+		{`verity.stay({ users: 1, signUp() {} }, { join() {} })`, `TypeError: the cycle of stay must be a function, got an object`},
+		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: 1 }, () => {})`, `TypeError: thinkSeconds of stay takes an object, got 1`},
+		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: { min: -1, max: 1 } }, () => {})`,
+			`TypeError: min of thinkSeconds of stay must be a number from 0 to 86400, got -1`},
+		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: { min: 2, max: 1 } }, () => {})`,
+			`TypeError: thinkSeconds of stay must be { min, max } in seconds, min no more than max`},
+		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: { min: 0 } }, () => {})`,
+			`TypeError: thinkSeconds of stay must be { min, max } in seconds, min no more than max`},
 	} {
 		t.Run(tc.script, func(t *testing.T) {
 			t.Parallel()

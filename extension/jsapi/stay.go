@@ -17,6 +17,7 @@ import (
 const (
 	maxUsersPerVU     = 100_000
 	maxArrivalSeconds = 24 * 3600
+	maxThinkSeconds   = 24 * 3600
 	maxLeaveSeconds   = 60 // well below scheduleDrainLimit
 	firstBackOff      = time.Second
 	longestBackOff    = 30 * time.Second
@@ -35,9 +36,10 @@ type stay struct {
 	leaveWithin  float64 // s
 	firstNumber  int
 	turns        int // of each user; 0: until the stay ends
+	think        thinkTime
 	signUp       sobek.Callable
-	cycle        sobek.Callable
-	open         int // seats that are not done
+	cycle        []sobek.Callable // its steps
+	open         int              // seats that are not done
 	finished     chan struct{}
 
 	mu    sync.Mutex
@@ -57,12 +59,13 @@ func (m *Module) stay(options, cycle sobek.Value) *sobek.Promise {
 		"arriveWithinSeconds": r.number(&s.arriveWithin, 0, maxArrivalSeconds),
 		"leaveWithinSeconds":  r.number(&s.leaveWithin, 0, maxLeaveSeconds),
 		"firstNumber":         r.whole(&s.firstNumber, 0, 1<<40),
+		"thinkSeconds":        r.thinkTime(&s.think),
 		"signUp":              r.function(&s.signUp),
 	})
 	if s.seats == 0 || s.signUp == nil {
 		m.throw("stay needs users and signUp")
 	}
-	r.function(&s.cycle)("the cycle", cycle)
+	s.cycle = r.steps(cycle)
 	if s.firstNumber < 0 {
 		s.firstNumber = (int(state.VUIDGlobal) - 1) * s.seats // #nosec G115 -- a VU's number is small
 	}
@@ -139,6 +142,21 @@ func (s *stay) watchSchedule() {
 	}
 }
 
+// steps reads a cycle: one function, or one for each step.
+func (r reader) steps(cycle sobek.Value) []sobek.Callable {
+	var list []sobek.Value
+	if object, ok := cycle.(*sobek.Object); !ok || object.ClassName() != "Array" {
+		list = []sobek.Value{cycle}
+	} else if err := r.m.vu.Runtime().ExportTo(cycle, &list); err != nil || len(list) == 0 {
+		r.m.throw("the cycle of %s must be a function or an array of them, one for each step; the array is empty", r.what)
+	}
+	steps := make([]sobek.Callable, len(list))
+	for i, step := range list {
+		r.function(&steps[i])("the cycle", step)
+	}
+	return steps
+}
+
 // arrival spreads the seats evenly, each at a random moment of its share of the time.
 func (s *stay) arrival(seat int) time.Duration {
 	share := s.arriveWithin / float64(s.seats)
@@ -151,10 +169,11 @@ type seat struct {
 	number   int
 	user     *User
 	turn     int
+	step     int // of the cycle
 	failures int // in a row
 
+	fulfilled func(sobek.Value) error // of the promise that is awaited now
 	// The functions that a promise of the script calls are made once, for each takes a kilobyte to make.
-	fulfilled               func(sobek.Value) error // of the promise that is awaited now
 	onFulfilled, onRejected sobek.Value
 }
 
@@ -162,9 +181,9 @@ func (s *stay) arrive(n int) error {
 	return (&seat{stay: s, number: s.firstNumber + n}).next()
 }
 
-// next makes the user sign up or take its next turn, unless the stay is over.
+// next makes the user sign up or take its next step, unless the stay is over. A cycle that has begun goes on to its end.
 func (s *seat) next() error {
-	if s.life.isWindingUp() || (s.turns > 0 && s.turn >= s.turns) {
+	if s.step == 0 && (s.life.isWindingUp() || (s.turns > 0 && s.turn >= s.turns)) {
 		return s.leaveSeat()
 	}
 	rt := s.m.vu.Runtime()
@@ -172,8 +191,8 @@ func (s *seat) next() error {
 		return s.settle(func() (sobek.Value, error) { return s.signUp(sobek.Undefined(), rt.ToValue(s.number)) }, s.signedUp)
 	}
 	return s.settle(func() (sobek.Value, error) {
-		return s.cycle(sobek.Undefined(), s.user.object(), rt.ToValue(s.turn))
-	}, s.tookTurn)
+		return s.cycle[s.step](sobek.Undefined(), s.user.object(), rt.ToValue(s.turn))
+	}, s.tookStep)
 }
 
 func (s *seat) signedUp(value sobek.Value) error {
@@ -183,6 +202,7 @@ func (s *seat) signedUp(value sobek.Value) error {
 	}
 	user.setNumber(s.number)
 	s.user, s.failures = user, 0
+	s.onFulfilled, s.onRejected = nil, nil // signing up may be all that they were for
 	s.mu.Lock()
 	s.users = append(s.users, user)
 	s.mu.Unlock()
@@ -190,11 +210,14 @@ func (s *seat) signedUp(value sobek.Value) error {
 	return nil
 }
 
-func (s *seat) tookTurn(sobek.Value) error {
-	s.turn++
-	s.failures = 0
-	push(s.life.work, s.m.state.State, s.m.metrics.cycles, 1, "", "")
-	s.later(0, s.next)
+func (s *seat) tookStep(sobek.Value) error {
+	s.step++
+	if s.step == len(s.cycle) {
+		s.step, s.failures = 0, 0
+		s.turn++
+		push(s.life.work, s.m.state.State, s.m.metrics.cycles, 1, "", "")
+	}
+	s.later(s.think.next(), s.next)
 	return nil
 }
 
@@ -210,6 +233,7 @@ func (s *seat) failed(reason sobek.Value) error {
 	if s.user != nil {
 		s.turn++
 	}
+	s.step = 0
 	if s.turns > 0 {
 		return s.leaveSeat()
 	}
@@ -267,17 +291,24 @@ func (s *seat) settle(call func() (sobek.Value, error), fulfilled func(sobek.Val
 	if err != nil {
 		return s.thrown(err)
 	}
-	if _, isPromise := export(value).(*sobek.Promise); !isPromise {
+	promise, isPromise := export(value).(*sobek.Promise)
+	if !isPromise {
 		return fulfilled(value)
 	}
+	s.fulfilled = fulfilled
+	if s.m.await(promise, s) {
+		return nil
+	}
 	if s.onFulfilled == nil {
-		s.onFulfilled = handler(rt, func(result sobek.Value) error { return s.fulfilled(result) })
+		s.onFulfilled = handler(rt, s.goOn)
 		s.onRejected = handler(rt, s.failed)
 	}
-	s.fulfilled = fulfilled
 	_, err = s.m.builtins.then(rt)(value, s.onFulfilled, s.onRejected)
 	return err
 }
+
+// goOn is told the result of what the seat awaits.
+func (s *seat) goOn(result sobek.Value) error { return s.fulfilled(result) }
 
 // handler makes a function for a promise's then.
 func handler(rt *sobek.Runtime, f func(sobek.Value) error) sobek.Value {
@@ -345,19 +376,39 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// thinkTime is how long a user waits after what it did: a random time between the two, in seconds.
+type thinkTime struct{ least, most float64 }
+
+func (t thinkTime) next() time.Duration {
+	return seconds(t.least + (t.most-t.least)*rand.Float64()) // #nosec G404 -- a think time guards nothing
+}
+
+// thinkTime reads { min, max }.
+func (r reader) thinkTime(into *thinkTime) func(string, sobek.Value) {
+	return func(name string, value sobek.Value) {
+		of := reader{r.m, name + " of " + r.what}
+		into.most = -1
+		of.read(value, map[string]func(string, sobek.Value){
+			"min": of.number(&into.least, 0, maxThinkSeconds), "max": of.number(&into.most, 0, maxThinkSeconds),
+		})
+		if into.most < into.least {
+			r.m.throw("%s must be { min, max } in seconds, min no more than max", of.what)
+		}
+	}
+}
+
 // think is the function think of the module. Its arguments are read by hand, for users call it all the time.
 func (m *Module) think(call sobek.FunctionCall) sobek.Value {
 	m.vuState("think")
 	minSeconds, maxSeconds := call.Argument(0), call.Argument(1)
-	var least, most float64
+	var t thinkTime
 	r := reader{m, "think"}
-	r.number(&least, 0, maxArrivalSeconds)("the least time", minSeconds)
-	most = least
+	r.number(&t.least, 0, maxThinkSeconds)("the least time", minSeconds)
+	t.most = t.least
 	if !common.IsNullish(maxSeconds) {
-		r.number(&most, least, maxArrivalSeconds)("the longest time", maxSeconds)
+		r.number(&t.most, t.least, maxThinkSeconds)("the longest time", maxSeconds)
 	}
 	promise, resolve, _ := m.vu.Runtime().NewPromise()
-	wait := least + (most-least)*rand.Float64() // #nosec G404 -- a think time guards nothing
-	m.after(seconds(wait), true, func() error { return resolve(sobek.Undefined()) })
+	m.after(t.next(), true, func() error { return resolve(sobek.Undefined()) })
 	return m.vu.Runtime().ToValue(promise)
 }

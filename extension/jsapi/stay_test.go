@@ -104,6 +104,66 @@ func TestCountedIterationsAreOneTurnOfEachUser(t *testing.T) {
 	require.EqualValues(t, 3, server.Stats().Requests["POST /queue/join"].Requests)
 }
 
+func TestACycleOfStepsHasThinkTimesBetweenThem(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	h.iterate(constantVUs(1500 * time.Millisecond))
+	got := h.mustExec(`var shards = new verity.QueueShards({ mode: 'isolated', users: 5 }), steps = [];
+		verity.stay({ users: 5, thinkSeconds: { min: 0.1, max: 0.2 }, signUp: () => client.signUp({ tokens: 1 }) }, [
+			(user, turn) => { steps.push(turn + 'a' + user.number); return user.join(shards.place(user.number)); },
+			async (user) => { await user.balance({ expect: 0 }); },
+			(user, turn) => { steps.push(turn + 'c' + user.number); return user.leave(); },
+		]).then(() => steps.filter((step) => step.endsWith('3')).slice(0, 4).join())`).String()
+	require.Equal(t, "0a3,0c3,1a3,1c3", got)
+
+	stats := server.Stats()
+	require.Zero(t, stats.Tokens.Queued)
+	joins, leaves := stats.Requests["POST /queue/join"].Requests, stats.Requests["DELETE /queue/leave"].Requests
+	require.Equal(t, joins, leaves, "a cycle that has begun goes on to its end, with no more think times")
+	cycles, _ := h.sum("cycles", nil)
+	require.EqualValues(t, joins, cycles, "a cycle is all of its steps")
+	require.LessOrEqual(t, joins, int64(5*(1500/300+1)), "each of three steps is followed by 0.1 s and more")
+	require.GreaterOrEqual(t, joins, int64(5*2))
+}
+
+func TestAfterAStepThatFailsTheCycleBeginsAnew(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	h.iterate(constantVUs(2500 * time.Millisecond))
+	got := h.mustExec(`var steps = [];
+		verity.stay({ users: 1, signUp: () => client.signUp() }, [
+			(user, turn) => { steps.push('a' + turn); },
+			(user, turn) => { steps.push('b' + turn); return user.join({}); },
+			() => { steps.push('never'); },
+		]).then(() => steps.join())`).String()
+	require.Regexp(t, `^a0,b0,a1,b1(,a\d,b\d)*$`, got)
+	require.GreaterOrEqual(t, server.Stats().Requests["POST /queue/join"].Requests, int64(2))
+	cycles, _ := h.sum("cycles", nil)
+	require.Zero(t, cycles)
+}
+
+func TestAScriptMayAwaitWhatItReturns(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	h.iterate(perVUIterations())
+	got := h.mustExec(`(async () => {
+		const heard = [];
+		let shared;
+		await verity.stay({ users: 2, signUp: () => client.signUp() }, (user) => {
+			const operation = shared ? shared : user.join({});
+			shared = operation;
+			operation.then(() => heard.push('joined'), (error) => heard.push(error.name));
+			return operation;
+		});
+		return heard.join();
+	})()`).String()
+	require.Equal(t, "InsufficientTokensError,InsufficientTokensError", got)
+	require.False(t, h.state.TestStatus.Failed())
+}
+
 func TestUsersAreNumberedAcrossTheTest(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ options, want string }{

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,11 +33,12 @@ func PaceProcessors(ctx context.Context) bool {
 		return false
 	}
 	go func() {
-		defer processorsNow.set(most)
+		defer processorsNow.free(most)
 		ticker := time.NewTicker(processorsEvery)
 		defer ticker.Stop()
 		p, use := processors{most: most, now: most}, usage{}
 		use.take()
+		processorsNow.set(most)
 		for {
 			select {
 			case <-ctx.Done():
@@ -53,25 +55,69 @@ func PaceProcessors(ctx context.Context) bool {
 }
 
 // setting is how many processors Go may use.
-type setting struct{ mu sync.Mutex }
+type setting struct {
+	mu   sync.Mutex
+	now  int // that work; 0: as many as Go wants
+	stop *atomic.Bool
+}
 
 var processorsNow setting //nolint:gochecknoglobals // as GOMAXPROCS is
 
+// set lets n processors work, and one more rest beside them.
 func (s *setting) set(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	runtime.GOMAXPROCS(n)
+	s.now = n
+	s.apply()
+}
+
+func (s *setting) apply() {
+	s.endRest()
+	if !rests {
+		runtime.GOMAXPROCS(s.now)
+		return
+	}
+	runtime.GOMAXPROCS(s.now + 1)
+	s.stop = new(atomic.Bool)
+	go rest(s.stop)
+}
+
+func (s *setting) endRest() {
+	if s.stop != nil {
+		s.stop.Store(true)
+		s.stop = nil
+	}
+}
+
+// free gives all back to Go.
+func (s *setting) free(all int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endRest()
+	s.now = 0
+	runtime.GOMAXPROCS(all)
 }
 
 // all does some work with all processors, and gives back those that were let go.
 func (s *setting) all(work func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if os.Getenv("GOMAXPROCS") == "" {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	if s.now > 0 {
+		defer s.apply()
+		s.endRest()
 		runtime.SetDefaultGOMAXPROCS()
 	}
 	work()
+}
+
+// working is how many processors may work.
+func (s *setting) working() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now > 0 {
+		return s.now
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // usage is how many processors are in use, reading by reading.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,21 +62,58 @@ func TestPaceProcessorsLetsGoOfThoseThatIdle(t *testing.T) {
 	defer runtime.GOMAXPROCS(before)
 	ctx, cancel := context.WithCancel(t.Context())
 	require.True(t, PaceProcessors(ctx))
-	require.Eventually(t, func() bool { return runtime.GOMAXPROCS(0) == 1 }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return processorsNow.working() == 1 }, 20*time.Second, 50*time.Millisecond)
 	cancel()
-	require.Eventually(t, func() bool { return runtime.GOMAXPROCS(0) == 2 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return processorsNow.working() == 2 }, 10*time.Second, 10*time.Millisecond)
+	require.Equal(t, 2, runtime.GOMAXPROCS(0))
 }
 
 func TestAllProcessorsWorkAndAreGivenBack(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "")
 	before := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(before)
 	s := setting{}
+	defer s.free(before)
 	s.set(1)
 	s.all(func() { require.Equal(t, before, runtime.GOMAXPROCS(0)) })
-	require.Equal(t, 1, runtime.GOMAXPROCS(0))
-	t.Setenv("GOMAXPROCS", "1")
-	s.all(func() { require.Equal(t, 1, runtime.GOMAXPROCS(0)) })
+	require.Equal(t, 1, s.working())
+	s.free(1)
+	s.all(func() { require.Equal(t, 1, runtime.GOMAXPROCS(0), "whose processors nobody paces keeps them") })
+}
+
+func TestAProcessorRestsBesideThoseThatWork(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	s := setting{}
+	s.set(1)
+	defer s.free(before)
+	if !rests {
+		require.Equal(t, 1, runtime.GOMAXPROCS(0))
+		return
+	}
+	require.Equal(t, 2, runtime.GOMAXPROCS(0))
+	cpu, since := cpuTime(), time.Now()
+	for range 50 {
+		runtime.GC() // stops all, which a processor that rests must not delay
+	}
+	require.Less(t, time.Since(since), 50*restFor*time.Nanosecond, "each waited for the end of a rest")
+	cpu, since = cpuTime(), time.Now()
+	time.Sleep(500 * time.Millisecond)
+	require.Less(t, cpuTime()-cpu, time.Since(since)/2, "it uses none of the machine's")
+}
+
+func TestARestEnds(t *testing.T) {
+	t.Parallel()
+	var stop atomic.Bool
+	ended := make(chan struct{})
+	go func() {
+		rest(&stop)
+		close(ended)
+	}()
+	stop.Store(true)
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "it goes on")
+	}
 }
 
 func TestGarbageIsCollectedBeforeGoWould(t *testing.T) {

@@ -64,7 +64,7 @@ func (w *Watch) Hold() (release func()) {
 		if w.late == nil {
 			w.late = hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 2)
 			w.first = readPauses()
-			w.seen.Processors = runtime.GOMAXPROCS(0)
+			w.seen.Processors = processorsNow.working()
 		}
 		go w.run()
 	}
@@ -95,7 +95,7 @@ func (w *Watch) Usage() Usage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	u := w.seen
-	u.Processors = max(u.Processors, runtime.GOMAXPROCS(0))
+	u.Processors = max(u.Processors, processorsNow.working())
 	if w.late == nil {
 		return u
 	}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package runner
+
+import "sync/atomic"
+
+const rests = false
+
+func rest(*atomic.Bool) {}
