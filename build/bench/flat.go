@@ -94,7 +94,7 @@ func (g *generator) pause(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	case <-g.exited:
-		return fmt.Errorf("k6 ended early: %w", g.err)
+		return fmt.Errorf("too early: %w", g.because(g.err))
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -58,12 +58,14 @@ type load struct {
 // loads are those that the project's goals name: default think times where two cores carry them, longer ones above. Those
 // for one variant show how it grows at equal think times.
 func loads(rounds int) []load {
+	const second = time.Second
+	one := max(1, rounds/3)
 	return []load{
-		{users: 1000, thinkMin: 0.5, thinkMax: 2, rampUp: 4 * time.Second, hold: 14 * time.Second, rounds: rounds},
-		{users: 3000, thinkMin: 0.5, thinkMax: 2, rampUp: 12 * time.Second, hold: 14 * time.Second, rounds: rounds},
-		{users: 10000, thinkMin: 2, thinkMax: 8, rampUp: 40 * time.Second, hold: 14 * time.Second, rounds: max(1, rounds/3)},
-		{users: 1000, thinkMin: 2, thinkMax: 8, rampUp: 4 * time.Second, hold: 14 * time.Second, rounds: rounds, only: many},
-		{users: 3000, thinkMin: 2, thinkMax: 8, rampUp: 12 * time.Second, hold: 14 * time.Second, rounds: rounds, only: many},
+		{users: 1000, thinkMin: 0.5, thinkMax: 2, rampUp: 3 * second, hold: 11 * second, rounds: rounds},
+		{users: 3000, thinkMin: 0.5, thinkMax: 2, rampUp: 9 * second, hold: 11 * second, rounds: rounds},
+		{users: 10000, thinkMin: 2, thinkMax: 8, rampUp: 40 * second, hold: 20 * second, rounds: one},
+		{users: 1000, thinkMin: 2, thinkMax: 8, rampUp: 3 * second, hold: 11 * second, rounds: one, only: many},
+		{users: 3000, thinkMin: 2, thinkMax: 8, rampUp: 9 * second, hold: 11 * second, rounds: one, only: many},
 	}
 }
 
@@ -72,14 +74,14 @@ func main() {
 	var out string
 	var users, minutes int
 	flag.StringVar(&b.k6, "k6", "./k6", "the k6 to measure")
-	flag.IntVar(&b.rounds, "rounds", 3, "rounds, of which the median counts; a third of them for 10,000 users")
+	flag.IntVar(&b.rounds, "rounds", 3, "rounds, of which the median counts; a third of them for 10,000 users and for what one variant takes at other think times")
 	flag.StringVar(&b.only, "only", "", "only the variants whose name has this")
 	flag.IntVar(&users, "users", 0, "only the loads of so many users, and no helpers and sockets")
 	flag.IntVar(&minutes, "minutes", 0, "only hold 3,000 users, or as many as -users says, for so many minutes, and show that they stay flat")
 	flag.StringVar(&out, "json", "", "also write the results into this file")
 	flag.Parse()
 	b.loads = slices.DeleteFunc(loads(b.rounds), func(l load) bool { return users != 0 && l.users != users })
-	b.base = load{users: 1, thinkMin: 2, thinkMax: 8, rampUp: 2 * time.Second, hold: 8 * time.Second}
+	b.base = load{users: 1, thinkMin: 2, thinkMax: 8, rampUp: time.Second, hold: 6 * time.Second}
 	b.helpers = users == 0
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	work := func() error { return b.run(ctx, out) }
@@ -199,7 +201,9 @@ func (b *bench) beyondBase(ctx context.Context, l load, v variant) (reading, err
 	}
 	r, err := b.once(ctx, l, v)
 	users := float64(l.users)
-	r.LiveKBPerUser = (r.liveMB - base.liveMB) * 1024 / users
+	if r.liveMB > 0 {
+		r.LiveKBPerUser = (r.liveMB - base.liveMB) * 1024 / users
+	}
 	r.CPUPerUser = (r.cpuPerSecond - base.cpuPerSecond) * 1e6 / users
 	return r, err
 }
@@ -274,11 +278,20 @@ func median(readings []reading) reading {
 
 func writeTable(out io.Writer, results []result) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(w, "\nUSERS\tTHINK\tVARIANT\tREQ/S\tRESIDENT MB\tLIVE KB/USER\tCPU µs/REQUEST\tCPU µs/s/USER\tREPORTED p95 ms\tSERVER'S p95 ms\tLAG p95 ms\t")
+	_, _ = fmt.Fprintln(w, "\nUSERS\tTHINK\tVARIANT\tREQ/S\tRESIDENT MB\tLIVE KB/USER\tCPU µs/REQUEST\tCPU µs/s/USER\tREPORTED p95 ms\tSERVER'S p95 ms\tLAG p95 ms\tFAILED %\t")
 	for _, r := range results {
 		m := r.Median
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.0f\t%.0f\t%.1f\t%.0f\t%.0f\t%.1f\t%.1f\t%.1f\t\n", r.Users, r.Think, r.Variant,
-			m.RequestsPerSecond, m.PeakMB, m.LiveKBPerUser, m.CPUPerRequest, m.CPUPerUser, m.ReportedP95, m.ServerP95, m.LagP95)
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.0f\t%.0f\t%s\t%.0f\t%.0f\t%s\t%.1f\t%s\t%.2f\t\n", r.Users, r.Think, r.Variant,
+			m.RequestsPerSecond, m.PeakMB, known(m.LiveKBPerUser), m.CPUPerRequest, m.CPUPerUser, known(m.ReportedP95), m.ServerP95,
+			known(m.LagP95), 100*m.Failed)
 	}
 	return w.Flush()
+}
+
+// known is a number that is there unless it is 0.
+func known(n float64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", n)
 }

@@ -87,6 +87,7 @@ func readJSON(path string, into any) error {
 type process struct {
 	cmd    *exec.Cmd
 	stdout lockedBuffer
+	stderr lockedBuffer // a plain script that falls behind has thousands of lines to say
 	once   sync.Once
 	exited chan struct{}
 	err    error // how it ended, once exited is closed
@@ -111,7 +112,7 @@ func (l *lockedBuffer) String() string {
 
 func start(ctx context.Context, env []string, name string, args ...string) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, name, args...), exited: make(chan struct{})} // #nosec G204 G702 -- a k6 that the user names
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, os.Stderr
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.Env = append(os.Environ(), env...)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -221,7 +222,17 @@ func (g *generator) failure() error {
 	if g.err == nil || (errors.As(g.err, &exit) && exit.ExitCode() == 99) {
 		return nil
 	}
-	return fmt.Errorf("k6: %w", g.err)
+	return g.because(g.err)
+}
+
+// because adds to an error the end of what the process said.
+func (p *process) because(err error) error {
+	const most = 2000
+	said := strings.TrimSpace(p.stderr.String())
+	if len(said) > most {
+		said = "…" + strings.ToValidUTF8(said[len(said)-most:], "")
+	}
+	return fmt.Errorf("k6: %w: %s", err, said)
 }
 
 // awaitUsers waits for the first request.
@@ -232,7 +243,7 @@ func (g *generator) awaitUsers(ctx context.Context) error {
 		}
 		select {
 		case <-g.exited:
-			return fmt.Errorf("k6 ended before the first request: %w", g.err)
+			return fmt.Errorf("before the first request: %w", g.because(g.err))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -268,7 +279,7 @@ func (g *generator) requests() float64 {
 
 var inUse = regexp.MustCompile(`(?m)^# (HeapAlloc|Stack) = (\d+)`)
 
-// liveMB makes the process collect its garbage, and returns what is left: heap and stacks.
+// liveMB makes the process collect its garbage, and returns what is left: heap and stacks. 0: it was too busy to say.
 func (g *generator) liveMB() float64 {
 	var sum float64
 	for _, match := range inUse.FindAllSubmatch(g.get("/debug/pprof/heap?gc=1&debug=1"), -1) {

@@ -21,6 +21,8 @@ const (
 	mostSkipped = 4
 	// heapForTwo takes one processor so long to collect that users would wait for it.
 	heapForTwo = 128 << 20
+	// restFor is how long a processor rests at a time. Go interrupts what lasts longer, as it does any goroutine.
+	restFor = 10 * time.Millisecond
 )
 
 // PaceProcessors lets Go use as many processors as the load needs and no more. Users are idle most of the time, and each
@@ -79,7 +81,7 @@ func (s *setting) apply() {
 	}
 	runtime.GOMAXPROCS(s.now + 1)
 	s.stop = new(atomic.Bool)
-	go rest(s.stop)
+	go rest(s.stop, restFor)
 }
 
 func (s *setting) endRest() {

@@ -4,15 +4,13 @@ import (
 	"runtime"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
-// restFor is how long a processor rests at a time. Go's scheduler interrupts a rest, as any goroutine, that lasts for 10 ms.
-const restFor = 10_000_000 // ns
-
 const rests = true
 
-// rest holds one of Go's processors without using any of the machine's, until it is told to stop.
+// rest holds one of Go's processors without using any of the machine's, for so long at a time, until it is told to stop.
 //
 // When the last of Go's processors falls idle, its monitor thread goes to sleep, and the next system call wakes it, to look
 // about every 20 µs until all are idle again. With users who are idle most of the time that is five times a request: a
@@ -20,17 +18,17 @@ const rests = true
 //
 // The raw system call does not tell Go that the goroutine blocks. The signal by which Go stops a goroutine, to collect
 // garbage for example, ends it, and where nap begins anew Go looks whether the goroutine is to stop.
-func rest(stop *atomic.Bool) {
+func rest(stop *atomic.Bool, each time.Duration) {
 	for !stop.Load() {
-		if nap() != syscall.EINTR {
+		if nap(each) != syscall.EINTR {
 			runtime.Gosched()
 		}
 	}
 }
 
 //go:noinline
-func nap() syscall.Errno {
-	left := syscall.Timespec{Nsec: restFor}
+func nap(d time.Duration) syscall.Errno {
+	left := syscall.NsecToTimespec(int64(d))
 	_, _, errno := syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&left)), 0, 0) // #nosec G103 -- the kernel reads it only
 	return errno
 }

@@ -2,8 +2,11 @@
 
 package runner
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 const rests = false
 
-func rest(*atomic.Bool) {}
+func rest(*atomic.Bool, time.Duration) {}
