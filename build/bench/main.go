@@ -52,7 +52,7 @@ type load struct {
 	thinkMin, thinkMax float64 // s
 	rampUp, hold       time.Duration
 	rounds             int
-	only               string // the variant that it is about; "" for all
+	only               string // the variant that it is about, beside the floor; "" for all
 }
 
 // loads are those that the project's goals name: default think times where two cores carry them, longer ones above. Those
@@ -74,7 +74,7 @@ func main() {
 	var out string
 	var users, minutes int
 	flag.StringVar(&b.k6, "k6", "./k6", "the k6 to measure")
-	flag.IntVar(&b.rounds, "rounds", 3, "rounds, of which the median counts; a third of them for 10,000 users and for what one variant takes at other think times")
+	flag.IntVar(&b.rounds, "rounds", 3, "rounds, of which the median counts; a third of them for 10,000 users and at longer think times")
 	flag.StringVar(&b.only, "only", "", "only the variants whose name has this")
 	flag.IntVar(&users, "users", 0, "only the loads of so many users, and no helpers and sockets")
 	flag.IntVar(&minutes, "minutes", 0, "only hold 3,000 users, or as many as -users says, for so many minutes, and show that they stay flat")
@@ -186,7 +186,7 @@ func (b *bench) measure(ctx context.Context, l load) ([]result, error) {
 }
 
 func (b *bench) isAsked(l load, v variant) bool {
-	return strings.Contains(v.name, b.only) && (l.only == "" || v.name == l.only) && (v.mostUsers == 0 || l.users <= v.mostUsers)
+	return strings.Contains(v.name, b.only) && (l.only == "" || v.name == l.only || v.floor) && (v.mostUsers == 0 || l.users <= v.mostUsers)
 }
 
 // beyondBase measures a load and takes off what the variant takes with one user.
