@@ -56,7 +56,7 @@ type load struct {
 }
 
 // loads are those that the project's goals name: default think times where two cores carry them, longer ones above. Those
-// for one variant show how it grows at equal think times.
+// for one variant show how it grows at equal think times, beside the floor.
 func loads(rounds int) []load {
 	const second = time.Second
 	one := max(1, rounds/3)

@@ -254,7 +254,7 @@ func (m *Module) rejectOperation(promise *sobek.Promise, reject func(any) error,
 		return reject(reason)
 	}
 	rt := m.vu.Runtime()
-	ignore := rt.ToValue(func(sobek.FunctionCall) sobek.Value { return sobek.Undefined() })
+	ignore := handler(rt, func(sobek.Value) error { return nil })
 	if _, err := m.builtins.then(rt)(rt.ToValue(promise), sobek.Undefined(), ignore); err != nil {
 		return err
 	}

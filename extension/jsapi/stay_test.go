@@ -153,8 +153,7 @@ func TestAScriptMayAwaitWhatItReturns(t *testing.T) {
 		const heard = [];
 		let shared;
 		await verity.stay({ users: 2, signUp: () => client.signUp() }, (user) => {
-			const operation = shared ? shared : user.join({});
-			shared = operation;
+			const operation = shared ??= user.join({});
 			operation.then(() => heard.push('joined'), (error) => heard.push(error.name));
 			return operation;
 		});

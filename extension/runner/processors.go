@@ -59,8 +59,8 @@ func PaceProcessors(ctx context.Context) bool {
 // setting is how many processors Go may use.
 type setting struct {
 	mu   sync.Mutex
-	now  int // that work; 0: as many as Go wants
-	stop *atomic.Bool
+	now  int          // that work; 0: as many as Go wants
+	stop *atomic.Bool // ends the rest of one more; nil: none rests
 }
 
 var processorsNow setting //nolint:gochecknoglobals // as GOMAXPROCS is
@@ -73,6 +73,7 @@ func (s *setting) set(n int) {
 	s.apply()
 }
 
+// apply is called with the lock held, as endRest is.
 func (s *setting) apply() {
 	s.endRest()
 	if !rests {
