@@ -54,47 +54,51 @@ func TestSetupDataHoldsNoToken(t *testing.T) {
 func TestArchivesHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, scenario := range scenarios {
-		target := startNode(t, conditions{})
-		path := filepath.Join(t.TempDir(), "archive.tar")
-		run := k6Run(scenario, target)
-		run.args = []string{"archive", "--archive-out", path, scenario}
-		for _, variable := range brief {
-			run.args = append(run.args, "-e", variable)
-		}
-		r := run.run(t)
-		require.Equal(t, exitcodes.ExitCode(0), r.exit)
-
-		file, err := os.Open(path) //nolint:gosec // of this test
-		require.NoError(t, err)
-		files := 0
-		for archive := tar.NewReader(file); ; files++ {
-			_, err := archive.Next()
-			if errors.Is(err, io.EOF) {
-				break
+		t.Run(scenario, func(t *testing.T) {
+			target := startNode(t, conditions{sockets: scenario == videoSessionSustain})
+			path := filepath.Join(t.TempDir(), "archive.tar")
+			run := k6Run(scenario, target)
+			run.args = []string{"archive", "--archive-out", path, scenario}
+			for _, variable := range brief {
+				run.args = append(run.args, "-e", variable)
 			}
-			require.NoError(t, err)
-			text, err := io.ReadAll(archive)
-			require.NoError(t, err)
-			run.requireDiscreet(t, string(text))
-		}
-		require.NoError(t, file.Close())
-		require.Greater(t, files, 3, "the scenario, what it imports, and its metadata")
+			r := run.run(t)
+			require.Equal(t, exitcodes.ExitCode(0), r.exit)
 
-		r = k6Run(path, target).run(t) // with the options and the `-e` of the archive
-		r.requirePassed(t)
-		target.state(t).requireSettled(t, r)
+			file, err := os.Open(path) //nolint:gosec // of this test
+			require.NoError(t, err)
+			files := 0
+			for archive := tar.NewReader(file); ; files++ {
+				_, err := archive.Next()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				require.NoError(t, err)
+				text, err := io.ReadAll(archive)
+				require.NoError(t, err)
+				run.requireDiscreet(t, string(text))
+			}
+			require.NoError(t, file.Close())
+			require.Greater(t, files, 3, "the scenario, what it imports, and its metadata")
+
+			r = k6Run(path, target).run(t) // with the options and the `-e` of the archive
+			r.requirePassed(t)
+			target.state(t).requireSettled(t, r)
+		})
 	}
 }
 
 func TestTheSecretMayComeFromASecretSource(t *testing.T) {
 	t.Parallel()
 	for _, scenario := range scenarios {
-		target := startNode(t, conditions{})
-		r := k6Run(scenario, target, append(slices.Clone(brief), "STRIPE_WEBHOOK_SECRET=")...).flags("--secret-source=mock=STRIPE_WEBHOOK_SECRET=" + secret).run(t)
-		r.requirePassed(t)
-		s := target.state(t)
-		s.requireSettled(t, r)
-		require.Positive(t, s.requests(routeWebhook))
+		t.Run(scenario, func(t *testing.T) {
+			target := startNode(t, conditions{sockets: scenario == videoSessionSustain})
+			r := k6Run(scenario, target, append(slices.Clone(brief), "STRIPE_WEBHOOK_SECRET=")...).flags("--secret-source=mock=STRIPE_WEBHOOK_SECRET=" + secret).run(t)
+			r.requirePassed(t)
+			s := target.state(t)
+			s.requireSettled(t, r)
+			require.Positive(t, s.requests(routeWebhook))
+		})
 	}
 	r := k6Run(queueConcurrency, &target{url: "http://127.0.0.1:1"}, "STRIPE_WEBHOOK_SECRET=").
 		flags("--secret-source=mock=OTHER=x").run(t)
