@@ -124,13 +124,22 @@ export function totalUsers(config) {
   return Math.max(1, most) * usersPerVu(config);
 }
 
-/** Over how many seconds the users of this VU arrive: until the ramp brings the next VU, or the first part of a simple run. */
+/**
+ * Over how many seconds the users of this VU arrive: until the ramp brings the next VU, or the first part of a simple run. The
+ * last VU comes when the ramp is over: where nothing is held then, its users arrive well before the ramp-down takes it away.
+ */
 export function arriveWithinSeconds(config) {
-  if (!isSimple(config)) {
-    return durationMs(config.rampUp) / 1000 / plannedVus(config);
+  if (isSimple(config)) {
+    const length = Object.values(exec.test.options.scenarios)[0].duration;
+    return length ? Math.min(5, durationMs(length) / 1000 / 10) : 0;
   }
-  const length = Object.values(exec.test.options.scenarios)[0].duration;
-  return length ? Math.min(5, durationMs(length) / 1000 / 10) : 0;
+  const vus = plannedVus(config);
+  const untilNext = durationMs(config.rampUp) / 1000 / vus;
+  if (exec.vu.idInTest < vus) {
+    return untilNext;
+  }
+  const stays = (durationMs(config.hold) + durationMs(config.rampDown) / vus) / 1000;
+  return Math.min(untilNext, Math.max(0.5, stays / 2));
 }
 
 /** Over how many seconds the users of a VU that is ramped down leave: until the ramp takes the next VU. */

@@ -109,6 +109,18 @@ func TestQueueConcurrencyRamps(t *testing.T) {
 }
 
 // Of 25 users with ten to a VU the third VU has five.
+// The last VU comes when the ramp is over, and goes as soon as the ramp-down begins.
+func TestQueueConcurrencyRampsToAllUsersThoughNothingIsHeld(t *testing.T) {
+	t.Parallel()
+	onBoth(t, conditions{}, func(t *testing.T, target *target) {
+		r := k6Run(queueConcurrency, target, "TARGET_VUS=40", "USERS_PER_VU=20", "RAMP_UP=6s", "HOLD=0s", "RAMP_DOWN=4s").run(t)
+		s := target.state(t)
+		requireUndisturbed(t, r, s)
+		s.requireRefunded(t)
+		require.Len(t, s.Users, 40)
+	})
+}
+
 func TestQueueConcurrencyLosesNoRemainder(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{}, func(t *testing.T, target *target) {

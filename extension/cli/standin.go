@@ -16,6 +16,7 @@ import (
 	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/errext/exitcodes"
 
+	"github.com/verity-app/xk6-verity/extension/runner"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
@@ -90,6 +91,7 @@ func serveStandin(gs *state.GlobalState, options standin.Options, accountFile st
 	if err != nil {
 		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
 	}
+	runner.PaceProcessors(ctx)
 	printStandin(gs.Stdout, server, options)
 	<-ctx.Done()
 	account := server.Stats() // before Close, which takes everybody out of the queue
