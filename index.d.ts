@@ -105,8 +105,12 @@ declare module 'k6/x/verity' {
       users: number;
       /** How many users each VU carries: 1 (default) to 100000. */
       usersPerVu?: number;
-      /** Into how many keys shared users are spread; default: what planQueue advises. */
+      /** Into how many keys shared users are spread; default: what planQueue advises, rounded up to as many for each runner. */
       shards?: number;
+      /** What the shards are planned for, as planQueue takes it; without any of it, users who hold sessions of 45 s. */
+      holdSeconds?: number;
+      thinkSeconds?: number;
+      maxWaitSeconds?: number;
       /** Keeps two runs on one Verity apart. */
       namespace?: string;
     });
@@ -352,10 +356,11 @@ declare module 'k6/x/verity' {
     /**
      * Reads the number of tokens, which tokens() takes over.
      *
-     * @param options.expect 0 to 2147483647; any other number rejects with an UnexpectedAnswerError
-     * @example await user.balance({ expect: user.tokens() ?? undefined });
+     * @param options.expect 0 to 2147483647; any other number rejects with an UnexpectedAnswerError. 'account': by the user's own
+     *   account, which is a range while purchases had no good answer, and nothing after such a join or leave
+     * @example await user.balance({ expect: 'account' });
      */
-    balance(options?: { expect?: number }): Promise<number>;
+    balance(options?: { expect?: number | 'account' }): Promise<number>;
 
     /** Buys n tokens, 1 to 2147483647, through a signed webhook. Emits stripe_webhook_latency (ms). */
     buyTokens(n: number): Promise<void>;

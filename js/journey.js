@@ -75,11 +75,9 @@ async function makeReady(config, user, due) {
 }
 
 /** Reads the balance, which must be what the user bought, less what it spent, plus what it got back. */
-export function checkBalance(user) {
-  const tokens = user.tokens();
-  return user.balance(tokens === null ? undefined : { expect: tokens });
-}
+export const checkBalance = (user) => user.balance(BY_ACCOUNT);
 
+const BY_ACCOUNT = { expect: 'account' };
 const QUEUED = { expect: 'queued' };
 const LEFT = { expect: 'left' };
 

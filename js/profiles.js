@@ -1,7 +1,8 @@
 // The steps of the safe execution plan (load-test/README.md): named sets of variables, one of which PROFILE selects.
 // `k6 x verity profiles` lists the same file.
 
-const profiles = JSON.parse(open(import.meta.resolve('./profiles.json')));
+// Opened in every run, so that an archive has it, and parsed where one is asked for: each VU would keep it.
+const text = open(import.meta.resolve('./profiles.json'));
 
 /** The profile of a run that selects none. */
 const NONE = Object.freeze({ name: '', variables: Object.freeze({}) });
@@ -11,6 +12,7 @@ export function profileOf(scenario, name) {
   if (name === undefined) {
     return NONE;
   }
+  const profiles = JSON.parse(text);
   const found = profiles.find((profile) => profile.name === name);
   if (!found) {
     throw new Error(`PROFILE must be ${profiles.map((profile) => `"${profile.name}"`).join(' or ')}, got ${JSON.stringify(name)}`);

@@ -31,8 +31,8 @@ export function queueShards(config) {
       throw new Error('QUEUE_MODE=shared needs at least 2 users, for a match needs two; raise --vus or USERS_PER_VU');
     }
     shards = shards || new QueueShards({
-      region: config.region, mode: config.mode, users: totalUsers(config), usersPerVu: usersPerVu(config),
-      shards: shared ? planOfQueues(config).shards : undefined,
+      ...load(config), region: config.region, mode: config.mode, usersPerVu: usersPerVu(config),
+      shards: shared ? config.shards : undefined,
     });
     return shards;
   };

@@ -105,6 +105,7 @@ func TestInspectShowsTheDesign(t *testing.T) {
 			commonThresholds(map[string][]string{
 				"http_req_duration{name:stripe_webhook}": limit,
 				"error_rate{name:tokens_balance}":        {"rate==0"},
+				"operations{name:tokens_balance}":        {"count>0"},
 			}),
 		},
 	}

@@ -13,8 +13,9 @@ import { announce, summarize } from '../js/summary.js';
 const config = tokenPurchaseSpike();
 
 export const options = arrivalSpike(config, thresholds(['stripe_webhook'], {
-  // One balance that does not add up is one too many.
+  // One balance that does not add up is one too many, and none read is no answer.
   'error_rate{name:tokens_balance}': ['rate==0'],
+  'operations{name:tokens_balance}': ['count>0'],
 }));
 
 export function setup() {

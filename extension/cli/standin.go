@@ -31,7 +31,7 @@ func newStandinCommand(gs *state.GlobalState) *cobra.Command {
 	var account string
 	options := standin.Options{
 		Addr: "127.0.0.1:3000", WebhookSecret: standinSecret,
-		Tick: 500 * time.Millisecond, PairsPerTick: 10, Session: 45 * time.Second,
+		Tick: 500 * time.Millisecond, PairsPerTick: 10, LoneKey: standin.VerityLoneKey, Session: 45 * time.Second,
 		TokenTTL: 15 * time.Minute, KeepAlive: 5 * time.Second,
 	}
 	cmd := &cobra.Command{
@@ -63,6 +63,7 @@ func addStandinFlags(cmd *cobra.Command, options *standin.Options) {
 	flags.StringVar(&options.RedisURL, "redis-url", "", "keep the queue in this Redis (default: an embedded one)")
 	flags.DurationVar(&options.Tick, "tick", options.Tick, "time between two rounds of the matcher")
 	flags.IntVar(&options.PairsPerTick, "pairs-per-tick", options.PairsPerTick, "pairs that a round makes per queue key, at most")
+	flags.DurationVar(&options.LoneKey, "lone-key", options.LoneKey, "time that a round takes over each key with one user")
 	flags.DurationVar(&options.Session, "session", options.Session, "length of a session")
 	flags.DurationVar(&options.TokenTTL, "token-ttl", options.TokenTTL, "life of an access token")
 	flags.DurationVar(&options.KeepAlive, "keep-alive", options.KeepAlive, "close connections that are idle for so long")

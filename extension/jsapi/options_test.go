@@ -31,7 +31,8 @@ func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
 		{`new verity.Verity({ baseUrl: 5 })`, `TypeError: baseUrl of Verity must be a string, got 5`},
 		{`new verity.Verity({ baseUrl: 'host%zz' })`, `TypeError: baseUrl of Verity must be an http or https URL of scheme, host and ` +
 			`port only, such as https://staging.example.com, got a value that does not parse`},
-		{`new verity.Verity({ signer: {} })`, `TypeError: signer of Verity must be a StripeSigner, got an object`},
+		{`new verity.Verity({ signer: 'whsec_hunter2' })`,
+			`TypeError: signer of Verity must be a StripeSigner, such as new StripeSigner(secret); what it got may be a secret and is not shown`},
 		{`new verity.Verity({ timeoutSeconds: 0 })`, `TypeError: timeoutSeconds of Verity must be a number from 0.001 to 3600, got 0`},
 		{`new verity.Verity({ countOperations: 1 })`, `TypeError: countOperations of Verity must be true or false, got 1`},
 		{`new verity.QueueShards({ mode: 'both', users: 2 })`, `TypeError: mode of QueueShards must be "isolated" or "shared", got "both"`},

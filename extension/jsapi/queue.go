@@ -52,6 +52,10 @@ func (m *Module) newQueueShards(call sobek.ConstructorCall) *sobek.Object {
 		"usersPerVu": r.whole(&o.usersPerVU, 1, maxUsersPerVU),
 		"shards":     r.whole(&o.Shards, 1, maxUsers),
 		"namespace":  r.text(&o.Namespace),
+
+		"holdSeconds":    r.number(&o.Load.HoldSeconds, 0, maxPlanSeconds),
+		"thinkSeconds":   r.number(&o.Load.ThinkSeconds, 0, maxPlanSeconds),
+		"maxWaitSeconds": r.number(&o.Load.MaxWaitSeconds, 0.001, maxPlanSeconds),
 	})
 	o.Mode = queue.Mode(o.mode)
 	if o.Mode != queue.Isolated && o.Mode != queue.Shared {

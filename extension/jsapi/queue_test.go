@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -138,6 +139,30 @@ func TestRunnersOf(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, runner)
 	require.Nil(t, each)
+}
+
+// Planned shards are enough for each runner to have as many as the others.
+func TestPlannedShardsAreSharedOutEvenly(t *testing.T) {
+	t.Parallel()
+	sequence, err := lib.NewExecutionSegmentSequenceFromString("0,1/2,1")
+	require.NoError(t, err)
+	for _, c := range []struct {
+		users, alone, together int
+	}{
+		{500, 1, 2}, // one key would do, but each runner needs one of its own
+		{5000, 3, 4},
+	} {
+		for own, want := range map[string]int{"": c.alone, "0:1/2": c.together, "1/2:1": c.together} {
+			h := newHarness(t).run()
+			if own != "" {
+				h.state.Options.ExecutionSegment, h.state.Options.ExecutionSegmentSequence = segment(t, own), &sequence
+			}
+			keys, err := h.VU.Runtime().RunString(fmt.Sprintf(`new verity.QueueShards({ mode: 'shared', users: %d, usersPerVu: 10,
+				holdSeconds: 45, thinkSeconds: 1, maxWaitSeconds: 3 }).keys.length`, c.users))
+			require.NoError(t, err)
+			require.EqualValues(t, want, keys.ToInteger(), "%d users, %s", c.users, own)
+		}
+	}
 }
 
 // Three runners of one test place 3,000 users in 12 shards: no pair across runners, and none alone.

@@ -50,7 +50,7 @@ func (u *User) connect(ctx context.Context) error {
 	state := u.connection.state
 	line, err := sessions.Open(ctx, sessions.Options{
 		URL: u.service.baseURL, UserID: u.ID, Token: token, Watch: u.m.root.sessions,
-		Dialer: state.Dialer.DialContext, TLSConfig: state.TLSConfig, Timeout: u.connection.timeout,
+		Dialer: state.Dialer.DialContext, TLSConfig: state.TLSConfig, Proxy: state.base.Proxy, Timeout: u.connection.timeout,
 		Header: map[string][]string{"User-Agent": {state.Options.UserAgent.String}},
 	})
 	if err != nil {
@@ -319,6 +319,9 @@ func (m *Module) pushSessionCounts(ctx context.Context) {
 	}
 	for range deltas.BrokenSessions {
 		push(ctx, m.state.State, m.metrics.sessionDropped, 1, "", "")
+	}
+	for range deltas.WholeSessions {
+		push(ctx, m.state.State, m.metrics.sessionDropped, 0, "", "")
 	}
 	if totals := watch.Totals(); totals.Window > 0 || totals.Planned > 0 {
 		push(ctx, m.state.State, m.metrics.activeSessions, watch.ActiveSessions(), "", "")

@@ -2,7 +2,10 @@ package jsapi
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,6 +114,21 @@ func TestRefusedSessionOptions(t *testing.T) {
 		got := h.mustExec(`client.signUp().then((user) => user.` + call + `).catch((e) => e.message)`).String()
 		require.Equal(t, want, got, call)
 	}
+}
+
+// A socket goes through the proxy that the user's requests go through.
+func TestASocketAsksForTheProxy(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	var asked sync.Map
+	h.state.Transport.(*http.Transport).Proxy = func(r *http.Request) (*url.URL, error) { //nolint:forcetypeassert // see run
+		asked.Store(r.URL.Path, true)
+		return nil, nil //nolint:nilnil // no proxy
+	}
+	h.mustExec(`client.signUp().then((user) => user.connect().then(() => user.close()))`)
+	_, ok := asked.Load("/socket.io/")
+	require.True(t, ok)
 }
 
 // Hundreds of sessions in one VU are normal use.

@@ -227,7 +227,8 @@ func (s *seat) failed(reason sobek.Value) error {
 	if !ours {
 		s.m.scriptFailed(reason)
 	}
-	if name == platform.AuthError {
+	if name == platform.AuthError && s.user != nil {
+		s.user.retire()
 		s.user = nil
 	}
 	if s.user != nil {

@@ -210,6 +210,25 @@ func TestAUserWhoseSessionIsLostMakesRoomForANewOne(t *testing.T) {
 	require.GreaterOrEqual(t, server.Stats().Users, 2)
 }
 
+// Its place in the queue goes with its socket: nobody is matched with a user who is gone, or left behind.
+func TestAUserWhoseSessionIsLostLeavesWithItsSocket(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	h.iterate(constantVUs(2500 * time.Millisecond))
+	h.mustExec(`verity.stay({ users: 1, signUp: () => client.signUp({ tokens: 1 }) }, async (user, turn) => {
+		if (globalThis.lost) { return verity.think(0.2); }
+		await user.connect();
+		await user.join({});
+		globalThis.lost = user;
+		throw Object.assign(new Error('session lost'), { name: 'AuthError', operation: 'queue_leave' });
+	})`)
+	require.Equal(t, 2, server.Stats().Users)
+	require.Zero(t, server.Stats().Tokens.Queued)
+	require.Equal(t, int64(0), server.Stats().Requests["DELETE /queue/leave"].Requests, "it did not need to leave by itself")
+	require.Equal(t, "false,false", h.mustExec("[lost.queued(), lost.connected()].join()").String())
+}
+
 func TestAnErrorOfTheScriptIsLoggedOnceAndFailsTheRun(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()

@@ -2,7 +2,6 @@ package jsapi
 
 import (
 	"context"
-	"math"
 	"sync"
 	"time"
 
@@ -131,13 +130,11 @@ func (u *User) leave(ctx context.Context) (platform.Left, error) {
 
 // Balance is User.balance.
 func (u *User) Balance(options sobek.Value) *sobek.Promise {
-	expected := -1
-	r := reader{u.m, "balance"}
-	r.read(options, map[string]func(string, sobek.Value){"expect": r.whole(&expected, 0, math.MaxInt32)})
+	judge := u.balanceJudge(options)
 	return u.operation(platform.OpBalance, func(ctx context.Context) (js, error) {
 		balance, err := u.user.Balance(ctx)
-		if err == nil && expected >= 0 {
-			err = judgeBalance(balance, expected)
+		if err == nil {
+			err = judge(balance)
 		}
 		return resolved(balance), err
 	})
@@ -190,11 +187,27 @@ func (u *User) close(ctx context.Context) error {
 	return err
 }
 
-// drain closes the user at the end of a stay.
+// drain closes the user at the end of a stay. One that could not leave is out of its queue all the same if its socket was open.
 func (u *User) drain(ctx context.Context) {
-	if u.close(ctx) != nil && u.user.MayBeQueued() {
+	connected := u.Connected()
+	if u.close(ctx) != nil && u.user.MayBeQueued() && !connected {
 		u.m.root.findings.leftBehind()
 	}
+}
+
+// retire closes what a user has open whose session is lost, so that it neither stays queued nor is matched any more. It goes
+// on in the background, as an operation of the user.
+func (u *User) retire() {
+	u.ops.begin()
+	go func() {
+		defer u.ops.done()
+		connected := u.Connected()
+		u.closeLine()
+		u.connection.close()
+		if connected {
+			u.user.NoteSocketClosed()
+		}
+	}()
 }
 
 func (m *Module) pushWebhookLatency(ctx context.Context, c *connection, took time.Duration) {

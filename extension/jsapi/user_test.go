@@ -116,6 +116,30 @@ func TestAnAnswerThatIsNotWhatWasExpectedRejects(t *testing.T) {
 	]`, got)
 }
 
+func TestABalanceIsJudgedByTheUsersOwnAccount(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	got := h.mustExec(`(async () => {
+		const user = await client.signUp({ tokens: 2 });
+		const judged = async () => { try { return await user.balance({ expect: 'account' }); } catch (e) { return e.message; } };
+		const old = () => Math.floor(Date.now() / 1000) - 400; // too old: the answer is 500
+		const lost = (tokens) => client.webhook(signer.checkoutCompleted({ userId: user.id, tokens, timestamp: old() })).catch(() => {});
+		const given = (tokens) => { // without the account knowing of it
+			const { body, headers } = signer.checkoutCompleted({ userId: user.id, tokens });
+			return client.webhook({ body, headers });
+		};
+		const results = [await judged()];
+		await lost(7); await given(7); results.push(await judged());
+		await lost(7); await given(8); results.push(await judged());
+		await given(1); results.push(await judged(), await judged());
+		return JSON.stringify(results);
+	})()`).String()
+	require.JSONEq(t, `[2, 9, "tokens_balance: the balance is 17, but by what was bought, spent and refunded it must be 9, and 16 at `+
+		`most with the purchases that got no good answer", "tokens_balance: the balance is 18, but by what was bought, spent and `+
+		`refunded it must be 17", 18]`, got)
+}
+
 func TestOperationsAreCountedWhereTheServiceIsToldTo(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()

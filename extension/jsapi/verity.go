@@ -41,7 +41,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 		"signer": func(_ string, value sobek.Value) {
 			given, ok := export(value).(*StripeSigner)
 			if !ok {
-				m.throw("signer of Verity must be a StripeSigner, got %s", show(value))
+				m.throw("signer of Verity must be a StripeSigner, such as new StripeSigner(secret); what it got may be a secret and is not shown")
 			}
 			v.signer = given.signer
 		},

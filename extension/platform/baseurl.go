@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 )
 
 // errBaseURL says what a base URL takes; the name of the option or variable stands before it.
@@ -21,7 +22,7 @@ func ParseBaseURL(raw string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s, got a value that does not parse", errBaseURL)
 	}
-	if u.User != nil {
+	if strings.Contains(withoutQuery(u), "@") { // without a scheme too: the one of user:password@host is "user"
 		return "", errors.New("must not contain credentials (they would be shown in logs and results)")
 	}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.Opaque != "" {

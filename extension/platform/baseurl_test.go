@@ -36,6 +36,8 @@ func TestParseBaseURLRefuses(t *testing.T) {
 		{"not a URL", "http://a b", takes + ", got a value that does not parse"},
 		{"a port that is none", "http://host:http", takes + ", got a value that does not parse"},
 		{"credentials", "https://user:hunter2@host", "must not contain credentials (they would be shown in logs and results)"},
+		{"credentials without a scheme", "user:hunter2@host", "must not contain credentials (they would be shown in logs and results)"},
+		{"a token without a scheme", "hunter2@host/", "must not contain credentials (they would be shown in logs and results)"},
 		{"a query", "https://host?token=hunter2", takes + `; take off the query or fragment of "https://host"`},
 		{"an empty query", "https://host/?", takes + `; take off the query or fragment of "https://host/"`},
 		{"a fragment", "https://host/#x", takes + `; take off the query or fragment of "https://host/"`},

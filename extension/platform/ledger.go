@@ -10,7 +10,7 @@ type ledger struct {
 	known   bool // false after a request whose outcome is unknown, until the balance is read
 	inQueue bool
 	maybe   bool // a join or leave whose outcome is unknown: the user may be queued
-	open    int  // purchases whose outcome is unknown
+	open    int  // tokens of purchases whose outcome is unknown
 
 	purchased, joined, refunded int
 }
@@ -31,6 +31,14 @@ func (l *ledger) account() Account {
 		Tokens: l.tokens, Known: l.known && l.open == 0,
 		Bought: l.purchased, Joined: l.joined, Refunded: l.refunded,
 	}
+}
+
+// bounds returns what the balance can be: purchases whose outcome is unknown may be in it. It is not ok where a join or leave
+// left it open.
+func (l *ledger) bounds() (least, most int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tokens, l.tokens + l.open, l.known
 }
 
 func (l *ledger) opened(balance int) {
@@ -61,7 +69,7 @@ func (l *ledger) bought(p *Purchase, err error) {
 		l.settle(p)
 	case outcomeUnknown(err) && !p.open:
 		p.open = true
-		l.open++
+		l.open += p.Tokens
 	}
 }
 
@@ -69,7 +77,7 @@ func (l *ledger) bought(p *Purchase, err error) {
 func (l *ledger) settle(p *Purchase) {
 	if p.open {
 		p.open = false
-		l.open = max(0, l.open-1)
+		l.open = max(0, l.open-p.Tokens)
 	}
 }
 
@@ -83,11 +91,21 @@ func (l *ledger) join(status JoinStatus) {
 	}
 }
 
-func (l *ledger) leave(refunded bool) {
+func (l *ledger) matched() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inQueue, l.maybe = false, false
-	if refunded {
+}
+
+func (l *ledger) leave(left Left) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.inQueue && left.Status == NotQueued {
+		// A match that was not heard has spent the token, or an older socket has closed and brought it back.
+		l.known = false
+	}
+	l.inQueue, l.maybe = false, false
+	if left.Refunded {
 		l.tokens++
 		l.refunded++
 	}
@@ -98,6 +116,14 @@ func (l *ledger) lostSight() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.known, l.maybe = false, true
+}
+
+// socketClosed notes that the user is in no queue any more, with its refund or after a match.
+func (l *ledger) socketClosed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known = l.known && !l.inQueue && !l.maybe
+	l.inQueue, l.maybe = false, false
 }
 
 // read takes over the balance that the service gives, which is the truth from here on.

@@ -1,10 +1,12 @@
 package platform
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/payments"
@@ -83,7 +85,25 @@ func (s *Service) send(ctx context.Context, connection HTTP, request Request) (*
 		return nil, noAnswer(request.Operation, err)
 	}
 	if !slices.Contains(request.Expected, answer.Status) {
-		return nil, refusal(request.Operation, answer)
+		return nil, refusal(request.Operation, request.conceal(answer))
 	}
 	return answer, nil
+}
+
+// conceal takes out of an error answer what the request carried and no message may repeat, should the service echo it.
+func (r *Request) conceal(answer *Answer) *Answer {
+	shown := *answer
+	for _, secret := range r.secrets() {
+		shown.Body = bytes.ReplaceAll(shown.Body, []byte(secret), []byte("***"))
+	}
+	return &shown
+}
+
+// secrets are the access token, the refresh token and the signature of a request, as far as it has them.
+func (r *Request) secrets() []string {
+	_, cookie, _ := strings.Cut(r.Header.Get("Cookie"), "=")
+	signature := r.Header.Get(payments.SignatureHeader)
+	_, digest, _ := strings.Cut(signature, "v1=")
+	all := []string{strings.TrimPrefix(r.Header.Get("Authorization"), bearer), cookie, signature, digest}
+	return slices.DeleteFunc(all, func(secret string) bool { return secret == "" })
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -46,6 +47,10 @@ func (u *User) ID() string { return u.id }
 
 // Account returns the user's own account of its tokens.
 func (u *User) Account() Account { return u.ledger.account() }
+
+// TokenBounds returns what the balance can be, the two alike unless a purchase got no answer. It is not ok where a join or
+// leave left the account open until the balance is read.
+func (u *User) TokenBounds() (least, most int, ok bool) { return u.ledger.bounds() }
 
 // MayBeQueued tells whether the user is in a queue or may be, after a join or leave without an answer.
 func (u *User) MayBeQueued() bool { return u.ledger.mayBeQueued() }
@@ -130,7 +135,7 @@ func (u *User) Leave(ctx context.Context) (Left, error) {
 		u.noteQueueFailure(err)
 		return Left{}, err
 	}
-	u.ledger.leave(left.Refunded)
+	u.ledger.leave(left)
 	return left, nil
 }
 
@@ -191,7 +196,10 @@ func (u *User) AccessToken(ctx context.Context) (string, error) {
 }
 
 // NoteMatched tells the user's account that a match took the user out of the queue.
-func (u *User) NoteMatched() { u.ledger.leave(false) }
+func (u *User) NoteMatched() { u.ledger.matched() }
+
+// NoteSocketClosed tells the user's account that this side closed a socket, which takes the user out of its queue.
+func (u *User) NoteSocketClosed() { u.ledger.socketClosed() }
 
 // NoteSocketLost tells the user's account that a socket closed while the user may have been queued: the service takes the
 // user out of the queue then, with refund, or has matched it.
@@ -200,9 +208,11 @@ func (u *User) NoteSocketLost() { u.ledger.lostSight() }
 // NotePurchase tells the user's account what became of sending an event that sells it tokens: err is nil after a 200.
 func (u *User) NotePurchase(purchase *Purchase, err error) { u.ledger.bought(purchase, err) }
 
-// noteQueueFailure marks the account as unknown where the service may have carried out what has no good answer.
+// noteQueueFailure marks the account as unknown where the service may have carried out what has no good answer. Without an
+// access token it was not asked.
 func (u *User) noteQueueFailure(err error) {
-	if outcomeUnknown(err) {
+	var e *Error
+	if errors.As(err, &e) && e.Operation != OpRefresh && outcomeUnknown(err) {
 		u.ledger.lostSight()
 	}
 }
@@ -279,6 +289,13 @@ func (u *User) stillValid() bool {
 	return !u.token.expired(time.Now())
 }
 
+// neverSent tells a request that no connection could be opened for.
+func neverSent(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return (errors.As(err, &op) && op.Op == "dial") || errors.As(err, &dns)
+}
+
 // refresh exchanges the cookie for a new token and a new cookie. A cookie whose answer was lost may be dead, and using a
 // dead one costs the account its session, so it is never sent again.
 func (u *User) refresh(ctx context.Context) error {
@@ -328,7 +345,7 @@ func (u *User) refreshFailed(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.nextRefresh = time.Now().Add(max(retryRefresh, e.RetryAfter))
-	if e.Status == 0 || e.Name == AuthError || e.Name == ProtocolError {
+	if (e.Status == 0 && !neverSent(err)) || e.Name == AuthError || e.Name == ProtocolError {
 		u.cookie = ""
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -151,11 +153,12 @@ func TestWhatALeaveMeansForTheToken(t *testing.T) {
 		name, body string
 		lost       bool
 		tokens     int
+		known      bool
 	}{
-		{"left", `{"status":"left","refunded":true}`, false, 0},
-		{"left, refund did not come", `{"status":"left","refunded":false}`, true, -1},
-		{"matched meanwhile", `{"status":"not_queued","refunded":false}`, false, -1},
-		{"queued again within an hour of a match", `{"status":"already_matched","refunded":false}`, true, -1},
+		{"left", `{"status":"left","refunded":true}`, false, 0, true},
+		{"left, refund did not come", `{"status":"left","refunded":false}`, true, -1, true},
+		{"matched, or put out by an older socket", `{"status":"not_queued","refunded":false}`, false, -1, false},
+		{"queued again within an hour of a match", `{"status":"already_matched","refunded":false}`, true, -1, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -168,9 +171,36 @@ func TestWhatALeaveMeansForTheToken(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, tc.lost, left.LostToken())
 			require.Equal(t, tc.tokens, user.Account().Tokens)
+			require.Equal(t, tc.known, user.Account().Known)
 			require.False(t, user.MayBeQueued())
 		})
 	}
+}
+
+func TestAUserWhoHeardItsMatchKnowsThatTheTokenIsSpent(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	_, err := user.Join(t.Context(), nil)
+	require.NoError(t, err)
+	user.NoteMatched()
+	verity.on(platform.OpLeave, says(200, `{"status":"not_queued","refunded":false}`))
+	_, err = user.Leave(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, platform.Account{Tokens: -1, Known: true, Joined: 1}, user.Account())
+}
+
+func TestClosingTheSocketTakesAUserOutOfItsQueue(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	user.NoteSocketClosed()
+	require.True(t, user.Account().Known, "it was in none")
+	_, err := user.Join(t.Context(), nil)
+	require.NoError(t, err)
+	user.NoteSocketClosed()
+	require.False(t, user.MayBeQueued())
+	require.False(t, user.Account().Known, "refunded, or matched before")
 }
 
 func TestAlreadyQueuedCostsNothing(t *testing.T) {
@@ -398,6 +428,64 @@ func TestARefreshWhoseAnswerWasLostIsNeverRepeated(t *testing.T) {
 	}
 }
 
+// A service that restarts costs nobody the session.
+func TestARefreshThatWasNeverSentIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"refused":    &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED},
+		"name error": fmt.Errorf("lookup: %w", &net.DNSError{Err: "no such host"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			verity := newFakeVerity()
+			user := verity.signUp(t)
+			verity.expiring(t, 2, `{"tokenBalance":7}`)
+			verity.on(platform.OpRefresh, fails(err))
+			_, failed := user.Balance(t.Context())
+			require.ErrorIs(t, failed, err)
+			verity.on(platform.OpRefresh, func(platform.Request) (*platform.Answer, error) { return verity.session(200, ""), nil })
+			_, failed = user.Balance(t.Context())
+			require.NoError(t, failed)
+		})
+	}
+}
+
+// Without an access token the service was not asked to queue the user.
+func TestAJoinWithoutATokenLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	verity.on(platform.OpJoin, says(401, `{"message":"Unauthorized","statusCode":401}`))
+	verity.on(platform.OpRefresh, fails(platform.ErrTimeout))
+	for range 2 {
+		_, err := user.Join(t.Context(), nil)
+		require.ErrorContains(t, err, platform.OpRefresh)
+		require.False(t, user.MayBeQueued())
+		require.True(t, user.Account().Known)
+	}
+}
+
+func TestNoMessageRepeatsWhatTheServiceEchoes(t *testing.T) {
+	t.Parallel()
+	verity := newFakeVerity()
+	user := verity.signUp(t)
+	echo := func(request platform.Request) (*platform.Answer, error) {
+		said, err := json.Marshal(map[string]string{"message": fmt.Sprintf("no: %s%s%s", request.Header.Get("Authorization"),
+			request.Header.Get("Cookie"), request.Header.Get("Stripe-Signature"))})
+		return &platform.Answer{Status: 403, Body: said}, err
+	}
+	verity.on(platform.OpJoin, echo)
+	_, err := user.Join(t.Context(), nil)
+	require.EqualError(t, err, "queue_join was answered 403: no: Bearer ***")
+	verity.on(platform.OpWebhook, echo)
+	_, err = user.BuyTokens(t.Context(), 1)
+	require.EqualError(t, err, "stripe_webhook was answered 403: no: ***")
+	verity.expiring(t, 2, `{}`)
+	verity.on(platform.OpRefresh, echo)
+	_, err = user.Balance(t.Context())
+	require.EqualError(t, err, "auth_refresh was answered 403: no: refresh_token=***")
+}
+
 func TestARefreshThatWasTurnedAwayIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 500, 503} {
@@ -436,13 +524,14 @@ func TestAPurchaseIsBookedOnceHoweverOftenItsEventIsSent(t *testing.T) {
 		name     string
 		outcomes []error
 		want     platform.Account
+		most     int // tokens that the balance can have
 	}{
-		{"once", []error{nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}},
-		{"twice", []error{nil, nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}},
-		{"200 then 500", []error{nil, refused}, platform.Account{Tokens: 5, Known: true, Bought: 5}},
-		{"500 then 200", []error{refused, nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}},
-		{"500 only", []error{refused, refused}, platform.Account{}},
-		{"400", []error{&platform.Error{Name: platform.HTTPError, Status: 400}}, platform.Account{Known: true}},
+		{"once", []error{nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}, 5},
+		{"twice", []error{nil, nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}, 5},
+		{"200 then 500", []error{nil, refused}, platform.Account{Tokens: 5, Known: true, Bought: 5}, 5},
+		{"500 then 200", []error{refused, nil}, platform.Account{Tokens: 5, Known: true, Bought: 5}, 5},
+		{"500 only", []error{refused, refused}, platform.Account{}, 5},
+		{"400", []error{&platform.Error{Name: platform.HTTPError, Status: 400}}, platform.Account{Known: true}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -452,6 +541,10 @@ func TestAPurchaseIsBookedOnceHoweverOftenItsEventIsSent(t *testing.T) {
 				user.NotePurchase(purchase, err)
 			}
 			require.Equal(t, tc.want, user.Account())
+			least, most, ok := user.TokenBounds()
+			require.True(t, ok)
+			require.Equal(t, tc.want.Tokens, least)
+			require.Equal(t, tc.most, most)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -41,6 +42,7 @@ type Options struct {
 
 	Dialer    func(ctx context.Context, network, addr string) (net.Conn, error) // nil: a net.Dialer
 	TLSConfig *tls.Config                                                       // nil: Go's defaults
+	Proxy     func(*http.Request) (*url.URL, error)                             // as http.Transport's; nil: none
 	Header    http.Header                                                       // of the opening request
 	Timeout   time.Duration                                                     // 0: socketio.DefaultTimeout, 20 s
 }
@@ -61,6 +63,7 @@ type Line struct {
 	asked     bool      // joined, and no match yet
 	answered  bool      // the match of the last join came
 	leftUntil time.Time // the queue was left, but until then a match may be on its way
+	inherits  time.Time // until then sessions may be heard of that began on an earlier line of this user
 	want      *want     // of Match
 	sessions  []*session
 }
@@ -78,6 +81,7 @@ func Open(ctx context.Context, o Options) (*Line, error) {
 		Header:     o.Header,
 		Dialer:     o.Dialer,
 		TLSConfig:  o.TLSConfig,
+		Proxy:      o.Proxy,
 		Timeout:    o.Timeout,
 		Wants:      o.Watch.wants,
 		OnEvent:    l.onEvent,
@@ -152,12 +156,16 @@ func (l *Line) enlist() {
 	l.watch.mu.Lock()
 	defer l.watch.mu.Unlock()
 	l.watch.lines[l.user] = l
+	l.inherits = l.watch.outlived[l.user]
 }
 
-// end forgets the user and its sessions.
+// end forgets the user and its sessions. They go on without the socket, and the user's next one hears how they end.
 func (l *Line) end() {
 	l.watch.mu.Lock()
 	defer l.watch.mu.Unlock()
+	if !l.closed && (l.asked || slices.ContainsFunc(l.sessions, func(s *session) bool { return s.ended.IsZero() })) {
+		l.watch.outlived[l.user] = time.Now().Add(l.watch.longest + endPatience)
+	}
 	l.closed = true
 	if l.watch.lines[l.user] == l {
 		delete(l.watch.lines, l.user)

@@ -214,6 +214,9 @@ func (s *session) missEnd() {
 // judgeUnmatched finds the rule that a session without a match broke: where the user has another session that lacks just
 // what this one brought, they were mixed up.
 func (s *session) judgeUnmatched(now time.Time) {
+	if now.Before(s.line.inherits) {
+		return // an earlier line heard of it, or would have
+	}
 	if other := s.mixedUpWith(now); other != nil {
 		s.counted = true // as the other
 		s.breaks(RuleSessionMixed, fmt.Sprintf("its events belong to session %s, which lacks them", show(other.id)))
@@ -299,7 +302,17 @@ func (s *session) forget() {
 	s.stage = gone
 	s.timer.Stop()
 	s.exit()
-	if len(s.broken) > 0 && !s.holding {
-		s.countUntold()
+	if s.holding {
+		return
 	}
+	if len(s.broken) > 0 {
+		s.countUntold()
+	} else if s.isWhole() && !s.told {
+		s.line.watch.wholeSessions++
+	}
+}
+
+// isWhole tells whether all of a session was heard.
+func (s *session) isWhole() bool {
+	return !s.matched.IsZero() && !s.started.IsZero() && !s.ended.IsZero()
 }

@@ -526,6 +526,69 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// A session goes on without its sockets: who opens a new one hears how a session ends that it heard of on the old one, or
+// that was made while the old one broke. That is no finding.
+func TestASessionOutlivesItsSocket(t *testing.T) {
+	whole := []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}}
+	for name, tc := range map[string]struct {
+		before, after []step
+		broken        map[Rule]int
+	}{
+		"ends on the next": {before: whole, after: []step{{30 * second, "a", "session:end", end("s", "timeout")}}},
+		"starts and ends on the next": {
+			before: whole[:1], after: []step{{0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "timeout")}},
+		},
+		"matched while it broke": {after: []step{{45 * second, "a", "session:end", end("s", "timeout")}}},
+		"long ago": {
+			before: whole, after: []step{{2 * time.Minute, "a", "session:end", end("s", "timeout")}}, broken: map[Rule]int{RuleEndUnasked: 1},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, w *world) {
+				a := w.open("a")
+				a.Joining()
+				w.play(tc.before...)
+				w.play(step{second, "a", "drop", ""})
+				<-a.Lost()
+				a = w.open("a")
+				w.play(tc.after...)
+				time.Sleep(time.Minute)
+				if tc.broken == nil {
+					tc.broken = map[Rule]int{}
+				}
+				require.Equal(t, tc.broken, rules(w.watch))
+				deltas := w.watch.Take()
+				require.EqualValues(t, len(tc.broken), deltas.BrokenSessions)
+				require.Zero(t, deltas.WholeSessions, "no socket heard all of it")
+				a.Close()
+			})
+		})
+	}
+}
+
+// Sessions that nobody holds count too, or one that broke would be all there is.
+func TestWholeSessionsThatNobodyHolds(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		a, b := w.open("a"), w.open("b")
+		a.Joining()
+		held := later(func() Held {
+			m, err := b.Match(t.Context(), w.joins())
+			if err != nil {
+				t.Error(err)
+			}
+			return b.Hold(t.Context(), m, HoldOptions{})
+		})
+		w.play(step{second, "a", "match", match("s", "b")}, step{0, "b", "match", match("s", "a")},
+			step{0, "a", "session:start", start("s")}, step{0, "b", "session:start", start("s")},
+			step{45 * second, "a", "session:end", end("s", "timeout")}, step{0, "b", "session:end", end("s", "timeout")})
+		require.Equal(t, OutcomeHeld, (<-held).Outcome)
+		a.Close()
+		require.EqualValues(t, 1, w.watch.Take().WholeSessions, "b's is in the result of Hold")
+		b.Close()
+		require.Zero(t, w.watch.Take().WholeSessions)
+	})
+}
+
 // What a rule found after Hold returned is in no result of Hold, so Take tells it.
 func TestBrokenAfterHold(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {

@@ -33,20 +33,23 @@ type Watch struct {
 	events [len(eventNames)]atomic.Int64
 
 	mu             sync.Mutex
-	lines          map[string]*Line // open ones, by user
-	pairs          map[string]*pair // matched in the last 5 s, by session
+	lines          map[string]*Line     // open ones, by user
+	outlived       map[string]time.Time // until when sessions can end that began on a line which is gone, by user
+	pairs          map[string]*pair     // matched in the last 5 s, by session
 	findings       map[Rule]*Finding
 	activity       activity
 	totals         Totals
 	longest        time.Duration // that a session promised to last
 	brokenMatches  int64
 	brokenSessions int64
+	wholeSessions  int64
 }
 
 // NewWatch returns a Watch that has seen nothing.
 func NewWatch() *Watch {
 	return &Watch{
 		lines:    make(map[string]*Line),
+		outlived: make(map[string]time.Time),
 		pairs:    make(map[string]*pair),
 		findings: make(map[Rule]*Finding),
 		longest:  usualLength,
@@ -73,6 +76,8 @@ type Deltas struct {
 	// BrokenMatches and BrokenSessions count what broke a rule without any result of Match or Hold telling so: after the
 	// result was returned, or where nobody held the session. They belong in match_failed and session_dropped.
 	BrokenMatches, BrokenSessions int64
+	// WholeSessions counts what nobody held, and lasted as promised on a socket that heard all of it.
+	WholeSessions int64
 }
 
 // Take returns what happened since the last Take, and forgets it. What is counted between two calls is in one of them.
@@ -86,7 +91,8 @@ func (w *Watch) Take() Deltas {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d.BrokenMatches, d.BrokenSessions = w.brokenMatches, w.brokenSessions
-	w.brokenMatches, w.brokenSessions = 0, 0
+	d.WholeSessions = w.wholeSessions
+	w.brokenMatches, w.brokenSessions, w.wholeSessions = 0, 0, 0
 	return d
 }
 

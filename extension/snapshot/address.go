@@ -21,7 +21,7 @@ func ParseURL(raw string) (string, error) {
 	if err != nil {
 		return "", errors.New(errAddress + ", got a value that does not parse")
 	}
-	if u.User != nil {
+	if u.User != nil || (u.Host == "" && strings.Contains(u.Opaque+u.Path, "@")) { // the scheme of user:password@host is "user"
 		return "", errors.New("must not contain credentials (they would be shown in logs and results); a bearer token has " +
 			"a place of its own")
 	}

@@ -146,6 +146,8 @@ func TestAddresses(t *testing.T) {
 		"http://":                   errAddress + `, got "http://"`,
 		"http://[::1":               errAddress + ", got a value that does not parse",
 		"http://u:pa55word@h":       "must not contain credentials (they would be shown in logs and results); a bearer token has a place of its own",
+		"u:pa55word@h:9090/p":       "must not contain credentials (they would be shown in logs and results); a bearer token has a place of its own",
+		"pa55word@h?x=1":            "must not contain credentials (they would be shown in logs and results); a bearer token has a place of its own",
 		"http://h/p?key=pa55word":   errAddress + `; take off what follows "http://h/p"`,
 		"http://h/p#/graph":         errAddress + `; take off what follows "http://h/p"`,
 		"http://u:pa55word%zz@h/?x": errAddress + ", got a value that does not parse",

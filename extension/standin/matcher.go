@@ -21,11 +21,14 @@ type matcher struct {
 	log      *slog.Logger
 
 	tick     time.Duration
-	pairs    int // in one key and tick
+	pairs    int           // in one key and tick
+	loneKey  time.Duration // that a key with one user takes
 	duration time.Duration
 	early    time.Duration // how much too early sessions end
 
-	mu      sync.Mutex        // held through a tick, and through the end of sessions
+	mu      sync.Mutex        // held while sessions are made, and while they end
+	at      int               // the stripe that the tick under way comes to next; 0: none is under way
+	failed  error             // of that tick
 	live    []session         // in the order of their ends
 	active  map[string]string // user id → the session that the user is in
 	refused share             // of the sessions
@@ -50,7 +53,7 @@ type session struct {
 func newMatcher(q *queues, a *accounts, s *store, o Options) *matcher {
 	return &matcher{
 		queues: q, accounts: a, store: s, observer: o.observer, log: o.Log,
-		tick: o.Tick, pairs: o.PairsPerTick, duration: o.Session,
+		tick: o.Tick, pairs: o.PairsPerTick, loneKey: o.LoneKey, duration: o.Session,
 		early: o.Defects.EndEarly, refused: share{rate: o.Defects.TokenError},
 		active: make(map[string]string),
 	}
@@ -64,13 +67,20 @@ func (m *matcher) run(ctx context.Context) {
 	defer end.Stop()
 	aging := time.NewTimer(agingInterval)
 	defer aging.Stop()
+	lone := time.NewTimer(time.Hour) // until the tick under way goes on
+	defer lone.Stop()
+	underWay := false // a tick
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			m.match(ctx)
-			skip(ticker)
+			if !underWay {
+				underWay = m.goOn(ctx, lone)
+				skip(ticker)
+			}
+		case <-lone.C:
+			underWay = m.goOn(ctx, lone)
 		case <-end.C:
 			m.endDue(ctx, time.Now().UnixMilli())
 		case <-aging.C:
@@ -100,19 +110,40 @@ func skip(ticker *time.Ticker) {
 	}
 }
 
-// match is one tick.
+// match is one tick, without the time that keys with one user take.
 func (m *matcher) match(ctx context.Context) {
+	for m.walk(ctx) > 0 {
+	}
+}
+
+// goOn goes on with a tick, and sets the timer, or returns false where that was the end of it.
+func (m *matcher) goOn(ctx context.Context, lone *time.Timer) bool {
+	pause := m.walk(ctx)
+	if pause > 0 {
+		lone.Reset(pause)
+	}
+	return pause > 0
+}
+
+// walk goes on with a tick as far as keys with one user, and returns how long those take: 0 at the end of the tick.
+func (m *matcher) walk(ctx context.Context) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var failed error
-	for i := range m.queues.stripes {
-		if err := m.matchStripe(ctx, &m.queues.stripes[i]); err != nil {
-			failed = err
+	for m.at < len(m.queues.stripes) {
+		alone, err := m.matchStripe(ctx, &m.queues.stripes[m.at])
+		m.at++
+		if err != nil {
+			m.failed = err
+		}
+		if pause := time.Duration(alone) * m.loneKey; pause > 0 {
+			return pause
 		}
 	}
-	if failed != nil && ctx.Err() == nil {
-		m.log.Warn("the matcher could not reach Redis", "error", failed)
+	if m.failed != nil && ctx.Err() == nil {
+		m.log.Warn("the matcher could not reach Redis", "error", m.failed)
 	}
+	m.at, m.failed = 0, nil
+	return 0
 }
 
 // crowd is a queue key with a pair in it.
@@ -128,14 +159,15 @@ type match struct {
 	queueKey string
 }
 
-// matchStripe pairs users in each of the stripe's keys, in two round trips to Redis; none when nobody has a partner.
-func (m *matcher) matchStripe(ctx context.Context, st *stripe) error {
+// matchStripe pairs users in each of the stripe's keys, in two round trips to Redis; none when nobody has a partner. It
+// returns how many keys had one user.
+func (m *matcher) matchStripe(ctx context.Context, st *stripe) (alone int, failed error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	commit := m.queues.redis.Pipeline()
 	var matches []match
-	var failed error
-	for _, c := range m.takeCrowds(ctx, st) {
+	crowds, alone := m.takeCrowds(ctx, st)
+	for _, c := range crowds {
 		if err := c.taken.Err(); err != nil {
 			failed = fmt.Errorf("taking a pair: %w", err)
 			continue
@@ -154,7 +186,7 @@ func (m *matcher) matchStripe(ctx context.Context, st *stripe) error {
 	for _, made := range matches {
 		m.observer.matched(made.session, made.queueKey)
 	}
-	return failed
+	return alone, failed
 }
 
 // settle counts those who were taken and returns an even number of them. There are fewer than were asked for only when
@@ -173,12 +205,12 @@ func (m *matcher) settle(ctx context.Context, pipe redis.Pipeliner, st *stripe, 
 	return users
 }
 
-// takeCrowds pops those who wait longest in each key.
-func (m *matcher) takeCrowds(ctx context.Context, st *stripe) []crowd {
-	var crowds []crowd
+// takeCrowds pops those who wait longest in each key, and counts the keys with one user.
+func (m *matcher) takeCrowds(ctx context.Context, st *stripe) (crowds []crowd, alone int) {
 	pipe := m.queues.redis.Pipeline()
 	for key, waiting := range st.waiting {
 		if waiting < 2 {
+			alone += waiting
 			continue
 		}
 		take := min(waiting/2, m.pairs) * 2
@@ -187,7 +219,7 @@ func (m *matcher) takeCrowds(ctx context.Context, st *stripe) []crowd {
 	if len(crowds) > 0 {
 		_, _ = pipe.Exec(ctx) // the error is also in the commands
 	}
-	return crowds
+	return crowds, alone
 }
 
 // forgetEmpty forgets the keys in which nobody is left.

@@ -295,6 +295,43 @@ func TestLoneKeysCostNoCommand(t *testing.T) {
 	require.Equal(t, before, ts.store.embedded.CommandCount())
 }
 
+// Verity's matcher takes its time over users who are alone in their keys, and all others wait; sessions end on time all the
+// same. A pair that joins at some moment waits half of what there is between two rounds.
+func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
+	t.Parallel()
+	for lone, between := range map[int]time.Duration{ // verity-api.md: a median of 0.33, 0.95, 2.1 and 5.9 s
+		0: 500 * time.Millisecond, 1000: 1500 * time.Millisecond, 3000: 3500 * time.Millisecond, 10000: 11500 * time.Millisecond,
+	} {
+		ts := start(t, Options{})
+		joinAlone(t, ts.Server, lone)
+		for range 2 * 20 {
+			u := ts.accounts.signUp()
+			require.NoError(t, u.credit(1))
+			_, err := ts.queues.join(t.Context(), u, "k")
+			require.NoError(t, err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			heard := &slowObserver{start: time.Now(), matches: make([]time.Duration, 1)} // which holds nothing up
+			m := newMatcher(ts.queues, ts.accounts, &store{client: ts.store.client},
+				Options{Tick: DefaultTick, PairsPerTick: 1, LoneKey: VerityLoneKey, Session: DefaultSession, observer: heard})
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() { m.run(ctx) })
+			time.Sleep(5 * time.Minute)
+			cancel()
+			running.Wait()
+			matches := heard.matches[1:]
+			require.Len(t, matches, 20, "%d lone keys", lone)
+			for i := range matches[1:] {
+				require.InDelta(t, between, matches[i+1]-matches[i], float64(510*time.Millisecond), "%d lone keys", lone)
+			}
+			for i, end := range heard.ends {
+				require.InDelta(t, DefaultSession, end-matches[i], float64(2*time.Millisecond))
+			}
+		})
+	}
+}
+
 // joinAlone queues users alone in their keys.
 func joinAlone(t testing.TB, s *Server, users int) {
 	t.Helper()

@@ -29,6 +29,7 @@ func TestStartRefusesOptionsThatCannotWork(t *testing.T) {
 		{Options{WebhookSecret: secret, Tick: 2 * time.Minute}, "the tick must be from 1ms to 1m0s, got 2m0s"},
 		{Options{WebhookSecret: secret, PairsPerTick: -1}, "the pairs per tick must be from 1 to 10000, got -1"},
 		{Options{WebhookSecret: secret, PairsPerTick: 10_001}, "the pairs per tick must be from 1 to 10000, got 10001"},
+		{Options{WebhookSecret: secret, LoneKey: time.Second}, "the time of a lone key must be from 0s to 100ms, got 1s"},
 		{Options{WebhookSecret: secret, Session: time.Hour}, "the session must be from 1ms to 30m0s, got 1h0m0s"},
 		{Options{WebhookSecret: secret, TokenTTL: -time.Second}, "the token TTL must be from 1s to 24h0m0s, got -1s"},
 		{Options{WebhookSecret: secret, TokenTTL: 1500 * time.Millisecond}, "the token TTL must be in whole seconds, got 1.5s"},
