@@ -17,23 +17,19 @@ const (
 	paceEvery   = 100 * time.Millisecond
 )
 
-// pacing is how much garbage may pile up before it is collected: until the heap has a target size, and always a headroom.
-type pacing struct{ target, headroom uint64 }
+// pacing is the size in bytes that the heap may have before it is collected. What is live may always double.
+type pacing uint64
 
 // fullPacing is that of a machine with memory enough. Collecting takes the processors from the users for a tenth of a second
 // and more; what matters to the latencies that are reported is that this is seldom.
-var fullPacing = pacing{target: 420 << 20, headroom: 140 << 20} //nolint:gochecknoglobals // constant
+const fullPacing pacing = 420 << 20
 
 // early is the part of the garbage that is to be left when collecting begins.
 const early = 4
 
-// largeHeap, in headrooms, is left to Go's own rule: a headroom would be too little for it.
-const largeHeap = 3
-
-// PaceGC lets garbage pile up until the heap has 420 MB, or a quarter of the memory if that is less, and by about a third of
-// that in any case, before it is collected: small heaps are collected seldom and large ones do not double. A heap of three times
-// that third is left to Go's own rule. It follows the heap until the context ends. It does nothing, and returns false, where
-// the user has set GOGC or GOMEMLIMIT.
+// PaceGC lets garbage pile up until the heap has 420 MB, or a quarter of the memory if that is less, before it is collected; a
+// heap of half that size and more is left to Go's own rule, by which it doubles. It follows the heap until the context ends. It
+// does nothing, and returns false, where the user has set GOGC or GOMEMLIMIT.
 //
 // It collects with all processors, and before Go itself would: Go begins so late that those who allocate must help to finish in
 // time, which are the users.
@@ -70,10 +66,10 @@ func PaceGC(ctx context.Context) bool {
 
 // pacingFor so much memory, 0 where that is not known.
 func pacingFor(memory uint64) pacing {
-	if memory == 0 || memory >= 4*fullPacing.target {
+	if memory == 0 {
 		return fullPacing
 	}
-	return pacing{target: memory / 4, headroom: memory / 12}
+	return min(fullPacing, pacing(memory/4))
 }
 
 // percent is the GOGC for a live heap.
@@ -81,14 +77,8 @@ func (p pacing) percent(live uint64) int {
 	if live == 0 {
 		return mostPercent
 	}
-	if live > largeHeap*p.headroom {
-		return goPercent
-	}
-	headroom := p.headroom
-	if live+headroom < p.target {
-		headroom = p.target - live
-	}
-	return int(min(100*headroom/live, mostPercent)) // #nosec G115 -- at most mostPercent
+	garbage := max(uint64(p), 2*live) - live
+	return int(min(100*garbage/live, mostPercent)) // #nosec G115 -- at most mostPercent
 }
 
 // differs tells whether a change of pace is worth stopping the world for a moment.

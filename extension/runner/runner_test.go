@@ -89,18 +89,18 @@ func TestHistograms(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	for live, want := range map[uint64]int{
-		0: mostPercent, 1: mostPercent, 40: 950, 60: 600, 210: 100, 280: 50, 350: 40, 420: 33, 421: goPercent, 4096: goPercent,
+		0: mostPercent, 1: mostPercent, 40: 950, 60: 600, 140: 200, 210: goPercent, 350: goPercent, 4096: goPercent,
 	} {
 		require.Equal(t, want, fullPacing.percent(live<<20), "%d MB", live)
 	}
-	for live, want := range map[uint64]uint64{100: 340, 210: 367, 420: 523} {
+	for live, want := range map[uint64]uint64{100: 340, 210: 367, 420: 735} {
 		require.InDelta(t, want<<20, fullPacing.full(live<<20), 2<<20, "%d MB", live)
 	}
 	require.False(t, differs(100, 105))
 	require.True(t, differs(100, 120))
 	require.Equal(t, fullPacing, pacingFor(0))
 	require.Equal(t, fullPacing, pacingFor(64<<30))
-	require.Equal(t, pacing{target: 192 << 20, headroom: 64 << 20}, pacingFor(768<<20))
+	require.Equal(t, pacing(192<<20), pacingFor(768<<20))
 	require.EqualValues(t, 2048, parseMeminfo("MemFree: 7 kB\nMemTotal:  2 kB\n"))
 	require.Zero(t, parseMeminfo(""))
 	require.Positive(t, memoryLimit())
