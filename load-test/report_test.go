@@ -52,7 +52,7 @@ func TestReports(t *testing.T) {
 		require.Regexp(t, "\n\\| ✓ \\| `http_req_duration` \\| `p\\(95\\)<100` \\| p\\(95\\)=[0-9.]+ ms \\| [1-9][0-9]* \\|\n", markdown)
 		require.Regexp(t, "\n\\| ✓ \\| `error_rate` \\| `rate<0.001` \\| rate=0 \\| [1-9][0-9]* \\|\n", markdown)
 		require.Contains(t, markdown, "\n## Preflight\n")
-		require.Contains(t, markdown, "- **runner** timers late by ")
+		require.Regexp(t, "\n- (! )?\\*\\*runner\\*\\* timers late by ", markdown) // "!" where this machine fell behind
 		require.Greater(t, junit.Tests, 8)
 		require.Zero(t, junit.Failures)
 		require.Equal(t, name, junit.Suites[0].Name)
