@@ -426,8 +426,8 @@ declare module 'k6/x/verity' {
    *
    * A cycle may be given in steps, each with a think time after it. That is what thousands of users should have: a step that
    * returns the operation's own promise, and a think time that no function waits for, take a fifth less processor time and
-   * nearly half the memory of an async function with think(). A cycle that has begun when the stay ends by its schedule goes on
-   * to its last step, without think times.
+   * nearly half the memory of an async function with think(). At the end of a constant-vus scenario a cycle that has begun goes on
+   * to its last step, without think times; at other ends, such as a ramp-down, k6 cuts it and the user leaves its queue.
    *
    * @example
    * export default () => stay({ users: 50, signUp: () => verity.signUp({ tokens: 5 }) }, async (user, turn) => {

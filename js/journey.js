@@ -25,6 +25,9 @@ async function attempt(operation, work) {
   }
 }
 
+/** A longer one is no use within a run; stay() waits no longer either. */
+const LONGEST_RETRY_AFTER_S = 300;
+
 /**
  * Waits after an operation that failed, as stay() does for its users: as long as the service asks for, otherwise a second or
  * two. The error is counted already; one that is not an operation's is a fault of the script and goes on up.
@@ -33,7 +36,7 @@ export async function backOff(error) {
   if (!error.operation && error.name !== 'StoppedError') {
     throw error;
   }
-  const least = error.retryAfter || 1;
+  const least = Math.min(error.retryAfter || 1, LONGEST_RETRY_AFTER_S);
   await think(least, least + 1);
 }
 

@@ -38,9 +38,9 @@ func (u *User) Connected() bool {
 
 // connect opens the user's socket, unless it is open.
 func (u *User) connect(ctx context.Context) error {
-	u.lineMu.Lock()
-	defer u.lineMu.Unlock()
-	if u.line != nil && u.line.Err() == nil {
+	u.connecting.Lock()
+	defer u.connecting.Unlock()
+	if u.Connected() {
 		return nil
 	}
 	token, err := u.user.AccessToken(ctx)
@@ -56,7 +56,9 @@ func (u *User) connect(ctx context.Context) error {
 	if err != nil {
 		return socketError(ctx, err)
 	}
+	u.lineMu.Lock()
 	u.line = line
+	u.lineMu.Unlock()
 	push(ctx, state.State, u.m.metrics.socketConnectTime, milliseconds(line.ConnectTime), "", "")
 	return nil
 }
@@ -85,7 +87,10 @@ func (u *User) openLine() (*sessions.Line, error) {
 	return u.line, nil
 }
 
+// closeLine waits for a connect that is under way.
 func (u *User) closeLine() {
+	u.connecting.Lock()
+	defer u.connecting.Unlock()
 	u.lineMu.Lock()
 	line := u.line
 	u.line = nil

@@ -3,6 +3,7 @@ package jsapi
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -181,7 +182,8 @@ func (s *stay) arrive(n int) error {
 	return (&seat{stay: s, number: s.firstNumber + n}).next()
 }
 
-// next makes the user sign up or take its next step, unless the stay is over. A cycle that has begun goes on to its end.
+// next makes the user sign up or take its next step, unless the stay is over. At the end of a constant-vus scenario a cycle that
+// has begun goes on to its end; k6 cuts it in all others.
 func (s *seat) next() error {
 	if s.step == 0 && (s.life.isWindingUp() || (s.turns > 0 && s.turn >= s.turns)) {
 		return s.leaveSeat()
@@ -201,7 +203,7 @@ func (s *seat) signedUp(value sobek.Value) error {
 		return s.failed(s.m.vu.Runtime().NewTypeError("signUp of stay must resolve to a User, got %s", show(value)))
 	}
 	user.setNumber(s.number)
-	s.user, s.failures = user, 0
+	s.user = user
 	s.onFulfilled, s.onRejected = nil, nil // signing up may be all that they were for
 	s.mu.Lock()
 	s.users = append(s.users, user)
@@ -228,7 +230,7 @@ func (s *seat) failed(reason sobek.Value) error {
 		s.m.scriptFailed(reason)
 	}
 	if name == platform.AuthError && s.user != nil {
-		s.user.retire()
+		s.retire(s.user)
 		s.user = nil
 	}
 	if s.user != nil {
@@ -241,6 +243,15 @@ func (s *seat) failed(reason sobek.Value) error {
 	s.failures++
 	s.later(backOff(s.failures, retryAfter), s.next)
 	return nil
+}
+
+// retire forgets a user that need not be drained any more: where each new one is refused, there are many.
+func (s *stay) retire(user *User) {
+	user.retire(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.users = slices.DeleteFunc(s.users, func(u *User) bool { return u == user })
+	})
 }
 
 func (s *seat) leaveSeat() error {
@@ -341,7 +352,7 @@ func (m *Module) after(d time.Duration, early bool, f func() error) {
 // to its end first, where the schedule ended the stay.
 func (s *stay) drain(ctx context.Context) {
 	s.mu.Lock()
-	users := s.users
+	users := slices.Clone(s.users)
 	s.mu.Unlock()
 	slots := make(chan struct{}, drainedAtOnce)
 	step := s.leaveStep(len(users))

@@ -210,6 +210,39 @@ func TestAUserWhoseSessionIsLostMakesRoomForANewOne(t *testing.T) {
 	require.GreaterOrEqual(t, server.Stats().Users, 2)
 }
 
+// A service that refuses every user it signs up is not asked for new ones ever faster than a failing one.
+func TestUsersWhoAreAllRefusedComeSlowerAndSlower(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	server := h.startStandin(standin.Options{})
+	h.iterate(constantVUs(7 * time.Second))
+	h.mustExec(`verity.stay({ users: 1, signUp: () => client.signUp() }, async () => {
+		await verity.think(0.01);
+		throw Object.assign(new Error('refused'), { name: 'AuthError', operation: 'queue_join' });
+	})`)
+	require.GreaterOrEqual(t, server.Stats().Users, 2)
+	require.LessOrEqual(t, server.Stats().Users, 5, "after 0.5, 1, 2 and 4 s at the soonest")
+}
+
+// connected() runs on the event loop, where a connect to a server that hangs would hold all users up.
+func TestConnectedDoesNotWaitForAConnectThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t).run()
+	h.startStandin(standin.Options{})
+	user, ok := userOf(h.mustExec(`client.signUp()`))
+	require.True(t, ok)
+	user.connecting.Lock()
+	defer user.connecting.Unlock()
+	answered := make(chan bool, 1)
+	go func() { answered <- user.Connected() }()
+	select {
+	case connected := <-answered:
+		require.False(t, connected)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
+	}
+}
+
 // Its place in the queue goes with its socket: nobody is matched with a user who is gone, or left behind.
 func TestAUserWhoseSessionIsLostLeavesWithItsSocket(t *testing.T) {
 	t.Parallel()

@@ -26,8 +26,9 @@ type User struct {
 	connection *connection
 	ops        operations // requests under way
 
-	lineMu sync.Mutex
-	line   *sessions.Line // nil: not connected
+	connecting sync.Mutex // held while the socket opens or closes, never on the event loop
+	lineMu     sync.Mutex
+	line       *sessions.Line // nil: not connected
 
 	ID     string
 	Number int
@@ -196,8 +197,8 @@ func (u *User) drain(ctx context.Context) {
 }
 
 // retire closes what a user has open whose session is lost, so that it neither stays queued nor is matched any more. It goes
-// on in the background, as an operation of the user.
-func (u *User) retire() {
+// on in the background, as an operation of the user; then gone is called, unless the user may be queued all the same.
+func (u *User) retire(gone func()) {
 	u.ops.begin()
 	go func() {
 		defer u.ops.done()
@@ -206,6 +207,9 @@ func (u *User) retire() {
 		u.connection.close()
 		if connected {
 			u.user.NoteSocketClosed()
+		}
+		if !u.user.MayBeQueued() {
+			gone()
 		}
 	}()
 }

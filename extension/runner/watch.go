@@ -152,6 +152,7 @@ func (w *Watch) noteUsage(cpu time.Duration, since time.Time) (time.Duration, ti
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = pauses
+	w.seen.Processors = max(w.seen.Processors, processorsNow.working())
 	w.seen.CPU += used - cpu
 	w.seen.Watched += now.Sub(since)
 	w.seen.PeakCPU = max(w.seen.PeakCPU, (used-cpu).Seconds()/now.Sub(since).Seconds())
