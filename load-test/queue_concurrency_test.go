@@ -99,35 +99,25 @@ func TestQueueConcurrencyRefreshesTokens(t *testing.T) {
 
 func TestQueueConcurrencyRamps(t *testing.T) {
 	t.Parallel()
-	onBoth(t, conditions{}, func(t *testing.T, target *target) {
-		r := k6Run(queueConcurrency, target, "TARGET_VUS=30", "RAMP_UP=3s", "HOLD=3s", "RAMP_DOWN=2s").run(t)
-		s := target.state(t)
-		requireUndisturbed(t, r, s)
-		s.requireRefunded(t)
-		require.Len(t, s.Users, 30)
-	})
-}
-
-// Of 25 users with ten to a VU the third VU has five.
-// The last VU comes when the ramp is over, and goes as soon as the ramp-down begins.
-func TestQueueConcurrencyRampsToAllUsersThoughNothingIsHeld(t *testing.T) {
-	t.Parallel()
-	onBoth(t, conditions{}, func(t *testing.T, target *target) {
-		r := k6Run(queueConcurrency, target, "TARGET_VUS=40", "USERS_PER_VU=20", "RAMP_UP=6s", "HOLD=0s", "RAMP_DOWN=4s").run(t)
-		s := target.state(t)
-		requireUndisturbed(t, r, s)
-		s.requireRefunded(t)
-		require.Len(t, s.Users, 40)
-	})
-}
-
-func TestQueueConcurrencyLosesNoRemainder(t *testing.T) {
-	t.Parallel()
-	onBoth(t, conditions{}, func(t *testing.T, target *target) {
-		r := k6Run(queueConcurrency, target, "TARGET_VUS=25", "USERS_PER_VU=10", "RAMP_UP=3s", "HOLD=3s", "RAMP_DOWN=1s").run(t)
-		s := target.state(t)
-		requireUndisturbed(t, r, s)
-		s.requireRefunded(t)
-		require.Len(t, s.Users, 25)
-	})
+	for name, c := range map[string]struct {
+		users     int
+		variables []string
+	}{
+		"one in each VU": {30, []string{"TARGET_VUS=30", "RAMP_UP=3s", "HOLD=3s", "RAMP_DOWN=2s"}},
+		// The last VU comes when the ramp is over, and goes as soon as the ramp-down begins.
+		"nothing is held": {40, []string{"TARGET_VUS=40", "USERS_PER_VU=20", "RAMP_UP=6s", "HOLD=0s", "RAMP_DOWN=4s"}},
+		// Of 25 users with ten to a VU the third VU has five.
+		"with a remainder": {25, []string{"TARGET_VUS=25", "USERS_PER_VU=10", "RAMP_UP=3s", "HOLD=3s", "RAMP_DOWN=1s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, conditions{}, func(t *testing.T, target *target) {
+				r := k6Run(queueConcurrency, target, c.variables...).run(t)
+				s := target.state(t)
+				requireUndisturbed(t, r, s)
+				s.requireRefunded(t)
+				require.Len(t, s.Users, c.users)
+			})
+		})
+	}
 }

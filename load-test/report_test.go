@@ -1,9 +1,13 @@
 package loadtest_test
 
 import (
+	"compress/gzip"
+	"encoding/base64"
 	"encoding/xml"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -108,5 +112,22 @@ func TestDashboardExport(t *testing.T) {
 	html, err := os.ReadFile(path) // #nosec G304 -- the test's own
 	require.NoError(t, err)
 	require.Contains(t, string(html), "<html")
-	run.requireDiscreet(t, string(html))
+	page, data := readDashboard(t, string(html))
+	require.Contains(t, data, `"http_req_duration"`)
+	run.requireDiscreet(t, page)
+	run.requireDiscreet(t, data)
+}
+
+// readDashboard returns the page and the data in it, which are compressed and in base64: any three letters are in that.
+func readDashboard(t *testing.T, html string) (page, data string) {
+	t.Helper()
+	before, rest, found := strings.Cut(html, `<script id="data" type="application/json; charset=utf-8; gzip; base64">`)
+	require.True(t, found)
+	encoded, after, found := strings.Cut(rest, "</script>")
+	require.True(t, found)
+	compressed, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(strings.TrimSpace(encoded))))
+	require.NoError(t, err)
+	text, err := io.ReadAll(compressed)
+	require.NoError(t, err)
+	return before + after, string(text)
 }

@@ -95,8 +95,13 @@ func (u *User) closeLine() {
 	line := u.line
 	u.line = nil
 	u.lineMu.Unlock()
-	if line != nil {
-		line.Close()
+	if line == nil {
+		return
+	}
+	open := line.Err() == nil
+	line.Close()
+	if open {
+		u.user.NoteSocketClosed()
 	}
 }
 

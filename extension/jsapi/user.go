@@ -188,10 +188,9 @@ func (u *User) close(ctx context.Context) error {
 	return err
 }
 
-// drain closes the user at the end of a stay. One that could not leave is out of its queue all the same if its socket was open.
+// drain closes the user at the end of a stay.
 func (u *User) drain(ctx context.Context) {
-	connected := u.Connected()
-	if u.close(ctx) != nil && u.user.MayBeQueued() && !connected {
+	if u.close(ctx) != nil && u.user.MayBeQueued() {
 		u.m.root.findings.leftBehind()
 	}
 }
@@ -202,12 +201,8 @@ func (u *User) retire(gone func()) {
 	u.ops.begin()
 	go func() {
 		defer u.ops.done()
-		connected := u.Connected()
 		u.closeLine()
 		u.connection.close()
-		if connected {
-			u.user.NoteSocketClosed()
-		}
 		if !u.user.MayBeQueued() {
 			gone()
 		}
