@@ -111,6 +111,7 @@ declare module 'k6/x/verity' {
       holdSeconds?: number;
       thinkSeconds?: number;
       maxWaitSeconds?: number;
+      arriveSeconds?: number;
       /** Keeps two runs on one Verity apart. */
       namespace?: string;
     });
@@ -137,7 +138,7 @@ declare module 'k6/x/verity' {
 
   /**
    * What Verity's matcher can carry: the smallest number of shards in which 95 % of the matches take at most
-   * maxWaitSeconds, or, with `shards`, what that number makes of the load. The formulas are in extension/queue/plan.go,
+   * maxWaitSeconds, in the ramp too where arriveSeconds is given, or, with `shards`, what that number makes of the load. The formulas are in extension/queue/plan.go,
    * Predict; the matcher makes 10 pairs per key every 500 ms.
    *
    * @example planQueue({ users: 2000, holdSeconds: 45, shards: 1 }).explanation;
@@ -151,6 +152,8 @@ declare module 'k6/x/verity' {
     thinkSeconds?: number;
     /** The wanted wait: 0.001 to 86400 s, default 3. */
     maxWaitSeconds?: number;
+    /** Over how long the users arrive, evenly: 0 (default: the ramp is left out) to 86400 s. */
+    arriveSeconds?: number;
     /** The matcher's timer: 1 to 60000 ms, default 500. */
     tickMs?: number;
     /** 1 to 10000, default 10. */
@@ -169,6 +172,8 @@ declare module 'k6/x/verity' {
     readonly medianWaitSeconds: number;
     /** The 95th percentile of the wait, in s. */
     readonly waitSeconds: number;
+    /** The 95th percentile in the ramp: for those who arrive, and those who come back meanwhile. waitSeconds without a ramp. */
+    readonly rampWaitSeconds: number;
     /** Seconds until all are matched if all join at once. */
     readonly drainSeconds: number;
     /** What keeps the pairs from being more. */

@@ -1,7 +1,8 @@
 // Where the users of a run wait: how many queue keys, what the matcher makes of them, and how deep they are.
 
 import { endDepthWatch, planQueue, QueueShards, watchDepth } from 'k6/x/verity';
-import { totalUsers, usersPerVu } from './options.js';
+import { durationMs } from './config.js';
+import { arriveWithinSeconds, isSimple, totalUsers, usersPerVu } from './options.js';
 
 /** Isolated users slow the service's matcher for everybody; from here on the start line says so. */
 const MANY_LONE_KEYS = 3000;
@@ -16,6 +17,7 @@ function load(config) {
     holdSeconds: config.holdSeconds || 0,
     thinkSeconds: (config.think.min + config.think.max) / 2,
     maxWaitSeconds: WANTED_WAIT_SECONDS,
+    arriveSeconds: isSimple(config) ? arriveWithinSeconds(config) : durationMs(config.rampUp) / 1000,
   };
 }
 
@@ -47,11 +49,17 @@ export function describeQueues(config, shards) {
     return `a queue key for each user in ${config.region}, nobody matches${many}`;
   }
   const plan = planQueue({ ...load(config), shards: shards.keys.length });
-  const warning = plan.waitSeconds > WANTED_WAIT_SECONDS
-    ? `. WARNING: 95 % will not be matched within ${WANTED_WAIT_SECONDS} s; set QUEUE_SHARDS to `
-      + `${planQueue(load(config)).shards}, or leave it out`
-    : '';
-  return `shared keys in ${config.region}: ${plan.explanation}${warning}`;
+  return `shared keys in ${config.region}: ${plan.explanation}${warningOf(config, plan)}`;
+}
+
+function warningOf(config, { shards, waitSeconds, rampWaitSeconds }) {
+  if (Math.max(waitSeconds, rampWaitSeconds) <= WANTED_WAIT_SECONDS) {
+    return '';
+  }
+  const when = waitSeconds > WANTED_WAIT_SECONDS ? '' : ' while they arrive';
+  const planned = planQueue(load(config)).shards;
+  const remedy = planned === shards ? '' : `; set QUEUE_SHARDS to ${planned}, or leave it out`;
+  return `. WARNING: 95 % will not be matched within ${WANTED_WAIT_SECONDS} s${when}${remedy}`;
 }
 
 /** To be called in setup(): from then on the queue depth is read from REDIS_URL, if it is set. */

@@ -38,6 +38,7 @@ once can be expected then, and what limits them. With --shards, predict that num
 	flags.Float64Var(&load.HoldSeconds, "hold", load.HoldSeconds, "seconds that a session is held; 0: users go on after the match")
 	flags.Float64Var(&load.ThinkSeconds, "think", load.ThinkSeconds, "mean seconds before the next join")
 	flags.Float64Var(&load.MaxWaitSeconds, "max-wait", load.MaxWaitSeconds, "wanted wait: seconds that 95 % of the matches may take")
+	flags.Float64Var(&load.ArriveSeconds, "arrive", 0, "seconds over which the users arrive; 0 leaves the ramp out")
 	flags.IntVar(&load.TickMs, "tick-ms", load.TickMs, "time between two rounds of the matcher")
 	flags.IntVar(&load.PairsPerTick, "pairs-per-tick", load.PairsPerTick, "pairs that a round makes per key, at most")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
@@ -53,6 +54,7 @@ type plan struct {
 	PairsPerSecond    float64 `json:"pairsPerSecond"`
 	MedianWaitSeconds float64 `json:"medianWaitSeconds"`
 	WaitSeconds       float64 `json:"waitSeconds"`
+	RampWaitSeconds   float64 `json:"rampWaitSeconds"`
 	DrainSeconds      float64 `json:"drainSeconds"`
 	Limit             string  `json:"limit"`
 	Explanation       string  `json:"explanation"`
@@ -66,6 +68,7 @@ func printPlan(out io.Writer, load queue.Load, shards int, asJSON bool) error {
 	p := plan{
 		Users: load.Users, Shards: predicted.Shards, Sessions: predicted.Sessions, PairsPerSecond: predicted.PairsPerSecond,
 		MedianWaitSeconds: predicted.MedianWaitSeconds, WaitSeconds: predicted.WaitSeconds,
+		RampWaitSeconds: predicted.RampWaitSeconds,
 		DrainSeconds: predicted.DrainSeconds, Limit: predicted.Limit, Explanation: predicted.Explanation,
 	}
 	if asJSON {
@@ -77,12 +80,12 @@ func printPlan(out io.Writer, load queue.Load, shards int, asJSON bool) error {
 shards            %d
 sessions at once  %d
 pairs a second    %.1f
-wait for a match  %.1f s median, %.1f s p95
+wait for a match  %.1f s median, %.1f s p95; %.1f s p95 while users arrive
 all at once       matched in %.1f s
 limited by        %s
 
 %s
-`, p.Users, p.Shards, p.Sessions, p.PairsPerSecond, p.MedianWaitSeconds, p.WaitSeconds, p.DrainSeconds, p.Limit, p.Explanation)
+`, p.Users, p.Shards, p.Sessions, p.PairsPerSecond, p.MedianWaitSeconds, p.WaitSeconds, p.RampWaitSeconds, p.DrainSeconds, p.Limit, p.Explanation)
 	return err
 }
 

@@ -27,6 +27,7 @@ func (m *Module) planQueue(load sobek.Value) *sobek.Object {
 	set(object, "pairsPerSecond", plan.PairsPerSecond)
 	set(object, "medianWaitSeconds", plan.MedianWaitSeconds)
 	set(object, "waitSeconds", plan.WaitSeconds)
+	set(object, "rampWaitSeconds", plan.RampWaitSeconds)
 	set(object, "drainSeconds", plan.DrainSeconds)
 	set(object, "limit", plan.Limit)
 	set(object, "explanation", plan.Explanation)
@@ -41,6 +42,7 @@ func (m *Module) readLoad(load sobek.Value) (l queue.Load, shards int) {
 		"holdSeconds":    r.number(&l.HoldSeconds, 0, maxPlanSeconds),
 		"thinkSeconds":   r.number(&l.ThinkSeconds, 0, maxPlanSeconds),
 		"maxWaitSeconds": r.number(&l.MaxWaitSeconds, 0.001, maxPlanSeconds),
+		"arriveSeconds":  r.number(&l.ArriveSeconds, 0, maxPlanSeconds),
 		"tickMs":         r.whole(&l.TickMs, 1, 60_000),
 		"pairsPerTick":   r.whole(&l.PairsPerTick, 1, 10_000),
 		"shards":         r.whole(&shards, 1, maxUsers),

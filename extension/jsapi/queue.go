@@ -56,6 +56,7 @@ func (m *Module) newQueueShards(call sobek.ConstructorCall) *sobek.Object {
 		"holdSeconds":    r.number(&o.Load.HoldSeconds, 0, maxPlanSeconds),
 		"thinkSeconds":   r.number(&o.Load.ThinkSeconds, 0, maxPlanSeconds),
 		"maxWaitSeconds": r.number(&o.Load.MaxWaitSeconds, 0.001, maxPlanSeconds),
+		"arriveSeconds":  r.number(&o.Load.ArriveSeconds, 0, maxPlanSeconds),
 	})
 	o.Mode = queue.Mode(o.mode)
 	if o.Mode != queue.Isolated && o.Mode != queue.Shared {

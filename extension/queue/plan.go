@@ -43,6 +43,8 @@ type Load struct {
 	TickMs int
 	// PairsPerTick that a round makes of one key at most. 0 means DefaultPairsPerTick.
 	PairsPerTick int
+	// ArriveSeconds over which the users arrive, evenly. 0 leaves the ramp out of the plan.
+	ArriveSeconds float64
 }
 
 // Plan is what a number of keys makes of a load.
@@ -56,6 +58,9 @@ type Plan struct {
 	// MedianWaitSeconds and WaitSeconds are the median and the 95th percentile of the time from join to match, once the
 	// users' cycles are out of step.
 	MedianWaitSeconds, WaitSeconds float64
+	// RampWaitSeconds is the 95th percentile for the joins from the first arrival until those who arrived last have come back
+	// once; WaitSeconds where the ramp adds nothing, or is left out.
+	RampWaitSeconds float64
 	// BurstMedianSeconds and BurstWaitSeconds are the same for users who join all at once and have not joined before.
 	BurstMedianSeconds, BurstWaitSeconds float64
 	// DrainSeconds until all users who join at once are matched.
@@ -64,11 +69,13 @@ type Plan struct {
 	Limit string
 	// Explanation says it in one sentence.
 	Explanation string
+
+	rampJoins float64 // a second, when they are most
 }
 
-// PlanQueue returns the smallest number of keys in which 95 % of the matches take at most MaxWaitSeconds, a tenth of which it
-// leaves for what the formulas of [Predict] do not count when the keys are full. If no number does, it is the one with the
-// shortest wait, and Limit is LimitPartners.
+// PlanQueue returns the smallest number of keys in which 95 % of the matches take at most MaxWaitSeconds, in the ramp too, a tenth
+// of which it leaves for what the formulas of [Predict] do not count when the keys are full. If no number does, it is the one
+// with the shortest wait, and Limit is LimitPartners.
 func PlanQueue(load Load) (Plan, error) {
 	load, err := load.complete()
 	if err != nil {
@@ -119,7 +126,7 @@ func (l Load) complete() (Load, error) {
 	for _, seconds := range []struct {
 		name  string
 		value float64
-	}{{"hold", l.HoldSeconds}, {"think", l.ThinkSeconds}, {"max wait", l.MaxWaitSeconds}} {
+	}{{"hold", l.HoldSeconds}, {"think", l.ThinkSeconds}, {"max wait", l.MaxWaitSeconds}, {"arrive", l.ArriveSeconds}} {
 		if !(seconds.value >= 0 && seconds.value <= 1e6) {
 			return l, fmt.Errorf("%s: %v s; set 0 to 1000000", seconds.name, seconds.value)
 		}
@@ -164,6 +171,19 @@ func (l Load) plan() Plan {
 		}
 		best = next
 	}
+	return l.withRamp(best)
+}
+
+// withRamp adds the keys that the ramp needs, as long as more keys do not make users wait longer for a partner than wanted.
+func (l Load) withRamp(best Plan) Plan {
+	limit := fullKeyShare * l.MaxWaitSeconds
+	for keys := best.Shards + 1; best.RampWaitSeconds > max(limit, best.WaitSeconds) && keys <= l.Users/2; keys++ {
+		next := l.predict(keys)
+		if next.WaitSeconds > l.MaxWaitSeconds {
+			break
+		}
+		best = next
+	}
 	return best
 }
 
@@ -179,6 +199,7 @@ func (l Load) predict(keys int) Plan {
 		BurstWaitSeconds:   l.burst(0.95, keys),
 		DrainSeconds:       math.Ceil(f.users/float64(2*l.PairsPerTick)) * l.tick(),
 	}
+	p.RampWaitSeconds, p.rampJoins = l.rampWait(keys, p.WaitSeconds)
 	switch {
 	case f.full():
 		p.Limit = LimitMatcher
@@ -309,8 +330,8 @@ func (l Load) explain(p Plan) string {
 		LimitUsers:    "the users",
 		LimitPartners: "partners, for too few come by within " + decimal(l.MaxWaitSeconds) + " s",
 	}[p.Limit]
-	return fmt.Sprintf("%s make %s, limited by %s; 95 %% wait %s s at most%s",
-		subject, does, limit, decimal(p.WaitSeconds), l.oneKeyInstead(p)+l.fastEnough(p)+l.allInSessions())
+	return fmt.Sprintf("%s make %s, limited by %s; 95 %% wait %s%s",
+		subject, does, limit, decimal(p.WaitSeconds)+" s at most"+l.inTheRamp(p), l.oneKeyInstead(p)+l.fastEnough(p)+l.allInSessions())
 }
 
 // oneKeyInstead says why there is more than one key.
