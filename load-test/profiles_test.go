@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,8 +38,10 @@ func TestInspectShowsEachProfile(t *testing.T) {
 		script, name string
 		stages       []any
 	}{
-		"queue-dry":    {queueConcurrency, "queue-concurrency", stages(stage{"1m0s", 1000}, stage{"30s", 1000}, stage{"30s", 0})},
-		"queue-full":   {queueConcurrency, "queue-concurrency", stages(stage{"10m0s", 10000}, stage{"0s", 10000}, stage{"2m0s", 0})},
+		"queue-dry":    {queueConcurrency, "queue-concurrency", stages(stage{"1m0s", 1000}, stage{"2m0s", 1000}, stage{"30s", 0})},
+		"match-dry":    {queueConcurrency, "queue-concurrency", stages(stage{"1m0s", 500}, stage{"2m0s", 500}, stage{"30s", 0})},
+		"match-full":   {queueConcurrency, "queue-concurrency", stages(stage{"3m0s", 5000}, stage{"5m0s", 5000}, stage{"1m0s", 0})},
+		"queue-full":   {queueConcurrency, "queue-concurrency", stages(stage{"10m0s", 10000}, stage{"3m0s", 10000}, stage{"2m0s", 0})},
 		"sessions-dry": {videoSessionSustain, "video-session-sustain", stages(stage{"1m0s", 500}, stage{"3m0s", 500}, stage{"1m0s", 0})},
 		"sessions-full": {
 			videoSessionSustain, "video-session-sustain", stages(stage{"5m0s", 2000}, stage{"10m0s", 2000}, stage{"2m0s", 0}),
@@ -60,8 +63,24 @@ func TestInspectShowsEachProfile(t *testing.T) {
 			require.Equal(t, c.stages, options.Scenarios[c.name]["stages"])
 			// The queue's mode shows in the thresholds: matches are promised only where users share keys.
 			_, matches := options.Thresholds["match_time"]
-			require.Equal(t, c.script == videoSessionSustain, matches)
+			require.Equal(t, c.script == videoSessionSustain || strings.HasPrefix(name, "match-"), matches)
 		})
+	}
+}
+
+// The first of the four targets: matches within 3 s while at least 2,000 wait, also with a tenth of the users away.
+func TestMatchFullKeepsThousandsWaiting(t *testing.T) {
+	t.Parallel()
+	variables := readProfiles(t)["match-full"]
+	users, err := strconv.Atoi(variables["TARGET_VUS"])
+	require.NoError(t, err)
+	keys, err := strconv.Atoi(variables["QUEUE_SHARDS"])
+	require.NoError(t, err)
+	for _, present := range []int{users, users * 9 / 10} {
+		plan, err := queue.Predict(queue.Load{Users: present, ThinkSeconds: 0.75, ArriveSeconds: 180}, keys)
+		require.NoError(t, err)
+		require.Less(t, max(plan.WaitSeconds, plan.RampWaitSeconds), 2.7, "the rest of 3 s is for what the plan does not count")
+		require.Greater(t, 2*plan.PairsPerSecond*plan.MedianWaitSeconds, 3000.0, "Little's law: who waits")
 	}
 }
 
@@ -85,7 +104,7 @@ func TestProfilesHoldTheSessionsThatTheyPromise(t *testing.T) {
 func TestAVariableWinsOverTheProfile(t *testing.T) {
 	t.Parallel()
 	options := inspect(t, queueConcurrency, "PROFILE=queue-dry", "TARGET_VUS=30", "HOLD=", "USERS_PER_VU=10")
-	require.Equal(t, stages(stage{"1m0s", 3}, stage{"30s", 3}, stage{"30s", 0}), options.Scenarios["queue-concurrency"]["stages"])
+	require.Equal(t, stages(stage{"1m0s", 3}, stage{"2m0s", 3}, stage{"30s", 0}), options.Scenarios["queue-concurrency"]["stages"])
 
 	target := startStandin(t, conditions{})
 	r := k6Run(queueConcurrency, target, "PROFILE=queue-dry", "TARGET_VUS=5", "RAMP_UP=1s", "HOLD=2s", "RAMP_DOWN=1s",
@@ -110,7 +129,7 @@ func TestProfilesThatAreRefused(t *testing.T) {
 		},
 		"unknown": {
 			k6Run(tokenPurchaseSpike, &target{url: nowhere, secret: secret}, "PROFILE=Queue-dry"),
-			`PROFILE must be \"queue-dry\" or \"sessions-dry\" or \"queue-full\" or \"sessions-full\" or \"sessions-1000\" or ` +
+			`PROFILE must be \"queue-dry\" or \"match-dry\" or \"sessions-dry\" or \"queue-full\" or \"match-full\" or \"sessions-full\" or \"sessions-1000\" or ` +
 				`\"purchase-spike\", got \"Queue-dry\"`,
 		},
 		"with USE_SIMPLE": {
@@ -142,5 +161,5 @@ func TestProfilesCommand(t *testing.T) {
 	r = k6("x", "verity", "profiles", "--json").run(t)
 	var list []struct{ Name, Command string }
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &list))
-	require.Len(t, list, 6)
+	require.Len(t, list, 8)
 }

@@ -69,7 +69,7 @@ func printPlan(out io.Writer, load queue.Load, shards int, asJSON bool) error {
 		Users: load.Users, Shards: predicted.Shards, Sessions: predicted.Sessions, PairsPerSecond: predicted.PairsPerSecond,
 		MedianWaitSeconds: predicted.MedianWaitSeconds, WaitSeconds: predicted.WaitSeconds,
 		RampWaitSeconds: predicted.RampWaitSeconds,
-		DrainSeconds: predicted.DrainSeconds, Limit: predicted.Limit, Explanation: predicted.Explanation,
+		DrainSeconds:    predicted.DrainSeconds, Limit: predicted.Limit, Explanation: predicted.Explanation,
 	}
 	if asJSON {
 		encoder := json.NewEncoder(out)

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
 	"go.k6.io/k6/v2/lib/types"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
 // profilesFile is where the scenarios read them too.
@@ -24,6 +26,7 @@ type profile struct {
 	Scenario  string            `json:"scenario"`
 	Shows     string            `json:"shows"`
 	Variables map[string]string `json:"variables"`
+	Claims    []evidence.Claim  `json:"claims"`
 }
 
 func newProfilesCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {

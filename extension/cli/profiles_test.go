@@ -17,9 +17,11 @@ func TestProfilesAsATable(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, printProfiles(&out, profiles, false))
 	require.Equal(t, `PROFILE         SCENARIO               USERS  LENGTH  SHOWS THAT
-queue-dry       queue-concurrency      1000   2m      the queue works with 1,000 users, before 10,000 try
+queue-dry       queue-concurrency      1000   3m30s   the queue works with 1,000 users, before 10,000 try
+match-dry       queue-concurrency      500    3m30s   users match in time, 500 in 4 keys
 sessions-dry    video-session-sustain  500    5m      users match in time and hold about 240 sessions at once
-queue-full      queue-concurrency      10000  12m     the queue holds 10,000 users
+queue-full      queue-concurrency      10000  15m     the queue holds 10,000 users
+match-full      queue-concurrency      5000   9m      users match in time with thousands of others in the queue, 5,000 in 40 keys
 sessions-full   video-session-sustain  2000   17m     2,000 users hold about 950 sessions at once
 sessions-1000   video-session-sustain  2200   17m     2,200 users hold more than 1,000 sessions at once
 purchase-spike  token-purchase-spike   100    5m      20 to 400 webhooks a second go through, each credited once
@@ -27,8 +29,10 @@ purchase-spike  token-purchase-spike   100    5m      20 to 400 webhooks a secon
 Run them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set:
 
   PROFILE=queue-dry ./k6 run load-test/queue-concurrency.js
+  PROFILE=match-dry ./k6 run load-test/queue-concurrency.js
   PROFILE=sessions-dry ./k6 run load-test/video-session-sustain.js
   PROFILE=queue-full ./k6 run load-test/queue-concurrency.js
+  PROFILE=match-full ./k6 run load-test/queue-concurrency.js
   PROFILE=sessions-full ./k6 run load-test/video-session-sustain.js
   PROFILE=sessions-1000 ./k6 run load-test/video-session-sustain.js
   PROFILE=purchase-spike ./k6 run load-test/token-purchase-spike.js
@@ -43,13 +47,18 @@ func TestProfilesAsJSON(t *testing.T) {
 	require.NoError(t, printProfiles(&out, profiles, true))
 	var list []map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &list))
-	require.Len(t, list, 6)
+	require.Len(t, list, 8)
 	require.Equal(t, map[string]any{
 		"name": "queue-dry", "scenario": "queue-concurrency", "shows": "the queue works with 1,000 users, before 10,000 try",
 		"variables": map[string]any{
-			"TARGET_VUS": "1000", "RAMP_UP": "1m", "HOLD": "30s", "RAMP_DOWN": "30s", "QUEUE_MODE": "isolated",
+			"TARGET_VUS": "1000", "RAMP_UP": "1m", "HOLD": "2m", "RAMP_DOWN": "30s", "QUEUE_MODE": "isolated",
 		},
-		"users": 1000.0, "lengthSeconds": 120.0, "command": "PROFILE=queue-dry ./k6 run load-test/queue-concurrency.js",
+		"claims": []any{
+			map[string]any{"claim": "users", "least": 1000.0},
+			map[string]any{"claim": "latency", "operations": []any{"queue_join", "queue_leave"}, "quantile": 0.95, "withinMs": 100.0},
+			map[string]any{"claim": "errors", "below": 0.001}, map[string]any{"claim": "tokens"},
+		},
+		"users": 1000.0, "lengthSeconds": 210.0, "command": "PROFILE=queue-dry ./k6 run load-test/queue-concurrency.js",
 	}, list[0])
 }
 
