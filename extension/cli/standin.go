@@ -80,6 +80,7 @@ func addDefectFlags(cmd *cobra.Command, defects *standin.Defects) {
 	flags.Float64Var(&defects.LoseStart, "lose-start", 0, "`RATE` of sessions whose session:start nobody hears")
 	flags.Float64Var(&defects.CrossPairs, "cross-pairs", 0, "`RATE` of sessions of which one user hears another's id and partner")
 	flags.Float64Var(&defects.TokenError, "token-error", 0, "`RATE` of sessions that end at once with token_error, without a start")
+	flags.BoolVar(&defects.SeparateMatcher, "separate-matcher", false, "make sessions of which no socket hears anything, as the owners deploy it")
 	flags.DurationVar(&defects.EndEarly, "end-early", 0, "end sessions so long before their endAt")
 	flags.DurationVar(&defects.DropSocketsAfter, "drop-sockets-after", 0, "cut each connection off so long after it joined (0: never)")
 	flags.DurationVar(&defects.MuteAfter, "mute-after", 0, "let the sockets fall silent so long after the start (0: never)")

@@ -29,6 +29,9 @@ type Defects struct {
 	// MuteAfter is how long after the start the sockets fall silent, while HTTP goes on: no answer, event or ping, and
 	// nothing that arrives is looked at. 0 (never) to 24 h.
 	MuteAfter time.Duration
+	// SeparateMatcher makes sessions of which no socket hears anything, as where the matcher runs in another process than the API
+	// and no Socket.IO adapter joins them. It is how the owners deploy Verity.
+	SeparateMatcher bool
 }
 
 func (d *Defects) validate(session time.Duration) error {

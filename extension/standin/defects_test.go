@@ -177,3 +177,21 @@ func TestMuteDoesNotSurviveClose(t *testing.T) {
 	<-e.Done()
 	require.ErrorIs(t, e.Err(), socketio.ErrServerClosed)
 }
+
+func TestASeparateMatcherMakesSessionsOfWhichNobodyHears(t *testing.T) {
+	t.Parallel()
+	ts := start(t, Options{Tick: 5 * time.Millisecond, Defects: Defects{SeparateMatcher: true}})
+	a, b, earA, earB := ts.pair()
+	require.Eventually(t, func() bool {
+		return ts.store.client.Exists(t.Context(), matchedKey+a.id, matchedKey+b.id, activeKey+a.id, activeKey+b.id).Val() == 4
+	}, 5*time.Second, 5*time.Millisecond)
+	for _, u := range []testUser{a, b} {
+		left := ts.do("DELETE", "/queue/leave", "", "Authorization: Bearer "+u.token())
+		require.JSONEq(t, `{"status":"not_queued","refunded":false}`, left.body)
+	}
+	ts.matcher.endDue(t.Context(), time.Now().Add(time.Hour).UnixMilli())
+	for _, e := range []*ear{earA, earB} {
+		require.Zero(t, e.count("match")+e.count("session:start")+e.count("session:end"))
+	}
+	require.Equal(t, Sessions{Made: 1, Ended: 1}, ts.Stats().Sessions)
+}

@@ -63,6 +63,7 @@ type sockets struct {
 	opened                           map[string]int64                  // namespace → sockets
 	sent                             map[string]int64                  // event → frames
 	loseMatch, loseStart, crossPairs share
+	separateMatcher                  bool
 }
 
 // listener is a user who waits or has a socket.
@@ -82,6 +83,7 @@ func newSockets(o *Options, owner func(token string) *user, vacate func(userID s
 		opened:    make(map[string]int64),
 		sent:      make(map[string]int64),
 		loseMatch: share{rate: d.LoseMatch}, loseStart: share{rate: d.LoseStart}, crossPairs: share{rate: d.CrossPairs},
+		separateMatcher: d.SeparateMatcher,
 	}
 	s.server = socketio.NewServer(socketio.ServerOptions{
 		Namespaces: []string{queueNamespace, videoNamespace},
@@ -243,6 +245,9 @@ func (s *sockets) matched(of session, queueKey string) {
 	for i := range sides {
 		sides[i].joinedAt = s.depart(sides[i].userID)
 	}
+	if s.separateMatcher {
+		return
+	}
 	loseMatch := s.loseMatch.next()
 	first := func() { s.tellMatch(sides, queueKey, loseMatch) }
 	if s.loseStart.next() || of.refused {
@@ -311,6 +316,9 @@ func (s *sockets) tellStart(sides [2]side) {
 func (s *sockets) ended(of session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.separateMatcher {
+		return
+	}
 	reason := endTimeout
 	if of.refused {
 		reason = endTokenError

@@ -1,0 +1,188 @@
+package preflight
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/sessions"
+)
+
+const (
+	trialName = "trial match"
+	// DefaultTrialLimit is how long the two users of a trial may wait for their match, and then for their session to start.
+	DefaultTrialLimit = 10 * time.Second
+	// trialTokens are what each user buys: one for the join, and one that a lost refund may take.
+	trialTokens = 2
+	// maxTrialBody is more than any answer to these requests has.
+	maxTrialBody = 1 << 20
+)
+
+// Trial is two users who match in a queue key of their own before the load. Where their sockets hear nothing, no user's would.
+type Trial struct {
+	Service *platform.Service
+	Client  Client
+	// Open opens the socket of a user.
+	Open func(ctx context.Context, user *platform.User, watch *sessions.Watch) (*sessions.Line, error)
+	// Body is that of POST /queue/join, with a key that nobody else has.
+	Body []byte
+	// Limit is how long to wait for each event; 0 means DefaultTrialLimit.
+	Limit time.Duration
+}
+
+// trialUser is one of the two, and what became of it.
+type trialUser struct {
+	user  *platform.User
+	line  *sessions.Line
+	match sessions.Match
+	held  sessions.Held
+	left  platform.LeaveStatus // of the leave after a match that did not come
+	err   error
+}
+
+// Run lets the two users match and says what they heard. It leaves two accounts on the service, and a session that ends by itself.
+func (t Trial) Run(ctx context.Context) Check {
+	if t.Limit <= 0 {
+		t.Limit = DefaultTrialLimit
+	}
+	watch := sessions.NewWatch() // the run's own does not know of these users
+	var pair [2]*trialUser
+	for i := range pair {
+		u, err := t.arrive(ctx, watch)
+		if err != nil {
+			return Check{trialName, Failed, err.Error()}
+		}
+		defer u.line.Close()
+		pair[i] = u
+	}
+	done := make(chan struct{}, len(pair))
+	for _, u := range pair {
+		go func() { u.matchAndStart(ctx, t); done <- struct{}{} }()
+	}
+	for range pair {
+		<-done
+	}
+	return judgeTrial(pair, t.Limit)
+}
+
+func (t Trial) arrive(ctx context.Context, watch *sessions.Watch) (*trialUser, error) {
+	user, err := t.Service.SignUp(ctx, plainHTTP{t.Client})
+	if err != nil {
+		return nil, fmt.Errorf("a user could not sign up: %w", err)
+	}
+	if _, err := user.BuyTokens(ctx, trialTokens); err != nil {
+		return nil, fmt.Errorf("a user could not buy tokens: %w", err)
+	}
+	line, err := t.Open(ctx, user, watch)
+	if err != nil {
+		return nil, fmt.Errorf("a user could not open its socket: %w", err)
+	}
+	return &trialUser{user: user, line: line}, nil
+}
+
+func (u *trialUser) matchAndStart(ctx context.Context, t Trial) {
+	u.match, u.err = u.line.Match(ctx, sessions.MatchOptions{
+		Join: func(ctx context.Context) (string, error) {
+			joined, err := u.user.Join(ctx, t.Body)
+			return joined.QueueKey, err
+		},
+		Leave: func(ctx context.Context) error {
+			left, err := u.user.Leave(ctx)
+			u.left = left.Status
+			return err
+		},
+		Timeout: t.Limit,
+	})
+	if u.match.Matched() {
+		ctx, cancel := context.WithTimeout(ctx, t.Limit)
+		defer cancel()
+		u.held = u.line.Hold(ctx, u.match, sessions.HoldOptions{Hold: time.Millisecond, Grace: time.Millisecond})
+	}
+}
+
+// judgeTrial says what the users heard; of two who heard different things, the worse.
+func judgeTrial(pair [2]*trialUser, limit time.Duration) Check {
+	waited := max(pair[0].match.Wait, pair[1].match.Wait)
+	for _, u := range pair {
+		if reason := u.wrong(limit); reason != "" {
+			return Check{trialName, Failed, reason}
+		}
+	}
+	return Check{trialName, Passed, fmt.Sprintf("two users matched in %.1f s, and both heard match and session:start", waited.Seconds())}
+}
+
+// wrong says why no run could match its users, or returns "".
+func (u *trialUser) wrong(limit time.Duration) string {
+	switch m := u.match; {
+	case m.Outcome == sessions.OutcomeStopped:
+		return "stopped before the two users were matched"
+	case m.Outcome == sessions.OutcomeSocketLost:
+		return fmt.Sprintf("a user lost its socket while it waited: %v", u.err)
+	case m.Outcome == sessions.OutcomeNoMatch && (u.left == platform.NotQueued || u.left == platform.AlreadyMatched):
+		return fmt.Sprintf("the service matched two users (a leave was answered %s), but no match event reached their sockets within %s. %s",
+			u.left, limit, UnheardCause)
+	case m.Outcome == sessions.OutcomeNoMatch:
+		return fmt.Sprintf("two users in a queue key of their own were not matched within %s: see whether the matcher runs", limit)
+	case !m.Matched():
+		return fmt.Sprintf("a user could not join: %v", u.err)
+	case u.held.Reason == sessions.ReasonTokenError:
+		return "the session ended at once with token_error: video is not configured on the service"
+	case !u.held.Started:
+		return fmt.Sprintf("match came, but no session:start within %s", limit)
+	}
+	return ""
+}
+
+// UnheardCause is why users are matched and do not hear of it.
+const UnheardCause = "The usual cause: the matcher runs in another process than the API, and no Socket.IO adapter joins them, as in the " +
+	"owners' deployment template (docs/verity-api.md, How it is deployed). Run matching and API in one process, or add the adapter"
+
+// plainHTTP sends a user's requests outside k6's metrics, for they are no load.
+type plainHTTP struct{ client Client }
+
+func (p plainHTTP) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
+	made, err := http.NewRequestWithContext(ctx, request.Method, request.URL, bytes.NewReader(request.Body))
+	if err != nil {
+		return nil, err
+	}
+	if request.Header != nil {
+		made.Header = request.Header.Clone()
+	}
+	begin := time.Now()
+	response, err := p.client.Do(made)
+	if err != nil {
+		return nil, plainFailure(ctx, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxTrialBody))
+	if err != nil {
+		return nil, plainFailure(ctx, err)
+	}
+	answer := &platform.Answer{
+		Status: response.StatusCode, Header: map[string]string{}, Cookies: map[string]string{}, Body: body, Duration: time.Since(begin),
+	}
+	for name := range response.Header {
+		answer.Header[name] = response.Header.Get(name)
+	}
+	for _, cookie := range response.Cookies() {
+		answer.Cookies[cookie.Name] = cookie.Value
+	}
+	return answer, nil
+}
+
+func plainFailure(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return platform.ErrStopped
+	}
+	return withoutURL(ctx, err)
+}
+
+// TrialBody is the body of a join whose key no other trial or run has.
+func TrialBody() []byte {
+	return fmt.Appendf(nil, `{"preferences":{"mode":"trial","seed":%q}}`, rand.Text())
+}
