@@ -273,7 +273,9 @@ declare module 'k6/x/verity' {
      * Signs up an anonymous user, with an HTTP connection and a cookie of its own.
      * Users who are signed up in setup() live as long as the run: user() finds them in every VU.
      *
-     * @param options.tokens bought at once through the webhook: 0 (default) to 2147483647
+     * @param options.tokens bought at once through the webhook: 0 (default) to 2147483647. In a stay a purchase that fails is
+     *   sent again until it is credited or the stay ends: after 1 s, 2 s, 4 s … 30 s, or as long as a ThrottledError says. The
+     *   account is kept meanwhile, and each try counts as an operation stripe_webhook. Elsewhere the first failure rejects
      */
     signUp(options?: { tokens?: number }): Promise<User>;
 
@@ -343,7 +345,9 @@ declare module 'k6/x/verity' {
     readonly number: number;
 
     /**
-     * Joins a queue, for one token. Emits queue_join_latency (ms) for answers 201.
+     * Joins a queue, for one token. Emits queue_join_latency (ms) for answers 201. A join or leave that is answered 409, as while
+     * the matcher is at this user, is no failed request: it is sent again for 4 s, counts in lock_retries, and rejects with a
+     * ConflictError after that.
      *
      * @param options.expect any other status, or another key than place.queueKey, rejects with an UnexpectedAnswerError
      */
@@ -367,7 +371,10 @@ declare module 'k6/x/verity' {
      */
     balance(options?: { expect?: number | 'account' }): Promise<number>;
 
-    /** Buys n tokens, 1 to 2147483647, through a signed webhook. Emits stripe_webhook_latency (ms). */
+    /**
+     * Buys n tokens, 1 to 2147483647, through a signed webhook. Emits stripe_webhook_latency (ms). After a failure the next
+     * call with the same n sends the same event again, as Stripe does, so that it is credited once.
+     */
     buyTokens(n: number): Promise<void>;
 
     /**
@@ -426,8 +433,13 @@ declare module 'k6/x/verity' {
    * after an abort.
    *
    * A user whose cycle rejects backs off: as long as a ThrottledError says, otherwise 1 s, 2 s, 4 s … 30 s, and begins the
-   * next turn. After an AuthError another user signs up in its place. An error that is none of an operation's is logged once
-   * and fails the run. Emits `cycles`, one for each that finished.
+   * next turn. After an AuthError the user is taken out of its queue, as far as that can be done, and another one signs up in its
+   * place, with the same number and an isolated queue key of its own. An error that is none of an operation's is logged once
+   * and fails the run. Emits `cycles`, one for each that finished, and `users_present`.
+   *
+   * What had no answer for more than 5 s when the run ended is a TimeoutError, and counts as one; what was cut earlier counts as
+   * nothing. A stay that is called wrongly ends the run at once, with exit code 107. A step that returns while an operation of its
+   * user is under way, as without `await`, is warned of once.
    *
    * A cycle may be given in steps, each with a think time after it. That is what thousands of users should have: a step that
    * returns the operation's own promise, and a think time that no function waits for, take a fifth less processor time and
@@ -501,8 +513,13 @@ declare module 'k6/x/verity' {
   /** Makes a folder for reports, and throws where no file can be written there. For the init context of a run. */
   export function prepareReports(dir: string): void;
 
-  /** For setup(): keeps one sentence on what the run does, for the reports of printSummary. */
-  export function notePlan(plan: string): void;
+  /**
+   * For setup(): keeps one sentence on what the run does, for the reports of printSummary.
+   *
+   * @param options.users how many users the stays of this runner are to have; printSummary says how many there were. Default: as
+   *   many as stays carried at once
+   */
+  export function notePlan(plan: string, options?: { users?: number }): void;
 
   /** Whether this process runs the script (k6 run), rather than inspects or archives it. */
   export const willRun: boolean;
@@ -513,7 +530,7 @@ declare module 'k6/x/verity' {
       | 'ThrottledError' // 429
       | 'AuthError' // 401 that a refresh does not mend, or a session that is lost
       | 'InsufficientTokensError' // 400, no token left to join with
-      | 'ConflictError' // 409, another operation of this user is under way
+      | 'ConflictError' // 409 for 4 s: another operation of this user is under way
       | 'HTTPError' // any other status that was not asked for
       | 'TimeoutError' // no answer within timeoutSeconds
       | 'ConnectionError' // no answer: refused, reset, DNS or TLS

@@ -1,7 +1,7 @@
 // What the users of a scenario do, and what counts as an error: an operation that did not do what the scenario wanted.
 
 import exec from 'k6/execution';
-import { countOperation, think } from 'k6/x/verity';
+import { countOperation, think, Verity } from 'k6/x/verity';
 
 /** What is wrong although no answer says so. */
 class UnexpectedAnswerError extends Error {
@@ -40,14 +40,8 @@ export async function backOff(error) {
   await think(least, least + 1);
 }
 
-/** A new user, with tokens to begin with. */
-export async function arrive(config) {
-  const user = await config.verity.signUp();
-  if (config.seedTokens) {
-    await user.buyTokens(config.tokensPerUser);
-  }
-  return user;
-}
+/** A new user, with tokens to begin with. A purchase that fails is sent again, and the account kept. */
+export const arrive = (config) => config.verity.signUp({ tokens: config.seedTokens ? config.tokensPerUser : 0 });
 
 /**
  * Before a join: out of the queue that a failed request may have left the user in, the balance checked every so many
@@ -141,10 +135,36 @@ export async function seedUsers(config, count) {
   return { userIds };
 }
 
-/** Reads the balances of users whom seedUsers signed up; one that does not add up counts as an error. */
+/** How long a balance may take to be read at the end, and all of them together: k6 gives teardown() ten minutes. */
+const READING_SECONDS = 10;
+const READINGS_SECONDS = 240;
+
+/** After so many readings without an answer the service is taken to hang. */
+const SILENT_READINGS = 10;
+
+/**
+ * Reads the balances of users whom seedUsers signed up; one that does not add up counts as an error. From a service that hangs
+ * no more are read, and each that was not counts as an error too.
+ */
 export async function checkBalances(config, userIds) {
-  await inBatches(userIds, (id) => checkBalance(config.verity.user(id)).catch(() => {}));
+  const { baseUrl, signer } = config;
+  const reader = new Verity({ baseUrl, signer, countOperations: true, timeoutSeconds: READING_SECONDS });
+  const until = Date.now() + READINGS_SECONDS * 1000;
+  let silent = 0;
+  await inBatches(userIds, async (id) => {
+    if (silent >= SILENT_READINGS || Date.now() > until) {
+      countOperation('tokens_balance', unread());
+      return;
+    }
+    await checkBalance(reader.user(id)).catch((error) => {
+      silent += error.name === 'TimeoutError' ? 1 : 0;
+    });
+  });
 }
+
+const unread = () => Object.assign(new Error('the balance was not read: too many readings before it took too long'), {
+  name: 'TimeoutError', operation: 'tokens_balance',
+});
 
 /** Does the work for each item, a few at a time, so that it is no load of its own. */
 async function inBatches(items, work) {

@@ -56,7 +56,7 @@ function options(config, scenario, limits) {
     thresholds: limits,
     summaryTrendStats: ['avg', 'min', 'med', 'max', 'p(90)', 'p(95)', 'p(99)', 'count'],
     setupTimeout: '10m',
-    teardownTimeout: '5m',
+    teardownTimeout: '10m',
   };
   return config.useSimple ? common : { ...common, scenarios: { [config.name]: scenario } };
 }

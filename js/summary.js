@@ -1,14 +1,14 @@
 // What a run says to its reader beside k6's own output.
 
-import { notePlan, print, printSummary } from 'k6/x/verity';
+import { notePlan, print, printSummary, runnerShare } from 'k6/x/verity';
 import { isSimple, totalUsers, usersPerVu } from './options.js';
 
-/** A line at the start of a run; to be called in setup(), once. */
-export function announce(config, what) {
+/** A line at the start of a run; to be called in setup(), once. `users` is how many the whole test is to have in stays, if any. */
+export function announce(config, what, users = 0) {
   if (config.preflightOnly === 'json') {
     return; // a machine reads
   }
-  notePlan(what);
+  notePlan(what, users > 0 ? { users: Math.max(1, Math.round(users * runnerShare())) } : {});
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`);
 }
 

@@ -7,7 +7,7 @@ import { checkTarget, queueConcurrency } from '../js/config.js';
 import { arrive, join, leave, match, prepare } from '../js/journey.js';
 import { userLoad } from '../js/load.js';
 import {
-  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, thresholds,
+  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, thresholds, totalUsers,
 } from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
@@ -22,7 +22,7 @@ export const options = rampingUsers(config, shared
   : thresholds(['queue_join', 'queue_leave'], { queue_join_latency: ['p(95)<3000', 'max>0'] }));
 
 export function setup() {
-  announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`);
+  announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`, totalUsers(config));
   watchQueueDepth(config);
   return checkTarget(config, userLoad).then(() => startReadings(config));
 }

@@ -7,7 +7,7 @@ import { checkTarget, videoSessionSustain } from '../js/config.js';
 import { arrive, holdSession, prepare } from '../js/journey.js';
 import { userLoad } from '../js/load.js';
 import {
-  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds,
+  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds, totalUsers,
 } from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
 import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
@@ -21,7 +21,7 @@ export const options = rampingUsers(config, thresholds(['queue_join'], {
 }));
 
 export function setup() {
-  announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`);
+  announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`, totalUsers(config));
   watchQueueDepth(config);
   return checkTarget(config, userLoad).then(() => startReadings(config));
 }

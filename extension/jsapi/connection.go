@@ -134,16 +134,26 @@ func (c *connection) Do(ctx context.Context, request platform.Request) (*platfor
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	response, err := httpext.MakeRequest(context.WithValue(ctx, transportKey{}, c.transport), c.state.State, parsed)
 	if err != nil {
-		return nil, c.failure(ctx, err)
+		return nil, c.failure(ctx, began, err)
 	}
 	answer := toAnswer(response)
-	if answer.Status == http.StatusTooManyRequests {
+	c.count(ctx, request, answer.Status)
+	return answer, nil
+}
+
+// count counts the answers that say more about the service than about the request.
+func (c *connection) count(ctx context.Context, request platform.Request, status int) {
+	switch {
+	case status == http.StatusTooManyRequests:
 		c.module.root.findings.throttled(request.Operation)
 		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
+	case status == http.StatusConflict && slices.Contains(request.Allowed, status):
+		c.module.root.findings.locked(request.Operation)
+		push(ctx, c.state.State, c.module.metrics.lockRetries, 1, "name", request.Operation)
 	}
-	return answer, nil
 }
 
 func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest, error) {
@@ -166,7 +176,7 @@ func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest
 		Timeout:          c.timeout,
 		Throw:            true,
 		ResponseType:     httpext.ResponseTypeText,
-		ResponseCallback: func(status int) bool { return slices.Contains(request.Expected, status) },
+		ResponseCallback: func(status int) bool { return !request.Failed(status) },
 		Redirects:        null.IntFrom(0),
 		TagsAndMeta:      tags,
 	}
@@ -192,9 +202,9 @@ func (u *urls) parse(text, operation string) (*httpext.URL, error) {
 }
 
 // failure says why there is no answer, without the URL that net/http puts before it.
-func (c *connection) failure(ctx context.Context, err error) error {
+func (c *connection) failure(ctx context.Context, began time.Time, err error) error {
 	if ctx.Err() != nil {
-		return platform.ErrStopped
+		return cutAt(ctx, began)
 	}
 	var k6err httpext.K6Error
 	var netErr net.Error

@@ -15,6 +15,7 @@ type findings struct {
 	mu      sync.Mutex
 	throttl map[string]int
 	lost    map[string]int
+	locks   map[string]int
 	errs    map[errorKind]*errorFinding
 	undone  int
 }
@@ -38,6 +39,23 @@ func (f *findings) throttled(operation string) {
 		f.throttl = make(map[string]int)
 	}
 	f.throttl[operation]++
+}
+
+// locked notes a join or leave that met the matcher's lock on its user.
+func (f *findings) locked(operation string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.locks == nil {
+		f.locks = make(map[string]int)
+	}
+	f.locks[operation]++
+}
+
+// lockRetries returns how often that was, by operation.
+func (f *findings) lockRetries() []count {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return counts(f.locks)
 }
 
 func (f *findings) tokenLost(why string) {

@@ -17,6 +17,10 @@ const (
 	abortDrainLimit    = 10 * time.Second
 )
 
+// hungAfter is from when on the end of a run is not what a request or a socket failed of: what had no answer for longer than
+// that when the end cut it is a TimeoutError, and what was cut earlier counts as nothing.
+const hungAfter = 5 * time.Second
+
 // enqueue hands a function to the event loop. It must be called exactly once.
 type enqueue func(func() error)
 
@@ -29,6 +33,8 @@ type lifetime struct {
 	run    context.Context //nolint:containedctx // k6's: the iteration itself
 	work   context.Context //nolint:containedctx // of requests: outlives run
 	cancel context.CancelFunc
+	// report is for samples about what was cut. In a scenario it never ends, for there k6 waits until all is told.
+	report context.Context //nolint:containedctx // as above
 
 	// wanting ends as soon as nobody is to wait for a match any more: when the iteration winds up or ends.
 	wanting     context.Context //nolint:containedctx // as above
@@ -39,8 +45,11 @@ type lifetime struct {
 
 	over chan struct{} // closed once nothing can begin any more, a moment after run ended
 
+	staying bool // a stay goes on; on the event loop only
+
 	mu        sync.Mutex
 	ended     bool
+	endedAt   time.Time
 	windingUp bool
 	inFlight  int
 	waits     map[*wait]struct{}
@@ -63,11 +72,36 @@ func newLifetime(run context.Context) *lifetime {
 	if lib.GetScenarioState(run) != nil {
 		parent = context.WithoutCancel(run)
 	}
-	l.work, l.cancel = context.WithCancel(parent)
+	l.report = parent
+	l.work, l.cancel = context.WithCancel(context.WithValue(parent, lifetimeKey{}, l))
 	l.wanting, l.stopWanting = context.WithCancel(l.work)
 	l.holding, l.stopHolding = context.WithCancel(l.work)
 	context.AfterFunc(run, l.end)
 	return l
+}
+
+type lifetimeKey struct{}
+
+// cutAt is the error of what began then and was cut by the end of its context.
+func cutAt(ctx context.Context, began time.Time) error {
+	l, ok := ctx.Value(lifetimeKey{}).(*lifetime)
+	if !ok {
+		return platform.ErrStopped
+	}
+	if waited := l.waitedAtEnd(began); waited > hungAfter {
+		return &platform.Unanswered{Waited: waited}
+	}
+	return platform.ErrStopped
+}
+
+// waitedAtEnd returns how long what began then had been under way when the run ended; of what began after that, until now.
+func (l *lifetime) waitedAtEnd(began time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended && began.Before(l.endedAt) {
+		return l.endedAt.Sub(began)
+	}
+	return time.Since(began)
 }
 
 // begin counts work that outlives the iteration's end. It returns false once the end has come.
@@ -106,7 +140,7 @@ func (l *lifetime) cut() {
 
 func (l *lifetime) end() {
 	l.mu.Lock()
-	l.ended = true
+	l.ended, l.endedAt = true, time.Now()
 	close(l.over)
 	waits := l.waits
 	l.waits = nil

@@ -18,6 +18,7 @@ type verityMetrics struct {
 	cycles               *metrics.Metric // counter: cycles that users finished
 	operations           *metrics.Metric // counter, tag name: operations of the scenarios
 	errorRate            *metrics.Metric // rate, tag name: of those, which did not do what the scenario wanted
+	lockRetries          *metrics.Metric // counter, tag name: joins and leaves that met the matcher's lock, and were sent again
 	runnerLag            *metrics.Metric // trend, ms: how late this runner's own timers fire
 	queueDepth           *metrics.Metric // gauge: users queued in all keys, read from Verity's Redis
 
@@ -31,6 +32,9 @@ type verityMetrics struct {
 	sessionHeld       *metrics.Metric // trend, ms: session:start to the end
 	sessionDropped    *metrics.Metric // rate: sessions that did not last as promised
 	activeSessions    *metrics.Metric // gauge: half the number of this runner's users who are in a session
+
+	usersPresent *metrics.Metric // gauge: users of this runner who are signed up, have their first tokens, and are not gone
+	usersWaiting *metrics.Metric // gauge: of those, who wait for a match
 }
 
 func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
@@ -48,6 +52,7 @@ func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
 		{&m.cycles, "cycles", metrics.Counter, nil},
 		{&m.operations, "operations", metrics.Counter, nil},
 		{&m.errorRate, "error_rate", metrics.Rate, nil},
+		{&m.lockRetries, "lock_retries", metrics.Counter, nil},
 		{&m.runnerLag, "runner_lag", metrics.Trend, []metrics.ValueType{metrics.Time}},
 		{&m.queueDepth, "queue_depth", metrics.Gauge, nil},
 		{&m.socketConnectTime, "socket_connect_time", metrics.Trend, []metrics.ValueType{metrics.Time}},
@@ -60,6 +65,8 @@ func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
 		{&m.sessionHeld, "session_held", metrics.Trend, []metrics.ValueType{metrics.Time}},
 		{&m.sessionDropped, "session_dropped", metrics.Rate, nil},
 		{&m.activeSessions, "active_sessions", metrics.Gauge, nil},
+		{&m.usersPresent, "users_present", metrics.Gauge, nil},
+		{&m.usersWaiting, "users_waiting", metrics.Gauge, nil},
 	} {
 		registered, err := registry.NewMetric(metric.name, metric.kind, metric.contains...)
 		if err != nil {

@@ -25,12 +25,14 @@ const Name = "k6/x/verity"
 // RootModule is what all VUs of this process share.
 type RootModule struct {
 	findings findings
+	presence presence
 	depth    depthWatch
 	sessions *sessions.Watch
 	held     holdTimes
 	runner   runner.Watch
 	urls     urls
 	paced    sync.Once
+	forgot   sync.Once     // an await; told
 	turn     chan struct{} // held by the one stay that does what is done once for the whole process
 	command  string
 
@@ -95,6 +97,7 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 		r.paced.Do(func() {
 			runner.PaceGC(context.Background())
 			runner.PaceProcessors(context.Background())
+			runner.TerminateOnHangup()
 		})
 	}
 	metrics, err := registerMetrics(vu.InitEnv().Registry)
@@ -116,7 +119,14 @@ type Module struct {
 	exports   map[string]any
 	userProto *sobek.Object
 	builtins  builtins
-	underWay  map[*sobek.Promise]waiter // of promise, and who awaits each; nil: nobody but the script, if anyone
+	underWay  map[*sobek.Promise]underWay // of promise
+	seated    map[int]int                 // how many users each number has had
+}
+
+// underWay is an operation that has yet to end.
+type underWay struct {
+	waiter waiter      // who goes on then; nil: nobody but the script, if anyone
+	of     *operations // of its user; nil: of none
 }
 
 // secretSource is k6's secrets manager.
@@ -165,7 +175,7 @@ func (m *Module) lifetime() *lifetime {
 	ctx := m.vu.Context()
 	if m.life == nil || m.life.run != ctx {
 		m.life = newLifetime(ctx)
-		m.underWay = make(map[*sobek.Promise]waiter)
+		m.underWay = make(map[*sobek.Promise]underWay)
 	}
 	return m.life
 }
@@ -198,7 +208,10 @@ func (m *Module) promise(user *operations, work func(ctx context.Context) (js, e
 		callback(func() error { return reject(m.jsError(errStopped)) })
 		return promise
 	}
-	m.underWay[promise] = nil
+	m.underWay[promise] = underWay{of: user}
+	if user != nil {
+		user.pending++
+	}
 	release, state := m.root.runner.Hold(), m.state
 	go func() {
 		defer release()
@@ -225,18 +238,23 @@ type waiter interface {
 // await makes a waiter go on once an operation is done, and returns false where the promise is not that of an operation under
 // way. A promise's own then takes several kilobytes.
 func (m *Module) await(promise *sobek.Promise, w waiter) bool {
-	other, isOperation := m.underWay[promise]
-	if !isOperation || other != nil {
+	operation, isOperation := m.underWay[promise]
+	if !isOperation || operation.waiter != nil {
 		return false
 	}
-	m.underWay[promise] = w
+	operation.waiter = w
+	m.underWay[promise] = operation
 	return true
 }
 
 // awaited returns who awaits an operation that is done now.
 func (m *Module) awaited(promise *sobek.Promise) waiter {
-	defer delete(m.underWay, promise)
-	return m.underWay[promise]
+	operation := m.underWay[promise]
+	delete(m.underWay, promise)
+	if operation.of != nil {
+		operation.of.pending--
+	}
+	return operation.waiter
 }
 
 func (m *Module) resolveOperation(promise *sobek.Promise, resolve func(any) error, result sobek.Value) error {

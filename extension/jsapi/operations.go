@@ -8,6 +8,10 @@ type operations struct {
 	mu   sync.Mutex
 	n    int
 	idle sync.Cond
+
+	// As the script sees them, on the event loop only: how many have not settled, and the name of the last that began.
+	pending int
+	last    string
 }
 
 func (o *operations) begin() {

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/errext"
+	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
 func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
@@ -120,34 +122,38 @@ func TestRefusedCallsInARun(t *testing.T) {
 	}
 }
 
+// A stay that is called wrongly would be called again in each iteration, so it ends the run.
 func TestRefusedStays(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ script, want string }{
-		{`verity.stay()`, `TypeError: stay needs users and signUp`},
-		{`verity.stay({ users: 0, signUp() {} }, () => {})`, `TypeError: users of stay must be a whole number from 1 to 100000, got 0`},
-		{`verity.stay({ users: 1, signUp: 5 }, () => {})`, `TypeError: signUp of stay must be a function, got 5`},
-		{`verity.stay({ users: 1, signUp() {} })`, `TypeError: the cycle of stay must be a function, got undefined`},
+		{`verity.stay()`, `stay needs users and signUp`},
+		{`verity.stay({ users: 0, signUp() {} }, () => {})`, `users of stay must be a whole number from 1 to 100000, got 0`},
+		{`verity.stay({ users: 1, signUp: 5 }, () => {})`, `signUp of stay must be a function, got 5`},
+		{`verity.stay({ users: 1, signUp() {} })`, `the cycle of stay must be a function, got undefined`},
 		{`verity.stay({ users: 1, signUp() {}, pace: 1 }, () => {})`,
-			`TypeError: unknown option "pace" of stay; it takes arriveWithinSeconds, firstNumber, leaveWithinSeconds, signUp, thinkSeconds, users`},
+			`unknown option "pace" of stay; it takes arriveWithinSeconds, firstNumber, leaveWithinSeconds, signUp, thinkSeconds, users`},
 		{`verity.stay({ users: 1, signUp() {} }, [])`,
-			`TypeError: the cycle of stay must be a function or an array of them, one for each step; the array is empty`},
-		{`verity.stay({ users: 1, signUp() {} }, [() => {}, 'leave'])`, `TypeError: the cycle of stay must be a function, got "leave"`},
-		{`verity.stay({ users: 1, signUp() {} }, { join() {} })`, `TypeError: the cycle of stay must be a function, got an object`},
-		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: 1 }, () => {})`, `TypeError: thinkSeconds of stay takes an object, got 1`},
+			`the cycle of stay must be a function or an array of them, one for each step; the array is empty`},
+		{`verity.stay({ users: 1, signUp() {} }, [() => {}, 'leave'])`, `the cycle of stay must be a function, got "leave"`},
+		{`verity.stay({ users: 1, signUp() {} }, { join() {} })`, `the cycle of stay must be a function, got an object`},
+		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: 1 }, () => {})`, `thinkSeconds of stay takes an object, got 1`},
 		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: { min: -1, max: 1 } }, () => {})`,
-			`TypeError: min of thinkSeconds of stay must be a number from 0 to 86400, got -1`},
+			`min of thinkSeconds of stay must be a number from 0 to 86400, got -1`},
 		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: { min: 2, max: 1 } }, () => {})`,
-			`TypeError: thinkSeconds of stay must be { min, max } in seconds, min no more than max`},
+			`thinkSeconds of stay must be { min, max } in seconds, min no more than max`},
 		{`verity.stay({ users: 1, signUp() {}, thinkSeconds: { min: 0 } }, () => {})`,
-			`TypeError: thinkSeconds of stay must be { min, max } in seconds, min no more than max`},
+			`thinkSeconds of stay must be { min, max } in seconds, min no more than max`},
 	} {
 		t.Run(tc.script, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t).run()
 			h.iterate(constantVUs(1))
-			_, err := h.VU.Runtime().RunString(tc.script)
-			require.Error(t, err)
-			require.Equal(t, tc.want, firstLine(err.Error()))
+			_, err := h.RunOnEventLoop(tc.script)
+			require.EqualError(t, err, tc.want)
+			require.True(t, errext.IsInterruptError(err), "the whole run ends, not only the iteration")
+			var coded errext.HasExitCode
+			require.ErrorAs(t, err, &coded)
+			require.Equal(t, exitcodes.ScriptException, coded.ExitCode())
 		})
 	}
 }

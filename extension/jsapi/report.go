@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
 
@@ -20,7 +21,13 @@ func (m *Module) prepareReports(dir string) {
 }
 
 // notePlan is the function notePlan of the module.
-func (m *Module) notePlan(plan string) {
+func (m *Module) notePlan(plan string, options sobek.Value) {
+	users := 0
+	r := reader{m, "notePlan"}
+	r.read(options, map[string]func(string, sobek.Value){"users": r.whole(&users, 1, maxUsers*maxUsersPerVU)})
+	if users > 0 {
+		m.root.presence.plan(users)
+	}
 	m.root.mu.Lock()
 	defer m.root.mu.Unlock()
 	m.root.plan = plan

@@ -47,14 +47,14 @@ func (u *User) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	state := u.connection.state
+	state, began := u.connection.state, time.Now()
 	line, err := sessions.Open(ctx, sessions.Options{
 		URL: u.service.baseURL, UserID: u.ID, Token: token, Watch: u.m.root.sessions,
 		Dialer: state.Dialer.DialContext, TLSConfig: state.TLSConfig, Proxy: state.base.Proxy, Timeout: u.connection.timeout,
 		Header: map[string][]string{"User-Agent": {state.Options.UserAgent.String}},
 	})
 	if err != nil {
-		return socketError(ctx, err)
+		return socketError(ctx, began, err)
 	}
 	u.lineMu.Lock()
 	u.line = line
@@ -63,11 +63,11 @@ func (u *User) connect(ctx context.Context) error {
 	return nil
 }
 
-func socketError(ctx context.Context, err error) error {
+func socketError(ctx context.Context, began time.Time, err error) error {
 	e := &platform.Error{Name: platform.SocketError, Operation: opSocket, Message: err.Error(), Err: err}
 	switch {
 	case ctx.Err() != nil:
-		return errStopped
+		return platform.NoAnswer(opSocket, cutAt(ctx, began))
 	case errors.Is(err, sessions.ErrAuthRefused):
 		e.Name = platform.AuthError
 	}
@@ -159,15 +159,20 @@ func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*se
 	if err != nil {
 		return nil, sessions.Match{}, err
 	}
+	waiting := matchWait{presence: &u.m.root.presence}
 	m, err := line.Match(life.wanting, sessions.MatchOptions{
-		Join:    func(context.Context) (string, error) { return u.joinFor(ctx, o) },
+		Join:    func(context.Context) (string, error) { return waiting.joined(u.joinFor(ctx, o)) },
 		Leave:   func(context.Context) error { _, err := u.leave(ctx); return err },
 		Timeout: o.timeout,
 	})
+	waiting.over()
 	if m.SessionID != "" {
 		u.user.NoteMatched()
 	}
 	u.countMatch(ctx, m)
+	if waiting.failure != nil && !isStopped(waiting.failure) {
+		return line, m, waiting.failure // also where the wait was stopped meanwhile
+	}
 	if m.Outcome == sessions.OutcomeJoinFailed || m.Outcome == "" {
 		return line, m, err
 	}
@@ -332,9 +337,6 @@ func (m *Module) pushSessionCounts(ctx context.Context) {
 	}
 	for range deltas.WholeSessions {
 		push(ctx, m.state.State, m.metrics.sessionDropped, 0, "", "")
-	}
-	if totals := watch.Totals(); totals.Window > 0 || totals.Planned > 0 {
-		push(ctx, m.state.State, m.metrics.activeSessions, watch.ActiveSessions(), "", "")
 	}
 }
 

@@ -2,7 +2,9 @@ package jsapi
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -48,11 +50,21 @@ type stay struct {
 }
 
 // stay is the function stay of the module.
-func (m *Module) stay(options, cycle sobek.Value) *sobek.Promise {
+func (m *Module) stay(options, cycle sobek.Value) (promise *sobek.Promise) {
 	state := m.vuState("stay")
 	if lib.GetScenarioState(m.vu.Context()) == nil {
 		m.throw("stay can be called in a scenario only, not in setup or teardown")
 	}
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			promise = m.refuseStay(thrown)
+		}
+	}()
+	return m.readStay(state, options, cycle).start()
+}
+
+// readStay reads the arguments of stay.
+func (m *Module) readStay(state *vuState, options, cycle sobek.Value) *stay {
 	s := &stay{m: m, life: m.lifetime(), firstNumber: -1, finished: make(chan struct{})}
 	r := reader{m, "stay"}
 	r.read(options, map[string]func(string, sobek.Value){
@@ -70,7 +82,33 @@ func (m *Module) stay(options, cycle sobek.Value) *sobek.Promise {
 	if s.firstNumber < 0 {
 		s.firstNumber = (int(state.VUIDGlobal) - 1) * s.seats // #nosec G115 -- a VU's number is small
 	}
-	return s.start()
+	return s
+}
+
+// refuseStay ends the whole run for a stay that was called wrongly: as an exception it would only end the iteration, and k6
+// would begin the next one at once, again and again.
+func (m *Module) refuseStay(thrown any) *sobek.Promise {
+	exception, ok := thrown.(*sobek.Object)
+	if !ok {
+		panic(thrown) // not for us
+	}
+	promise, _, _ := m.vu.Runtime().NewPromise()
+	message, _ := exported(exception, "message").(string)
+	refusal := newRefusedCall(message + m.calledAt())
+	callback := m.vu.RegisterCallback()
+	callback(func() error { return refusal })
+	return promise
+}
+
+// calledAt names the place in the script that calls now, for a message.
+func (m *Module) calledAt() string {
+	for _, frame := range m.vu.Runtime().CaptureCallStack(0, nil) {
+		if name := frame.SrcName(); name != "" && name != "<native>" {
+			position := frame.Position()
+			return fmt.Sprintf(" (%s:%d)", path.Base(name), position.Line)
+		}
+	}
+	return ""
 }
 
 // start seats the users and holds the iteration open until they are gone.
@@ -81,6 +119,8 @@ func (s *stay) start() *sobek.Promise {
 		release(func() error { return reject(s.m.jsError(errStopped)) })
 		return promise
 	}
+	s.life.staying = true
+	s.m.root.presence.seat(s.seats)
 	s.watchSchedule()
 	s.open = s.seats
 	for seat := range s.seats {
@@ -90,9 +130,11 @@ func (s *stay) start() *sobek.Promise {
 	go func() {
 		defer stopWatching()
 		endDuties := s.awaitEnd()
+		s.m.root.presence.seat(-s.seats)
 		s.drain(s.life.work)
 		endDuties()
-		s.m.pushSessionCounts(s.life.work)
+		s.m.pushSessionCounts(s.life.report)
+		s.m.pushUsers(s.life.report, true)
 		release(func() error { return resolve(sobek.Undefined()) })
 		s.life.done(nil)
 	}()
@@ -117,12 +159,13 @@ func (s *stay) awaitEnd() (endDuties func()) {
 	}
 }
 
-// doDuties reads the queue depth and counts sessions until the function that is returned is called.
+// doDuties reads the queue depth and counts users and sessions until the function that is returned is called.
 func (s *stay) doDuties() (end func()) {
 	ctx, cancel := context.WithCancel(s.life.work)
 	var duties sync.WaitGroup
 	duties.Go(func() { s.m.root.depth.watch(ctx, s.m.state, s.m.metrics) })
 	duties.Go(func() { s.m.watchSessions(ctx) })
+	duties.Go(func() { s.m.watchUsers(ctx) })
 	return func() {
 		cancel()
 		duties.Wait()
@@ -203,6 +246,8 @@ func (s *seat) signedUp(value sobek.Value) error {
 		return s.failed(s.m.vu.Runtime().NewTypeError("signUp of stay must resolve to a User, got %s", show(value)))
 	}
 	user.setNumber(s.number)
+	s.m.seat(s.number)
+	s.m.root.presence.arrive(1)
 	s.user = user
 	s.onFulfilled, s.onRejected = nil, nil // signing up may be all that they were for
 	s.mu.Lock()
@@ -213,6 +258,7 @@ func (s *seat) signedUp(value sobek.Value) error {
 }
 
 func (s *seat) tookStep(sobek.Value) error {
+	s.m.noticeForgotten(s.user)
 	s.step++
 	if s.step == len(s.cycle) {
 		s.step, s.failures = 0, 0
@@ -229,28 +275,75 @@ func (s *seat) failed(reason sobek.Value) error {
 	if !ours {
 		s.m.scriptFailed(reason)
 	}
-	if name == platform.AuthError && s.user != nil {
-		s.retire(s.user)
-		s.user = nil
+	s.step = 0
+	s.failures++
+	goOn := func() error { s.later(backOff(s.failures, retryAfter), s.next); return nil }
+	if s.turns > 0 {
+		goOn = s.leaveSeat
 	}
-	if s.user != nil {
+	switch {
+	case s.user == nil:
+		s.noteKeptAway(reason)
+	case name == platform.AuthError:
+		user := s.user
+		s.user = nil
+		s.retire(user, goOn)
+		return nil
+	default:
 		s.turn++
 	}
-	s.step = 0
-	if s.turns > 0 {
-		return s.leaveSeat()
-	}
-	s.failures++
-	s.later(backOff(s.failures, retryAfter), s.next)
-	return nil
+	return goOn()
 }
 
-// retire forgets a user that need not be drained any more: where each new one is refused, there are many.
-func (s *stay) retire(user *User) {
-	user.retire(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.users = slices.DeleteFunc(s.users, func(u *User) bool { return u == user })
+// noteKeptAway notes why a user has not arrived. What a persistent purchase met is noted already, and it does not fail.
+func (s *seat) noteKeptAway(reason sobek.Value) {
+	object, ok := reason.(*sobek.Object)
+	if !ok {
+		return
+	}
+	operation, _ := exported(object, "operation").(string)
+	name, _ := exported(object, "name").(string)
+	status, _ := exported(object, "status").(int64)
+	if operation != "" && name != platform.StoppedError {
+		s.m.root.presence.keptAway(operation, name, int(status))
+	}
+}
+
+// retire takes a user away whose session is lost, and then goes on. It forgets one that need not be drained any more: where each
+// new one is refused, there are many.
+func (s *stay) retire(user *User, goOn func() error) {
+	callback := s.m.vu.RegisterCallback()
+	s.m.root.presence.arrive(-1)
+	user.retire(s.life.work, func(stillQueued bool) {
+		if !stillQueued {
+			s.mu.Lock()
+			s.users = slices.DeleteFunc(s.users, func(u *User) bool { return u == user })
+			s.mu.Unlock()
+		}
+		callback(goOn)
+	})
+}
+
+// seat notes that a new user has this number.
+func (m *Module) seat(number int) {
+	if m.seated == nil {
+		m.seated = make(map[int]int)
+	}
+	m.seated[number]++
+}
+
+// predecessors is how many users have had this number before. One of them may still be queued, so that its key is not for
+// another.
+func (m *Module) predecessors(number int) int { return max(0, m.seated[number]-1) }
+
+// noticeForgotten warns, once in a run, of a step that has returned while an operation of its user is under way.
+func (m *Module) noticeForgotten(user *User) {
+	if user.ops.pending == 0 {
+		return
+	}
+	m.root.forgot.Do(func() {
+		m.state.Logger.Warnf("a step of the cycle returned while %s of user %d was under way: await it, or return its promise, or "+
+			"the think time and the next step do not wait for it, and its error is lost", user.ops.last, user.Number)
 	})
 }
 
@@ -362,7 +455,7 @@ func (s *stay) drain(ctx context.Context) {
 			pause(ctx, time.Duration(i)*step)
 			user.ops.wait()
 			slots <- struct{}{}
-			user.drain(ctx)
+			user.drain(ctx, s.life)
 			<-slots
 		})
 	}
@@ -378,13 +471,18 @@ func (s *stay) leaveStep(users int) time.Duration {
 	return seconds(s.leaveWithin / float64(users))
 }
 
-func pause(ctx context.Context, d time.Duration) {
+// pause waits, and returns false where the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
-		return
+		return ctx.Err() == nil
 	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-time.After(d):
+	case <-timer.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 

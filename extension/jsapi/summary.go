@@ -116,8 +116,10 @@ func (r *RootModule) endFindings(data summaryData) []report.Finding {
 	line := func(mark, title, format string, args ...any) {
 		findings = append(findings, report.Finding{Mark: mark, Title: title, Text: fmt.Sprintf(format, args...)})
 	}
+	r.presence.write(line)
 	writeOperations(line, data)
 	writeFindings(line, &r.findings)
+	writeLockRetries(line, &r.findings)
 	writeSessions(line, r)
 	r.depth.write(line)
 	r.prometheus.write(line)
@@ -187,6 +189,13 @@ func writeFindings(line lineWriter, f *findings) {
 	}
 	if undone > 0 {
 		line("!", "left behind", "%s users may still be queued: they could not leave at the end", thousands(undone))
+	}
+}
+
+func writeLockRetries(line lineWriter, f *findings) {
+	if retries := f.lockRetries(); len(retries) > 0 {
+		line(" ", "locked", "%s answers were 409, for the service was busy with that user, and were asked for again: %s. That is within the "+
+			"contract", thousands(total(retries)), list(retries))
 	}
 }
 

@@ -49,7 +49,12 @@ func (u *User) setNumber(n int) {
 
 // operation carries out one of the user's, and counts it where the service counts them.
 func (u *User) operation(name string, work func(ctx context.Context) (js, error)) *sobek.Promise {
-	return u.m.promise(&u.ops, u.service.counted(name, work))
+	return u.promise(name, u.service.counted(name, work))
+}
+
+func (u *User) promise(name string, work func(ctx context.Context) (js, error)) *sobek.Promise {
+	u.ops.last = name
+	return u.m.promise(&u.ops, work)
 }
 
 // Join is User.join.
@@ -159,6 +164,23 @@ func (u *User) buy(ctx context.Context, tokens int) error {
 	return nil
 }
 
+// seed buys the tokens that a new user begins with. Where the user is persistent, as in a stay, the account is kept when that
+// fails, and the same event sent again until it is credited or the stay ends, as Stripe does.
+func (u *User) seed(ctx context.Context, life *lifetime, tokens int, persistent bool) error {
+	for failures := 1; ; failures++ {
+		err := u.buy(ctx, tokens)
+		u.service.count(life, platform.OpWebhook, err)
+		e, ofOperation := asPlatformError(err)
+		if err == nil || !persistent || !ofOperation || isStopped(err) {
+			return err
+		}
+		u.m.root.presence.keptAwayBy(err)
+		if !pause(life.wanting, backOff(failures, e.RetryAfter)) {
+			return errStopped
+		}
+	}
+}
+
 // Tokens is User.tokens: the balance by the user's own account, or null where a request without an answer left it open.
 func (u *User) Tokens() any {
 	account := u.user.Account()
@@ -173,7 +195,7 @@ func (u *User) Queued() bool { return u.user.MayBeQueued() }
 
 // Close is User.close: the user leaves the queue, if it may be in one, and closes its connection.
 func (u *User) Close() *sobek.Promise {
-	return u.m.promise(&u.ops, func(ctx context.Context) (js, error) {
+	return u.promise("close", func(ctx context.Context) (js, error) {
 		return resolved(sobek.Undefined()), u.close(ctx)
 	})
 }
@@ -188,24 +210,40 @@ func (u *User) close(ctx context.Context) error {
 	return err
 }
 
-// drain closes the user at the end of a stay.
-func (u *User) drain(ctx context.Context) {
-	if u.close(ctx) != nil && u.user.MayBeQueued() {
-		u.m.root.findings.leftBehind()
+// drain closes the user at the end of a stay. A leave that fails is an operation that failed, and so is a user who is left
+// behind, whatever the reason.
+func (u *User) drain(ctx context.Context, life *lifetime) {
+	err := u.close(ctx)
+	if err == nil {
+		return
 	}
+	if u.user.MayBeQueued() {
+		u.m.root.findings.leftBehind()
+		if isStopped(err) {
+			err = errLeftBehind
+		}
+	}
+	u.service.count(life, platform.OpLeave, err)
 }
 
-// retire closes what a user has open whose session is lost, so that it neither stays queued nor is matched any more. It goes
-// on in the background, as an operation of the user; then gone is called, unless the user may be queued all the same.
-func (u *User) retire(gone func()) {
+var errLeftBehind = &platform.Error{
+	Name: platform.TimeoutError, Operation: platform.OpLeave,
+	Message: platform.OpLeave + " was not answered before the time for leaving was over; the user may still be queued",
+}
+
+// retire takes a user whose session is lost out of the queue, as far as that can be done, so that nobody is matched with it:
+// its socket closes, and without one it leaves with its access token, if that is still good. It goes on in the background, as
+// an operation of the user; then gone is told whether the user may be queued all the same.
+func (u *User) retire(ctx context.Context, gone func(stillQueued bool)) {
 	u.ops.begin()
 	go func() {
 		defer u.ops.done()
 		u.closeLine()
-		u.connection.close()
-		if !u.user.MayBeQueued() {
-			gone()
+		if u.user.MayBeQueued() {
+			_, _ = u.leave(ctx) // the error that lost the session has been counted
 		}
+		u.connection.close()
+		gone(u.user.MayBeQueued())
 	}()
 }
 

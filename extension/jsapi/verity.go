@@ -78,14 +78,18 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, payments.MaxTokens)})
 	connection := v.connect("signUp")
 	seeding := lib.GetScenarioState(v.m.vu.Context()) == nil
-	return v.m.promise(nil, v.counted(platform.OpSignUp, func(ctx context.Context) (js, error) {
+	life := v.m.lifetime()
+	persistent := life.staying
+	return v.m.promise(nil, func(ctx context.Context) (js, error) {
 		signedUp, err := v.service.SignUp(ctx, connection)
+		v.count(life, platform.OpSignUp, err)
 		if err != nil {
 			return nil, err
 		}
 		user := newUser(v, signedUp, connection)
 		if tokens > 0 {
-			if err := user.buy(ctx, tokens); err != nil {
+			if err := user.seed(ctx, life, tokens, persistent); err != nil {
+				connection.close()
 				return nil, err
 			}
 		}
@@ -93,23 +97,30 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 			v.m.root.remember(signedUp)
 		}
 		return func(*sobek.Runtime) any { return user.object() }, nil
-	}))
+	})
 }
 
-// counted is the same work, counted where this service counts what its users do. What the end of the run cut counts as nothing.
+// counted is the same work, counted.
 func (v *Verity) counted(operation string, work func(ctx context.Context) (js, error)) func(ctx context.Context) (js, error) {
 	if !v.counts {
 		return work
 	}
-	state, life := v.m.state, v.m.lifetime()
+	life := v.m.lifetime()
 	return func(ctx context.Context) (js, error) {
 		result, err := work(ctx)
-		if life.run.Err() == nil {
-			v.m.noteOperationError(operation, err)
-			v.m.pushOperation(ctx, state, operation, err != nil)
-		}
+		v.count(life, operation, err)
 		return result, err
 	}
+}
+
+// count counts an operation, where this service counts what its users do. What the end of the run cut counts as nothing, and so
+// does what went well after it; what failed by itself, or had hung before the end, has failed.
+func (v *Verity) count(life *lifetime, operation string, err error) {
+	if !v.counts || isStopped(err) || (err == nil && life.run.Err() != nil) {
+		return
+	}
+	v.m.noteOperationError(operation, err)
+	v.m.pushOperation(life.report, v.m.state, operation, err != nil)
 }
 
 // User is Verity.user.
@@ -139,10 +150,14 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 	for name, value := range signed.Headers {
 		header.Set(name, value)
 	}
+	life := v.m.lifetime()
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
 		answer, err := v.service.PostWebhook(ctx, v.connection, []byte(signed.Body), header, expected...)
 		v.book(signed.purchase, answer, err)
 		if err != nil {
+			if life.run.Err() != nil { // the script, which counts its webhooks, hears no more of this one
+				v.count(life, platform.OpWebhook, err)
+			}
 			return nil, err
 		}
 		v.m.pushWebhookLatency(ctx, v.connection, answer.Duration)

@@ -59,10 +59,25 @@ func outcomeUnknown(err error) bool {
 	return e.Status == 0 || e.Status >= http.StatusInternalServerError || e.Name == ProtocolError
 }
 
-// noAnswer wraps the error of an HTTP.
-func noAnswer(operation string, err error) error {
+// Unanswered is the error of a request that the end of the run cut, and that had been under way for long by then. It is an
+// ErrTimeout.
+type Unanswered struct{ Waited time.Duration }
+
+// Error says how long the request had waited.
+func (e *Unanswered) Error() string {
+	return fmt.Sprintf("no answer for %.1f s when the run ended", e.Waited.Seconds())
+}
+
+// Is makes it an ErrTimeout.
+func (e *Unanswered) Is(target error) bool { return target == ErrTimeout }
+
+// NoAnswer is the error of an operation that had no answer, for a reason that an HTTP gives.
+func NoAnswer(operation string, err error) error {
 	e := &Error{Operation: operation, Err: err}
+	var unanswered *Unanswered
 	switch {
+	case errors.As(err, &unanswered):
+		e.Name, e.Message = TimeoutError, operation+" had "+err.Error()
 	case errors.Is(err, ErrStopped):
 		e.Name, e.Message = StoppedError, operation+" was "+ErrStopped.Error()
 	case errors.Is(err, ErrTimeout):

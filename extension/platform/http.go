@@ -7,6 +7,7 @@ package platform
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -27,8 +28,15 @@ type Request struct {
 	URL       string
 	Header    http.Header
 	Body      []byte
-	// Expected are the statuses that the contract allows here; any other counts as a failed request.
+	// Expected are the statuses that were asked for; any other is an error.
 	Expected []int
+	// Allowed are further ones that the contract has for this case. They are errors, but no failed requests.
+	Allowed []int
+}
+
+// Failed reports whether a status counts as a failed request.
+func (r *Request) Failed(status int) bool {
+	return !slices.Contains(r.Expected, status) && !slices.Contains(r.Allowed, status)
 }
 
 // Answer is Verity's answer to a Request, whatever its status.

@@ -11,6 +11,7 @@ type ledger struct {
 	inQueue bool
 	maybe   bool // a join or leave whose outcome is unknown: the user may be queued
 	open    int  // tokens of purchases whose outcome is unknown
+	reads   int  // of the balance
 
 	purchased, joined, refunded int
 }
@@ -54,6 +55,7 @@ type Purchase struct {
 
 	credited bool // this and the next belong to the ledger
 	open     bool // sent, and the outcome unknown
+	reads    int  // of the balance, when it was opened
 }
 
 // bought notes what became of sending the event of a purchase.
@@ -64,11 +66,14 @@ func (l *ledger) bought(p *Purchase, err error) {
 	case p.credited:
 	case err == nil:
 		p.credited = true
+		if p.open && p.reads != l.reads {
+			l.known = false // a balance that was read meanwhile may have the tokens in it already
+		}
 		l.tokens += p.Tokens
 		l.purchased += p.Tokens
 		l.settle(p)
 	case outcomeUnknown(err) && !p.open:
-		p.open = true
+		p.open, p.reads = true, l.reads
 		l.open += p.Tokens
 	}
 }
@@ -131,6 +136,7 @@ func (l *ledger) read(balance int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tokens, l.known, l.open = balance, true, 0
+	l.reads++
 }
 
 func (l *ledger) mayBeQueued() bool {

@@ -59,30 +59,36 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 
 // Webhook posts a signed event. An answer whose status is not in expected (default: 200) is an error.
 func (s *Service) Webhook(ctx context.Context, connection HTTP, event payments.Event, expected ...int) (*Answer, error) {
-	return s.PostWebhook(ctx, connection, event.Body, http.Header{
-		"Content-Type":           {"application/json"},
-		payments.SignatureHeader: {event.Header},
-	}, expected...)
+	return s.PostWebhook(ctx, connection, event.Body, webhookHeader(event), expected...)
+}
+
+func webhookHeader(event payments.Event) http.Header {
+	return http.Header{"Content-Type": {"application/json"}, payments.SignatureHeader: {event.Header}}
 }
 
 // PostWebhook posts a body with headers of the caller's own, such as a signature that must be refused.
 func (s *Service) PostWebhook(
 	ctx context.Context, connection HTTP, body []byte, header http.Header, expected ...int,
 ) (*Answer, error) {
-	if len(expected) == 0 {
-		expected = []int{http.StatusOK}
+	request := s.webhookRequest(body, header)
+	if len(expected) > 0 {
+		request.Expected = expected
 	}
-	return s.send(ctx, connection, Request{
+	return s.send(ctx, connection, request)
+}
+
+func (s *Service) webhookRequest(body []byte, header http.Header) Request {
+	return Request{
 		Operation: OpWebhook, Method: http.MethodPost, URL: s.baseURL + "/webhooks/stripe",
-		Header: header, Body: body, Expected: expected,
-	})
+		Header: header, Body: body, Expected: []int{http.StatusOK},
+	}
 }
 
 // send returns the answer if its status was asked for, and an *Error otherwise.
 func (s *Service) send(ctx context.Context, connection HTTP, request Request) (*Answer, error) {
 	answer, err := connection.Do(ctx, request)
 	if err != nil {
-		return nil, noAnswer(request.Operation, err)
+		return nil, NoAnswer(request.Operation, err)
 	}
 	if !slices.Contains(request.Expected, answer.Status) {
 		return nil, refusal(request.Operation, request.conceal(answer))

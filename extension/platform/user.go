@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +19,14 @@ import (
 
 // retryRefresh is how long a user whose refresh failed waits before it tries again, as long as its token still works.
 const retryRefresh = 5 * time.Second
+
+// A join or leave that meets the matcher's lock on the user is sent again after 50, 100, 200, 400, 500, 500 … ms: for 4 s at
+// least, with the spread, and the lock lives for 3 s.
+const (
+	lockTries       = 12
+	firstLockWait   = 50 * time.Millisecond
+	longestLockWait = 500 * time.Millisecond
+)
 
 // account is what a user is, whichever VU and connection it acts through.
 type account struct {
@@ -27,6 +38,7 @@ type account struct {
 	token       accessToken
 	cookie      string // the refresh token; empty once it is spent
 	nextRefresh time.Time
+	unsold      []*sale // what is to be sent again
 }
 
 // User is one of Verity's users. It keeps its access token fresh: refreshed ahead of expiry, and once after an unexpected
@@ -72,12 +84,46 @@ type Joined struct {
 	Duration time.Duration
 }
 
+// queueOperation sends a join or leave. While another operation of the user is under way, such as the matcher's, the contract
+// has 409 for it, so it is sent again until that must be over.
+func (u *User) queueOperation(ctx context.Context, request Request) (*Answer, error) {
+	began, wait := time.Now(), firstLockWait
+	for try := 1; ; try++ {
+		answer, err := u.authorized(ctx, request)
+		var e *Error
+		if !errors.As(err, &e) || e.Name != ConflictError {
+			return answer, err
+		}
+		if try == lockTries {
+			e.Message += fmt.Sprintf("; all of %d tries within %.1f s were answered so", try, time.Since(began).Seconds())
+			return nil, e
+		}
+		spread := 1 + rand.Float64()/4 // #nosec G404 -- spreads load, guards nothing
+		if !pause(ctx, time.Duration(spread*float64(wait))) {
+			return nil, NoAnswer(request.Operation, ErrStopped)
+		}
+		wait = min(2*wait, longestLockWait)
+	}
+}
+
+// pause waits, and returns false where the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // Join enters the queue that the body names: {"city"?,"region"?,"preferences"?}.
 func (u *User) Join(ctx context.Context, body []byte) (Joined, error) {
-	answer, err := u.authorized(ctx, Request{
+	answer, err := u.queueOperation(ctx, Request{
 		Operation: OpJoin, Method: http.MethodPost, URL: u.service.baseURL + "/queue/join",
 		Header: http.Header{"Content-Type": {"application/json"}}, Body: body,
-		Expected: []int{http.StatusCreated},
+		Expected: []int{http.StatusCreated}, Allowed: []int{http.StatusConflict},
 	})
 	var joined Joined
 	if err == nil {
@@ -123,9 +169,9 @@ func (l Left) LostToken() bool { return l.Status != NotQueued && !l.Refunded }
 
 // Leave leaves the queue.
 func (u *User) Leave(ctx context.Context) (Left, error) {
-	answer, err := u.authorized(ctx, Request{
+	answer, err := u.queueOperation(ctx, Request{
 		Operation: OpLeave, Method: http.MethodDelete, URL: u.service.baseURL + "/queue/leave",
-		Expected: []int{http.StatusOK},
+		Expected: []int{http.StatusOK}, Allowed: []int{http.StatusConflict},
 	})
 	var left Left
 	if err == nil {
@@ -171,22 +217,67 @@ func (u *User) Balance(ctx context.Context) (int, error) {
 	return *body.TokenBalance, nil
 }
 
-// BuyTokens sells the user n tokens (1 to payments.MaxTokens) through a signed webhook and returns how long Verity took.
+// sale is an event that sells the user tokens.
+type sale struct {
+	Purchase
+	event payments.Event
+	// underWay: an earlier copy had no answer, so that the service may still be at it, and answer 500 to this one.
+	underWay bool
+}
+
+// BuyTokens sells the user n tokens (1 to payments.MaxTokens) through a signed webhook and returns how long Verity took. After
+// a failure the next call with the same n sends the same event again, signed anew, as Stripe does: it is credited once.
 func (u *User) BuyTokens(ctx context.Context, n int) (time.Duration, error) {
 	signer, err := u.service.signer()
 	if err != nil {
 		return 0, err
 	}
-	event, err := signer.CheckoutCompleted(payments.Purchase{UserID: u.id, Tokens: n})
+	s, err := u.takeSale(signer, n)
 	if err != nil {
 		return 0, err
 	}
-	answer, err := u.service.Webhook(ctx, u.connection, event)
-	u.NotePurchase(&Purchase{UserID: u.id, Tokens: n}, err)
+	answer, err := u.sell(ctx, s)
+	u.NotePurchase(&s.Purchase, err)
 	if err != nil {
+		u.keepSale(s)
 		return 0, err
 	}
 	return answer.Duration, nil
+}
+
+// sell posts the event of a sale.
+func (u *User) sell(ctx context.Context, s *sale) (*Answer, error) {
+	request := u.service.webhookRequest(s.event.Body, webhookHeader(s.event))
+	if s.underWay {
+		request.Allowed = []int{http.StatusInternalServerError}
+	}
+	answer, err := u.service.send(ctx, u.connection, request)
+	var e *Error
+	s.underWay = errors.As(err, &e) && e.Status == 0
+	return answer, err
+}
+
+// takeSale returns an event that is to be sent again, or else a new one.
+func (u *User) takeSale(signer *payments.Signer, n int) (*sale, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if i := slices.IndexFunc(u.unsold, func(s *sale) bool { return s.Tokens == n }); i >= 0 {
+		s := u.unsold[i]
+		u.unsold = slices.Delete(u.unsold, i, i+1)
+		s.event.Header = signer.Sign(s.event.Body, time.Now())
+		return s, nil
+	}
+	event, err := signer.CheckoutCompleted(payments.Purchase{UserID: u.id, Tokens: n})
+	if err != nil {
+		return nil, err
+	}
+	return &sale{Purchase: Purchase{UserID: u.id, Tokens: n}, event: event}, nil
+}
+
+func (u *User) keepSale(s *sale) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.unsold = append(u.unsold, s)
 }
 
 // AccessToken returns a token that is good for opening a socket now.
@@ -256,7 +347,7 @@ func (u *User) freshToken(ctx context.Context, refused string) (string, error) {
 	case u.refreshing <- struct{}{}:
 		defer func() { <-u.refreshing }()
 	case <-ctx.Done():
-		return "", noAnswer(OpRefresh, ErrStopped)
+		return "", NoAnswer(OpRefresh, ErrStopped)
 	}
 	token, due := u.currentToken(refused) // another request may have refreshed meanwhile
 	if !due {

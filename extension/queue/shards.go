@@ -224,7 +224,11 @@ func (s *Shards) Keys() []string {
 // segment. Users 2k and 2k+1 share a shard, and so does a last one without partner with a pair.
 //
 // In isolated mode the key is the same each time for one user, and no other user's.
-func (s *Shards) Place(user int) (Place, error) {
+func (s *Shards) Place(user int) (Place, error) { return s.PlaceSuccessor(user, 0) }
+
+// PlaceSuccessor returns where a user joins whose number others have had before: in isolated mode a key that is none of
+// theirs, for they may still be queued.
+func (s *Shards) PlaceSuccessor(user, predecessors int) (Place, error) {
 	if user < 0 || user >= s.users {
 		return Place{}, fmt.Errorf("user: %d; this runner has %d, numbered from 0", user, s.users)
 	}
@@ -234,6 +238,9 @@ func (s *Shards) Place(user int) (Place, error) {
 	preferences := make([]byte, 0, len(s.seed)+24)
 	preferences = append(preferences, s.seed...)
 	preferences = strconv.AppendInt(preferences, int64(user), 10)
+	if predecessors > 0 {
+		preferences = strconv.AppendInt(append(preferences, '.'), int64(predecessors), 10)
+	}
 	preferences = append(preferences, `"}`...)
 
 	place := s.isolated
