@@ -5,11 +5,7 @@
 // runner would have recorded.
 package evidence
 
-import (
-	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
-)
+import "time"
 
 // Version is that of the file's format.
 const Version = 1
@@ -58,10 +54,10 @@ const (
 
 // Cell is what one series had in one second. Times are in microseconds.
 type Cell struct {
-	OK     *hdrhistogram.Histogram // nil: none
-	Over   int64                   // of OK, those above the series' limit (Header.Limits), counted exactly
-	Failed map[string]int64        // by kind, such as "HTTPError 500", "TimeoutError", "no_match"
-	Cut    *hdrhistogram.Histogram // nil: none
+	OK     *Histogram       // nil: none
+	Over   int64            // of OK, those above the series' limit (Header.Limits), counted exactly
+	Failed map[string]int64 // by kind, such as "HTTPError 500", "TimeoutError", "no_match"
+	Cut    *Histogram       // nil: none
 	// CutOver counts those of Cut that had waited longer than the series' limit.
 	CutOver int64
 }
@@ -75,6 +71,8 @@ const (
 	LevelDepth    = "queue_depth"   // users queued in the whole service, from Redis
 	LevelCPU      = "runner_cpu"    // processors in use by this runner
 	LevelCPULimit = "runner_cpus"   // processors that it may use
+	// LevelServer is a reading of the service's Prometheus. Its label is the name of the query, see Labelled.
+	LevelServer = "server"
 )
 
 // The counts: how often something happened in a second.
@@ -110,17 +108,17 @@ type Run struct {
 	Header Header
 	// Seconds by the time they began, in s since the epoch on the target's clock. Absent ones had nothing.
 	Seconds map[int64]*Second
-	// End is nil where the evidence ends early: the runner was killed.
+	// End is nil where the evidence ends early: the runner was killed. Of several runners it is nil where none has one.
 	End *End
 	// Runners says which runners' evidence this is; one entry for the only one.
 	Runners []Runner
-	// Cut says that the file ended in the middle of a record, which was left out.
+	// Truncated says that a file ended in the middle of a record, which was left out.
 	Truncated bool
 }
 
 // Runner is one of the runners of a test.
 type Runner struct {
-	Index, Count int    // from 0; of how many
+	Index, Count int    // from 0; of how many, 0 or 1 for the only one
 	Segment      string // of k6's execution segment sequence; "" for the only one
 	ID           string // random, one for each process
 	// ClockOffset is what this runner's clock shows less what the target's shows; it is taken off its times already.
@@ -131,43 +129,45 @@ type Runner struct {
 
 // Header is what was known when the load began.
 type Header struct {
-	Version  int
-	Scenario string
-	Profile  string // "" for none
-	Target   string
-	Plan     string // one sentence
+	Version  int    `json:"version"`
+	Scenario string `json:"scenario"`
+	Profile  string `json:"profile"` // "" for none
+	Target   string `json:"target"`
+	Plan     string `json:"plan"` // one sentence
 	// PlannedUsers is how many users the whole test has at its top, or 0 in a spike.
-	PlannedUsers int
+	PlannedUsers int `json:"plannedUsers"`
 	// PlannedRate is how many events a second the whole test has at its top, or 0 where there are users.
-	PlannedRate float64
-	Began       time.Time
-	Tool, K6    string // versions
-	Claims      []Claim
+	PlannedRate float64   `json:"plannedRate"`
+	Began       time.Time `json:"began"`
+	Tool        string    `json:"tool"` // its version
+	K6          string    `json:"k6"`   // its version
+	Claims      []Claim   `json:"claims,omitempty"`
 	// NoClaims says why a run with a profile makes no claim; "" where it makes them.
-	NoClaims string
+	NoClaims string `json:"noClaims,omitempty"`
 	// Overridden lists what the preflight would have refused.
-	Overridden []string
+	Overridden []string `json:"overridden,omitempty"`
 	// Limits are those against which Cell.Over counts, in microseconds. A metric that is not there has none.
-	Limits map[Metric]int64
+	Limits map[Metric]int64 `json:"limitsMicros"`
 }
 
 // End is what was known when the run was over.
 type End struct {
-	At time.Time
+	At time.Time `json:"at"`
 	// Interrupted says what ended the run before its time: "" for its schedule, otherwise a sentence such as "stopped by Ctrl-C".
-	Interrupted string
+	Interrupted string `json:"interrupted,omitempty"`
 	// Thresholds: how many there were, and which were crossed.
-	Thresholds int
-	Crossed    []string
+	Thresholds int      `json:"thresholds"`
+	Crossed    []string `json:"crossed,omitempty"`
 	// Uptime of the service in seconds, at the start and at the end, -1 where it is not known.
-	UptimeBefore, UptimeAfter float64
-	Ledger                    *Ledger
+	UptimeBefore float64 `json:"uptimeBefore"`
+	UptimeAfter  float64 `json:"uptimeAfter"`
+	Ledger       *Ledger `json:"ledger,omitempty"`
 	// Findings are the lines of the summary.
-	Findings []Finding
+	Findings []Finding `json:"findings,omitempty"`
 	// Facts are counts of what the run came across and verdicts name, such as matched_unheard.
-	Facts map[string]int64
+	Facts map[string]int64 `json:"facts,omitempty"`
 	// Waiting is what was still under way when the run ended.
-	Waiting []Waiting
+	Waiting []Waiting `json:"waiting,omitempty"`
 }
 
 // Waiting is what was still under way when the run ended, by what was waited for.
@@ -178,17 +178,24 @@ type Waiting struct {
 }
 
 // Finding is a line of the summary.
-type Finding struct{ Mark, Title, Text string }
+type Finding struct {
+	Mark  string `json:"mark"`
+	Title string `json:"title"`
+	Text  string `json:"text"`
+}
 
 // Ledger holds balances, read after the load, against what users bought and spent.
 type Ledger struct {
-	Users   int // whose balance was read
-	Unread  int // whose balance could not be read
-	Unknown int // whose own account was left open by requests without an answer, so that nothing can be said
-	Wrong   int // whose balance is not bought − spent − lost
+	Users   int `json:"users"`   // whose balance was read
+	Unread  int `json:"unread"`  // whose balance could not be read
+	Unknown int `json:"unknown"` // whose own account was left open by requests without an answer, so that nothing can be said
+	Wrong   int `json:"wrong"`   // whose balance is not bought − spent − lost
 	// Sums over the users whose balance was judged.
-	Bought, Spent, Lost, Left int64
-	Examples                  []string // of wrong ones, ten at most
+	Bought   int64    `json:"bought"`
+	Spent    int64    `json:"spent"`
+	Lost     int64    `json:"lost"`
+	Left     int64    `json:"left"`
+	Examples []string `json:"examples,omitempty"` // of wrong ones, ten at most
 }
 
 // Claim is one sentence with a number that a profile makes.
