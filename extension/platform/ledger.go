@@ -14,6 +14,24 @@ type ledger struct {
 	reads   int  // of the balance
 
 	purchased, joined, refunded int
+
+	// What the statement at the end needs besides. doubt is by how much the balance may differ from tokens because of joins and
+	// leaves whose outcome is unknown: at most so many fewer or more.
+	doubtLess, doubtMore int
+	lost                 int // refunds that the service said would not come
+	explained            int // tokens by which a balance that was read was higher than tokens, within the doubt
+	missing              int // tokens by which it was lower than can be; negative: higher
+}
+
+// Statement is a user's account held against its balance: Bought = Left + Spent + Lost + Missing.
+type Statement struct {
+	Bought int // with what the account opened with
+	Spent  int // on matches, and on places in a queue that the user still has
+	Lost   int // refunds that the service said would not come
+	Left   int // the balance that was read last
+	// Missing is what the balances that were read had less than they must. Where requests got no answer, each explains a
+	// difference of one token, or of its purchase.
+	Missing int
 }
 
 // Account is a user's own account of its tokens.
@@ -46,6 +64,37 @@ func (l *ledger) opened(balance int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tokens, l.known = balance, true
+	l.purchased = balance
+}
+
+func (l *ledger) statement() Statement {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Statement{
+		Bought: l.purchased, Lost: l.lost, Left: l.tokens, Missing: l.missing,
+		Spent: l.joined - l.refunded - l.lost - l.explained,
+	}
+}
+
+// question notes that the balance may be so many tokens lower or higher than the account has it. The lock is held.
+func (l *ledger) question(less, more int) {
+	l.known = false
+	l.doubtLess += less
+	l.doubtMore += more
+}
+
+// compare holds a balance against the account. The lock is held.
+func (l *ledger) compare(balance int) {
+	more := balance - l.tokens
+	if credited := min(more, l.open); credited > 0 {
+		l.purchased += credited
+		more -= credited
+	}
+	if more < -l.doubtLess || more > l.doubtMore {
+		l.missing -= more
+		return
+	}
+	l.explained += more
 }
 
 // Purchase is one event that sells tokens to one user. Sent again, it is credited once.
@@ -67,7 +116,7 @@ func (l *ledger) bought(p *Purchase, err error) {
 	case err == nil:
 		p.credited = true
 		if p.open && p.reads != l.reads {
-			l.known = false // a balance that was read meanwhile may have the tokens in it already
+			l.question(p.Tokens, 0) // a balance that was read meanwhile may have the tokens in it already
 		}
 		l.tokens += p.Tokens
 		l.purchased += p.Tokens
@@ -107,12 +156,15 @@ func (l *ledger) leave(left Left) {
 	defer l.mu.Unlock()
 	if l.inQueue && left.Status == NotQueued {
 		// A match that was not heard has spent the token, or an older socket has closed and brought it back.
-		l.known = false
+		l.question(0, 1)
 	}
 	l.inQueue, l.maybe = false, false
 	if left.Refunded {
 		l.tokens++
 		l.refunded++
+	}
+	if left.LostToken() {
+		l.lost++
 	}
 }
 
@@ -120,14 +172,17 @@ func (l *ledger) leave(left Left) {
 func (l *ledger) lostSight() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known, l.maybe = false, true
+	l.question(1, 1)
+	l.maybe = true
 }
 
 // socketClosed notes that the user is in no queue any more, with its refund or after a match.
 func (l *ledger) socketClosed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known = l.known && !l.inQueue && !l.maybe
+	if l.inQueue || l.maybe {
+		l.question(0, 1)
+	}
 	l.inQueue, l.maybe = false, false
 }
 
@@ -135,7 +190,9 @@ func (l *ledger) socketClosed() {
 func (l *ledger) read(balance int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.compare(balance)
 	l.tokens, l.known, l.open = balance, true, 0
+	l.doubtLess, l.doubtMore = 0, 0
 	l.reads++
 }
 

@@ -60,6 +60,9 @@ func (u *User) ID() string { return u.id }
 // Account returns the user's own account of its tokens.
 func (u *User) Account() Account { return u.ledger.account() }
 
+// Statement returns the user's account held against the balances that were read.
+func (u *User) Statement() Statement { return u.ledger.statement() }
+
 // TokenBounds returns what the balance can be, the two alike unless a purchase got no answer. It is not ok where a join or
 // leave left the account open until the balance is read.
 func (u *User) TokenBounds() (least, most int, ok bool) { return u.ledger.bounds() }
