@@ -9,7 +9,7 @@ export function announce(config, what) {
     return; // a machine reads
   }
   notePlan(what);
-  print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`);
+  print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
 }
 
 function describeProfile({ name, overrides }) {

@@ -140,7 +140,7 @@ func (c *connection) Do(ctx context.Context, request platform.Request) (*platfor
 	}
 	answer := toAnswer(response)
 	if answer.Status == http.StatusTooManyRequests {
-		c.module.root.findings.throttled(request.Operation)
+		c.module.root.record.Throttled(request.Operation)
 		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
 	}
 	return answer, nil

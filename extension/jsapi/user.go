@@ -56,6 +56,7 @@ func (u *User) operation(name string, work func(ctx context.Context) (js, error)
 func (u *User) Join(place, options sobek.Value) *sobek.Promise {
 	body, queueKey := u.m.joinBody(place)
 	judged := u.m.expectedStatus("join", options, string(platform.Queued))
+	u.warnOfNoSocket(place)
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
 		u.lineHears((*sessions.Line).Joining)
 		joined, err := u.join(ctx, body)
@@ -123,7 +124,7 @@ func (u *User) leave(ctx context.Context) (platform.Left, error) {
 		if left.Status == platform.AlreadyMatched {
 			why = lostAlreadyMatched
 		}
-		u.m.root.findings.tokenLost(why)
+		u.m.root.record.TokenLost(why)
 		push(ctx, u.connection.state.State, u.m.metrics.tokensLost, 1, "why", why)
 	}
 	return left, err
@@ -191,7 +192,7 @@ func (u *User) close(ctx context.Context) error {
 // drain closes the user at the end of a stay.
 func (u *User) drain(ctx context.Context) {
 	if u.close(ctx) != nil && u.user.MayBeQueued() {
-		u.m.root.findings.leftBehind()
+		u.m.root.record.LeftBehind(u.ID)
 	}
 }
 

@@ -30,7 +30,7 @@ type Verity struct {
 }
 
 func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
-	v := &Verity{m: m, timeout: defaultTimeoutSeconds, signer: func() (*payments.Signer, error) {
+	v := &Verity{m: m, timeout: defaultTimeoutSeconds, counts: true, signer: func() (*payments.Signer, error) {
 		return nil, errors.New("tokens cannot be bought: give Verity a signer")
 	}}
 	r := reader{m, "Verity"}
@@ -98,14 +98,19 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 
 // counted is the same work, counted where this service counts what its users do. What the end of the run cut counts as nothing.
 func (v *Verity) counted(operation string, work func(ctx context.Context) (js, error)) func(ctx context.Context) (js, error) {
-	if !v.counts {
-		return work
-	}
 	state, life := v.m.state, v.m.lifetime()
 	return func(ctx context.Context) (js, error) {
 		result, err := work(ctx)
-		if life.run.Err() == nil {
-			v.m.noteOperationError(operation, err)
+		if life.run.Err() != nil {
+			return result, err
+		}
+		if err != nil {
+			v.m.root.logged.first(state.Logger, kindOf(operation, err), err.Error())
+		}
+		if v.counts {
+			if err != nil {
+				v.m.root.record.Errored(kindOf(operation, err), err.Error())
+			}
 			v.m.pushOperation(ctx, state, operation, err != nil)
 		}
 		return result, err
@@ -139,11 +144,20 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 	for name, value := range signed.Headers {
 		header.Set(name, value)
 	}
+	v.m.root.record.EventSent(signed.sent)
+	signed.sent = true
+	state, life := v.m.state, v.m.lifetime()
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
 		answer, err := v.service.PostWebhook(ctx, v.connection, []byte(signed.Body), header, expected...)
 		v.book(signed.purchase, answer, err)
 		if err != nil {
+			if life.run.Err() == nil {
+				v.m.root.logged.first(state.Logger, kindOf(platform.OpWebhook, err), err.Error())
+			}
 			return nil, err
+		}
+		if answer.Status == http.StatusInternalServerError {
+			v.m.root.record.CopyRefused()
 		}
 		v.m.pushWebhookLatency(ctx, v.connection, answer.Duration)
 		return func(rt *sobek.Runtime) any {
@@ -193,7 +207,7 @@ func (v *Verity) CheckHealth() *sobek.Promise {
 		_, err := platform.CheckHealth(ctx, client, v.baseURL)
 		callback(func() error {
 			if err != nil {
-				return abortTest(err)
+				return v.m.abortTest(err)
 			}
 			return resolve(sobek.Undefined())
 		})
