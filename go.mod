@@ -18,6 +18,7 @@ require (
 	go.k6.io/k6/v2 v2.2.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/net v0.57.0
+	golang.org/x/term v0.45.0
 	gopkg.in/guregu/null.v3 v3.3.0
 )
 

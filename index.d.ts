@@ -263,8 +263,10 @@ declare module 'k6/x/verity' {
       /**
        * Counts each sign-up and each operation of its users in `operations` and `error_rate`, as countOperation() does, and an
        * error for printSummary; match() and holdSession() under queue_join, connect() under socket. What the end of the run
-       * cut counts as nothing. Default false: the script counts. webhook() is never counted, for copies of one event are one
-       * operation.
+       * cut counts as nothing. Default true; false: the script counts. webhook() is never counted, for copies of one event are
+       * one operation: count it with countOperation().
+       *
+       * The first error of each operation, name and status is logged as a warning in any case.
        */
       countOperations?: boolean;
     });
@@ -491,15 +493,21 @@ declare module 'k6/x/verity' {
    */
   export function countOperation(operation: string, error?: unknown): void;
 
-  /** Writes a line to k6's stdout, clear of its progress bars. */
-  export function print(line: string): void;
+  /**
+   * Writes a line to k6's stdout, clear of its progress bars.
+   *
+   * @param options.wrap break it at the width of the terminal, 80 columns where there is none: default false
+   */
+  export function print(line: string, options?: { wrap?: boolean }): void;
 
   /**
-   * Writes what a run found beside k6's own summary: operations and errors by kind, throttled routes, lost tokens, crossed
-   * thresholds. For handleSummary, which then returns nothing, so that k6's own summary stays.
+   * Writes what a run found beside k6's own summary: what ended it early, operations and errors by kind, throttled routes, lost
+   * tokens, crossed thresholds. For handleSummary, which then returns nothing, so that k6's own summary stays. Lines are broken at
+   * the width of the terminal (COLUMNS, if it is set), at 80 columns where there is none.
    *
    * @param options.reportDir a folder for the same as Markdown and as JUnit XML, in files named after the profile, or else the
-   *   scenario, over those of an earlier run; default: no files. One that cannot be written costs a line in the summary
+   *   scenario, over those of an earlier run; it is made where there is none; default: no files. Files that cannot be written cost a
+   *   line in the summary
    * @example export function handleSummary(data) { printSummary({ scenario: 'mine', target: __ENV.BASE_URL, data }); }
    */
   export function printSummary(options: {

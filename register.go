@@ -26,7 +26,7 @@ func init() {
 	modules.Register(jsapi.Name, module)
 	subcommand.RegisterExtension(cli.Name, func(gs *state.GlobalState) *cobra.Command {
 		// k6 makes its commands for every call, k6 run included.
-		module.SetOutput(gs.Stdout)
+		module.SetOutput(gs.Stdout, cli.Width(gs))
 		module.SetCommand(command(gs.CmdArgs))
 		return cli.New(gs, scripts)
 	})

@@ -188,7 +188,7 @@ function target(name) {
   const signer = new StripeSigner(given('STRIPE_WEBHOOK_SECRET') || '');
   let verity;
   try {
-    verity = new Verity({ baseUrl, signer, countOperations: true });
+    verity = new Verity({ baseUrl, signer });
   } catch (error) {
     throw new Error(error.message.replace('baseUrl of Verity', 'BASE_URL'));
   }

@@ -9,7 +9,7 @@ export function announce(config, what, users = 0) {
     return; // a machine reads
   }
   notePlan(what, users > 0 ? { users: Math.max(1, Math.round(users * runnerShare())) } : {});
-  print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`);
+  print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
 }
 
 function describeProfile({ name, overrides }) {

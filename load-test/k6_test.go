@@ -122,7 +122,8 @@ func (c command) start(t *testing.T) *process {
 		c = c.flags("--summary-export", p.export)
 	}
 	p.cmd = exec.CommandContext(ctx, k6Binary(t), c.args...) //nolint:gosec // the binary under test
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, c.env...)
+	// Lines are not broken, so that tests find whole sentences.
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "COLUMNS=100000"}, c.env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() {

@@ -46,7 +46,7 @@ var smokeScenarios = []smokeScenario{ //nolint:gochecknoglobals // a constant ta
 // smokeEnv is what a smoke run takes over from the environment. Nothing else is: a variable of a scenario or an option of
 // k6 that is set for staging would make it another test.
 var smokeEnv = []string{ //nolint:gochecknoglobals // a constant table
-	"HOME", "PATH", "TMPDIR", "TERM", "LANG", "NO_COLOR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME",
+	"HOME", "PATH", "TMPDIR", "TERM", "COLUMNS", "LANG", "NO_COLOR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME",
 	"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "K6_NO_COLOR", "K6_NO_USAGE_REPORT", state.AutoExtensionResolution,
 }
 

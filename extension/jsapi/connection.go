@@ -148,10 +148,10 @@ func (c *connection) Do(ctx context.Context, request platform.Request) (*platfor
 func (c *connection) count(ctx context.Context, request platform.Request, status int) {
 	switch {
 	case status == http.StatusTooManyRequests:
-		c.module.root.findings.throttled(request.Operation)
+		c.module.root.record.Throttled(request.Operation)
 		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
 	case status == http.StatusConflict && slices.Contains(request.Allowed, status):
-		c.module.root.findings.locked(request.Operation)
+		c.module.root.record.LockMet(request.Operation)
 		push(ctx, c.state.State, c.module.metrics.lockRetries, 1, "name", request.Operation)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/queue"
+	"github.com/verity-app/xk6-verity/extension/report"
 )
 
 const (
@@ -23,13 +24,10 @@ const (
 // depthWatch reads how many users are queued in the whole service while stays go on. All VUs of this process share it, and
 // one stay at a time does the reading, so that each sample belongs to a callback that k6 waits for.
 type depthWatch struct {
-	mu       sync.Mutex
-	probe    *queue.Probe // nil: no Redis to read from
-	readings int
-	peak     int
-	last     int
-	failure  error // of the last reading
-	ghosts   *queue.Ghosts
+	record *report.Record
+
+	mu    sync.Mutex
+	probe *queue.Probe // nil: no Redis to read from
 }
 
 // watchDepth is the function watchDepth of the module.
@@ -48,6 +46,7 @@ func (w *depthWatch) set(probe *queue.Probe) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.probe = probe
+	w.record.WatchDepth()
 }
 
 func (w *depthWatch) source() *queue.Probe {
@@ -70,9 +69,7 @@ func (m *Module) endDepthWatch() *sobek.Promise {
 		ctx, cancel := context.WithTimeout(ctx, depthLimit)
 		defer cancel()
 		if ghosts, err := probe.Ghosts(ctx); err == nil {
-			w.mu.Lock()
-			w.ghosts = &ghosts
-			w.mu.Unlock()
+			w.record.Ghosts(ghosts)
 		}
 		return resolved(sobek.Undefined()), nil
 	})
@@ -104,44 +101,10 @@ func (w *depthWatch) read(ctx context.Context, state *vuState, metrics *verityMe
 	if ctx.Err() != nil {
 		return // cut by the end
 	}
-	if w.noted(depths.Total, err) {
+	if w.record.Depth(depths.Total, err) {
 		state.Logger.Warnf("the queue depth is unknown, the run goes on: %s", err)
 	}
 	if err == nil {
 		push(ctx, state.State, metrics.queueDepth, float64(depths.Total), "", "")
-	}
-}
-
-// noted keeps a reading and tells whether it is the first failure in a row.
-func (w *depthWatch) noted(total int, err error) (firstFailure bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	firstFailure = err != nil && w.failure == nil
-	w.failure = err
-	if err == nil {
-		w.readings++
-		w.last, w.peak = total, max(w.peak, total)
-	}
-	return firstFailure
-}
-
-// write adds the depth to the summary.
-func (w *depthWatch) write(line lineWriter) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.probe == nil {
-		return
-	}
-	if w.readings == 0 || w.failure != nil {
-		line("!", "queue depth", "unknown: %v", w.failure)
-	} else {
-		line(" ", "queue depth", "%s at the peak, %s at the end", thousands(w.peak), thousands(w.last))
-	}
-	if w.ghosts == nil {
-		return
-	}
-	if members, states := len(w.ghosts.Members), len(w.ghosts.States); members+states > 0 {
-		line("!", "ghosts", "%s queued without a state, %s with a state but not queued: the service lost track of them",
-			thousands(members), thousands(states))
 	}
 }

@@ -2,12 +2,9 @@ package jsapi
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go.k6.io/k6/v2/metrics"
-
-	"github.com/verity-app/xk6-verity/extension/runner"
 )
 
 // pushLag emits what the runner's watch has measured since the last time, about once a second, whoever comes by.
@@ -26,53 +23,4 @@ func (m *Module) pushLag(ctx context.Context, state *vuState) {
 		}
 	}
 	metrics.PushIfNotDone(ctx, state.Samples, metrics.ConnectedSamples{Samples: samples, Tags: current.Tags, Time: now})
-}
-
-const (
-	// A request waits for a processor about so many times on its way: to be read, and to be read on after a pause.
-	lagsInARequest = 2
-	// Timers that fire less late than this make no difference to a limit of 100 ms.
-	quietLag = 5 * time.Millisecond
-	// From this share on the runner's own delay is large against the latency that it reports.
-	largeShare = 0.25
-	// From this use of its processors on a runner is at its limit, whatever else.
-	busyShare = 0.9
-)
-
-// runnerToBlame tells whether the runner's own delay is large against the latency that it reports.
-func runnerToBlame(u runner.Usage, reported time.Duration) bool {
-	return u.LateP95 > quietLag && lagsInARequest*float64(u.LateP95) > largeShare*float64(reported)
-}
-
-// writeRunner adds to the summary what the runner saw of itself.
-func writeRunner(line lineWriter, u runner.Usage, data summaryData) {
-	if u.Watched <= 0 {
-		return
-	}
-	text := fmt.Sprintf("timers late by %.1f ms (p95), %.1f ms (p99), %.0f ms at most; %.2f of %d processors in use, %.2f in the busiest "+
-		"second; garbage collector's pauses %.2f ms (p95), %.1f ms at most", milliseconds(u.LateP95), milliseconds(u.LateP99),
-		milliseconds(u.LateMax), u.MeanCPU(), u.Processors, u.PeakCPU, milliseconds(u.PauseP95), milliseconds(u.PauseMax))
-	reported := data.value("http_req_duration", "p(95)")
-	blame := runnerToBlame(u, time.Duration(reported*float64(time.Millisecond)))
-	mark := " "
-	if blame {
-		mark = "!"
-	}
-	line(mark, "runner", "%s", text)
-	if blame {
-		line(mark, "runner", "The runner fell behind: its own delay of %.1f ms (p95) is large against the %.1f ms of http_req_duration that it "+
-			"reports, so these latencies are not the service's alone. %s", milliseconds(u.LateP95), reported, advice(u))
-	}
-	if dropped := int(data.value("dropped_iterations", "count")); dropped > 0 {
-		line("✗", "arrivals", "%s iterations were not started in time, for no VU was free: the load was lower than planned. Set MAX_VUS and "+
-			"PREALLOCATED_VUS higher, or use a faster runner", thousands(dropped))
-	}
-}
-
-// advice says what to do about a runner that is too slow.
-func advice(u runner.Usage) string {
-	if u.PeakCPU > busyShare*float64(u.Processors) {
-		return "Its processors were busy: set USERS_PER_VU higher, think times longer, or share the load among more or larger runners"
-	}
-	return "Something else used its processors: run nothing beside it, set USERS_PER_VU higher, or use another runner"
 }

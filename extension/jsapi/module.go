@@ -15,6 +15,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
+	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/runner"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
@@ -24,7 +25,9 @@ const Name = "k6/x/verity"
 
 // RootModule is what all VUs of this process share.
 type RootModule struct {
-	findings findings
+	record   report.Record
+	logged   loggedErrors
+	ending   ending
 	presence presence
 	depth    depthWatch
 	sessions *sessions.Watch
@@ -42,11 +45,7 @@ type RootModule struct {
 	seeded map[string]*platform.User // users that setup() signed up, by id
 	shards map[string]*queue.Shards  // by their options
 	out    io.Writer
-
-	tables     []table
-	warnings   []string
-	plan       string // one sentence, from setup()
-	runnerName string // such as 1 of 2; "" for the only one
+	width  int // of the terminal, in columns; 0: lines are not broken
 }
 
 var _ modules.Module = (*RootModule)(nil)
@@ -57,6 +56,7 @@ func New(out io.Writer) *RootModule {
 		seeded: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
 		sessions: sessions.NewWatch(), turn: make(chan struct{}, 1),
 	}
+	r.depth.record = &r.record
 	r.turn <- struct{}{}
 	return r
 }
@@ -64,11 +64,12 @@ func New(out io.Writer) *RootModule {
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.
 func (r *RootModule) SetCommand(name string) { r.command = name }
 
-// SetOutput sets where lines for the reader go: k6's own stdout, which keeps them clear of its progress bars.
-func (r *RootModule) SetOutput(out io.Writer) {
+// SetOutput sets where lines for the reader go, k6's own stdout, which keeps them clear of its progress bars, and how many columns that
+// has; 0: lines are not broken. It is called before any script runs.
+func (r *RootModule) SetOutput(out io.Writer, width int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.out = out
+	r.out, r.width = out, width
 }
 
 func (r *RootModule) write(text string) error {
@@ -99,6 +100,9 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 			runner.PaceProcessors(context.Background())
 			runner.TerminateOnHangup()
 		})
+	}
+	if init := vu.InitEnv(); init.TestPreInitState != nil {
+		r.ending.watch(vu.Context(), init.TestStatus)
 	}
 	metrics, err := registerMetrics(vu.InitEnv().Registry)
 	if err != nil {
@@ -184,6 +188,9 @@ func (m *Module) lifetime() *lifetime {
 func (m *Module) vuState(what string) *vuState {
 	if m.vu.State() == nil {
 		common.Throw(m.vu.Runtime(), common.NewInitContextError(what+" cannot be called in the init context"))
+	}
+	if m.life == nil || m.life.run != m.vu.Context() {
+		m.root.ending.enter(m.vu.Context())
 	}
 	if m.state == nil {
 		state, err := newVUState(m.vu.State())

@@ -45,15 +45,3 @@ func (m *Module) pushOperation(ctx context.Context, state *vuState, operation st
 		Tags:    tags, Time: now,
 	})
 }
-
-// noteOperationError counts an operation's error, if there is one, for the summary.
-func (m *Module) noteOperationError(operation string, err error) {
-	if err == nil {
-		return
-	}
-	kind := errorKind{operation: operation, name: "Error"}
-	if e, ok := asPlatformError(err); ok {
-		kind.name, kind.status = e.Name, e.Status
-	}
-	m.root.findings.errored(kind, err.Error())
-}

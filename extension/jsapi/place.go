@@ -6,7 +6,9 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
+	"github.com/verity-app/xk6-verity/extension/report"
 )
 
 // plannedPlace is what QueueShards.place returns: an object that a script can read, and whose body of a join is at hand. Users
@@ -87,6 +89,16 @@ func (m *Module) joinBody(place sobek.Value) (body []byte, queueKey string) {
 	}
 	queueKey, _ = exported(object, "queueKey").(string)
 	return m.stringify(sent), queueKey
+}
+
+// warnOfNoSocket logs once that a user can be matched who would not hear of it: in a planned place that others share.
+func (u *User) warnOfNoSocket(place sobek.Value) {
+	planned, ok := export(place).(*plannedPlace)
+	if !ok || planned.Shard < 0 || u.Connected() {
+		return
+	}
+	u.m.root.logged.first(u.m.vuState("join").Logger, report.ErrorKind{Operation: platform.OpJoin, Name: platform.SocketError},
+		"a user without a socket joins a key that it shares with others: it can be matched, and never hears of it; connect() first, or use match()")
 }
 
 // parse is JSON.parse.

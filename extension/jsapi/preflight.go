@@ -58,7 +58,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	go func() {
 		health, err := platform.CheckHealth(ctx, client, v.baseURL)
 		if err != nil {
-			callback(func() error { return abortTest(err) })
+			callback(func() error { return v.m.abortTest(err) })
 			return
 		}
 		service.Health, service.Addresses = health, addresses(ctx, v.baseURL, state.Options)
@@ -67,7 +67,12 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 			if ctx.Err() != nil {
 				return reject(v.m.jsError(errStopped))
 			}
-			if err := v.m.root.tellPreflight(checks, options); err != nil {
+			err := v.m.root.tellPreflight(checks, options)
+			if err == nil && !options.override {
+				err = refusal(checks)
+			}
+			if err != nil {
+				v.m.root.ending.refuse(err)
 				return refuseRun(err)
 			}
 			return resolve(sobek.Undefined())
@@ -126,35 +131,30 @@ func (r reader) flag(into *bool) func(string, sobek.Value) {
 	}
 }
 
-// tellPreflight prints what was found, keeps it for the report, and returns an error where the run must not begin.
+// tellPreflight keeps what was found for the report, and prints it.
 func (r *RootModule) tellPreflight(checks []preflight.Check, options lookOptions) error {
-	var refusals []string
-	t := table{title: "Preflight", columns: []string{"", "check", "found"}, shown: true}
-	for _, c := range checks {
-		t.rows = append(t.rows, []string{c.Verdict.Mark(), c.Name, c.Found})
-		if c.Verdict == preflight.Failed {
-			refusals = append(refusals, c.Name+": "+c.Found)
-		}
-		if c.Verdict == preflight.Warning || (c.Verdict == preflight.Failed && options.override) {
-			r.warn("preflight, " + c.Name + ": " + c.Found)
-		}
-	}
-	overridden := len(refusals) > 0 && options.override
-	if overridden {
-		t.notes = []string{"SKIP_PREFLIGHT=1: the run goes on all the same"}
-	}
-	r.addTable(t)
-	text := t.text() + "\n"
+	text := r.record.Preflight(checks, options.override).Terminal(r.width) + "\n"
 	if options.json {
 		text = preflightJSON(checks)
 	}
 	if err := r.write(text); err != nil {
 		return fmt.Errorf("writing the preflight: %w", err)
 	}
-	if len(refusals) == 0 || overridden {
+	return nil
+}
+
+// refusal returns an error where checks failed, and so the run must not begin.
+func refusal(checks []preflight.Check) error {
+	var failed []string
+	for _, c := range checks {
+		if c.Verdict == preflight.Failed {
+			failed = append(failed, c.Name+": "+c.Found)
+		}
+	}
+	if len(failed) == 0 {
 		return nil
 	}
-	return errors.New("the preflight stops this run, whose result would be meaningless: " + strings.Join(refusals, "; ") +
+	return errors.New("the preflight stops this run, whose result would be meaningless: " + strings.Join(failed, "; ") +
 		". SKIP_PREFLIGHT=1 runs it all the same")
 }
 
@@ -217,7 +217,11 @@ func (v *Verity) client(state *vuState) *http.Client {
 	}
 }
 
-func abortTest(err error) error {
+// abortTest ends the run as test.abort() does.
+func (m *Module) abortTest(err error) error {
+	if lib.GetScenarioState(m.vu.Context()) == nil {
+		m.root.ending.refuse(err) // k6 keeps the reason of an iteration only
+	}
 	return &errext.InterruptError{Reason: fmt.Sprintf("%s: %s", errext.AbortTest, err)}
 }
 

@@ -25,10 +25,10 @@ func TestPreflightPrintsItsTableOnce(t *testing.T) {
 	require.Regexp(t, `(?s)^\n    Preflight\n\n +check +found\n      ✓  target +a healthy Verity, up for 0s\n.*✓  auth_signup .*5 a minute planned \(5 users\)\n`,
 		h.out.String())
 	require.NotContains(t, h.out.String(), "webhook secret", "of what is not planned nothing is asked")
-	tables := h.root.reportTables()
+	tables := h.report().Tables
 	require.Len(t, tables, 1, "the report has it")
-	require.NotContains(t, h.root.summarize(summaryOptions{scenario: "test", target: "here"}), "Preflight", "the summary need not")
-	require.Empty(t, h.root.reportWarnings())
+	require.NotContains(t, h.summary(), "Preflight", "the summary need not")
+	require.Empty(t, h.report().Warnings)
 	require.Empty(t, h.drainSamples(), "a look is no load")
 	require.Empty(t, server.Users())
 }
@@ -52,7 +52,7 @@ func TestPreflightOverridden(t *testing.T) {
 	h.startStandin(standin.Options{Throttle: true})
 	h.mustExec(`client.preflight({ ` + small + `, override: true })`)
 	require.Contains(t, h.out.String(), "      SKIP_PREFLIGHT=1: the run goes on all the same\n")
-	require.Equal(t, []string{"preflight, queue_join: 120 a minute allowed, 600 planned (10 a second)"}, h.root.reportWarnings())
+	require.Equal(t, []string{"preflight, queue_join: 120 a minute allowed, 600 planned (10 a second)"}, h.report().Warnings)
 }
 
 func TestPreflightAsJSON(t *testing.T) {

@@ -1,17 +1,15 @@
 package jsapi
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"slices"
-	"strings"
+	"maps"
 	"sync"
 	"time"
 
 	"go.k6.io/k6/v2/metrics"
 
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/report"
 )
 
 // usersEvery is how often the numbers of users and sessions are pushed.
@@ -25,7 +23,7 @@ type presence struct {
 	seats   level // users that the stays of now carry
 
 	planned      int // by notePlan; 0: nobody said
-	away         map[errorKind]int
+	away         map[report.ErrorKind]int
 	peakSessions float64 // that has been pushed
 }
 
@@ -120,9 +118,9 @@ func (p *presence) keptAway(operation, name string, status int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.away == nil {
-		p.away = make(map[errorKind]int)
+		p.away = make(map[report.ErrorKind]int)
 	}
-	p.away[errorKind{operation: operation, name: name, status: status}]++
+	p.away[report.ErrorKind{Operation: operation, Name: name, Status: status}]++
 }
 
 // watchUsers pushes the numbers of users and sessions about once a second until the context ends. After the end of the last
@@ -184,45 +182,15 @@ func (r *RootModule) gauges(all *verityMetrics, peaksOnly bool) (samples []gauge
 	return samples
 }
 
-// write adds to the summary how many users there were of those that were planned.
-func (p *presence) write(line lineWriter) {
+// report returns what the summary says of the users.
+func (p *presence) report() report.Users {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	planned := p.planned
 	if planned == 0 {
 		planned = p.seats.peak
 	}
-	if p.seats.peak == 0 {
-		return // a script without a stay
-	}
-	mark, text := " ", fmt.Sprintf("%s of %s planned were present at most", thousands(p.present.peak), thousands(planned))
-	if p.present.peak < planned {
-		mark = "!"
-	}
-	if p.seats.peak < planned {
-		text += fmt.Sprintf("; k6 began with %s of them at once", thousands(p.seats.peak))
-	}
-	if len(p.away) > 0 {
-		text += "; kept away: " + p.reasons()
-	}
-	line(mark, "users", "%s", text)
-}
-
-// reasons lists what kept users away, the most frequent first. The lock is held.
-func (p *presence) reasons() string {
-	kinds := make([]errorKind, 0, len(p.away))
-	for kind := range p.away {
-		kinds = append(kinds, kind)
-	}
-	slices.SortFunc(kinds, func(a, b errorKind) int {
-		return cmp.Or(cmp.Compare(p.away[b], p.away[a]), cmp.Compare(a.operation, b.operation), cmp.Compare(a.name, b.name),
-			cmp.Compare(a.status, b.status))
-	})
-	parts := make([]string, len(kinds))
-	for i, kind := range kinds {
-		parts[i] = fmt.Sprintf("%s %s%s × %s", kind.operation, kind.name, status(kind.status), thousands(p.away[kind]))
-	}
-	return strings.Join(parts, ", ")
+	return report.Users{Planned: planned, Present: p.present.peak, Seats: p.seats.peak, Away: maps.Clone(p.away)}
 }
 
 // keptAwayBy notes the error of an operation that kept a user away.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -16,6 +14,7 @@ import (
 	"go.k6.io/k6/v2/lib/netext"
 	"go.k6.io/k6/v2/secretsource"
 
+	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
@@ -190,11 +189,9 @@ type PrometheusWatch struct {
 	options prometheusOptions
 }
 
-// prometheusRun is what a run knows of its Prometheus.
+// prometheusRun is what a run knows of its Prometheus between start and end.
 type prometheusRun struct {
 	mu      sync.Mutex
-	wanted  bool // a watch was made
-	distant bool // another runner reads
 	begun   bool
 	ended   bool
 	mark    snapshot.Mark
@@ -207,7 +204,7 @@ func (m *Module) newPrometheusWatch(call sobek.ConstructorCall) *sobek.Object {
 	p.options.read(r, call.Argument(0), func(name string, value sobek.Value) {
 		p.options.queries = r.applyQueries(name, snapshot.Defaults(), r.changes(name, value))
 	})
-	m.root.prometheus.want()
+	m.root.record.SetReadings(report.ReadingsWanted)
 	return m.vu.Runtime().ToValue(p).ToObject(m.vu.Runtime())
 }
 
@@ -224,11 +221,12 @@ func (p *PrometheusWatch) Start() *sobek.Promise {
 	}
 	return m.promise(nil, func(ctx context.Context) (js, error) {
 		if !isFirst(state.Options.ExecutionSegment) {
-			run.leaveToAnother()
+			m.root.record.SetReadings(report.ReadingsElsewhere)
 			return resolved(sobek.Undefined()), nil
 		}
 		mark, problems, err := prometheus.Begin(ctx)
 		run.begin(mark, err)
+		m.root.record.SetReadings(report.ReadingsBegun)
 		if err != nil && !errors.Is(err, snapshot.ErrStopped) {
 			state.Logger.Warnf("Prometheus could not be read, the run goes on: %s", err)
 		}
@@ -258,35 +256,24 @@ func (p *PrometheusWatch) End() *sobek.Promise {
 		if !ok {
 			return resolved(sobek.Undefined()), nil
 		}
+		m.root.record.SetReadings(report.ReadingsEnded)
 		if failure == "" {
 			state.Logger.Info("waiting for Prometheus to scrape what the run did, mostly a few seconds, 2 minutes at most")
 		}
-		report, err := prometheus.End(ctx, mark)
+		readings, err := prometheus.End(ctx, mark)
 		if err != nil {
-			m.root.warn("no readings of Prometheus: " + err.Error())
+			m.root.record.Warn("no readings of Prometheus: " + err.Error())
 			if failure == "" { // otherwise it was logged at the start
 				state.Logger.Warnf("Prometheus could not be read: %s", err)
 			}
 			return resolved(sobek.Undefined()), nil
 		}
 		if failure != "" {
-			m.root.warn("Prometheus could not be read at the start: " + failure)
+			m.root.record.Warn("Prometheus could not be read at the start: " + failure)
 		}
-		m.root.addTable(prometheusTable(p.options.url, report))
+		m.root.record.AddTable(report.PrometheusTable(p.options.url, readings))
 		return resolved(sobek.Undefined()), nil
 	})
-}
-
-func (p *prometheusRun) want() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.wanted = true
-}
-
-func (p *prometheusRun) leaveToAnother() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.distant = true
 }
 
 func (p *prometheusRun) begin(mark snapshot.Mark, err error) {
@@ -307,50 +294,4 @@ func (p *prometheusRun) end() (mark snapshot.Mark, failure string, ok bool) {
 	}
 	p.ended = true
 	return p.mark, p.failure, true
-}
-
-// write says in the summary why there is no table, where that is so.
-func (p *prometheusRun) write(line lineWriter) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case !p.wanted || p.ended:
-	case p.distant:
-		line(" ", "Prometheus", "is read by the runner of the first execution segment only")
-	case p.begun:
-		line("!", "Prometheus", "no readings: teardown() did not run, as with --no-teardown")
-	default:
-		line("!", "Prometheus", "no readings: setup() was skipped, or ended before it could take them")
-	}
-}
-
-// prometheusTable shows what a run made of each query.
-func prometheusTable(url string, report snapshot.Report) table {
-	t := table{
-		title:   fmt.Sprintf("Prometheus at %s, over the %.1f s of the run", url, report.Length.Seconds()),
-		columns: []string{"reading", "start", "end", "peak", "increase", "per second", "remark"},
-		notes:   report.Notes,
-	}
-	for _, r := range report.Readings {
-		t.rows = append(t.rows, []string{
-			r.Name, figure(r.Start), figure(r.End), figure(r.Peak), figure(r.Increase), figure(r.PerSecond), r.Remark,
-		})
-	}
-	return t
-}
-
-// figure shows a number; one that is not known or not asked for is left out.
-func figure(value *float64) string {
-	switch {
-	case value == nil:
-		return ""
-	case math.IsNaN(*value) || math.IsInf(*value, 0) || math.Abs(*value) >= 1e15:
-		return strconv.FormatFloat(*value, 'g', 6, 64)
-	case *value == math.Trunc(*value):
-		return thousands(int(*value))
-	case math.Abs(*value) >= 100:
-		return thousands(int(math.Round(*value)))
-	default:
-		return strconv.FormatFloat(*value, 'g', 3, 64)
-	}
 }

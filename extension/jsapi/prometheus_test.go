@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/lib/netext"
+
+	"github.com/verity-app/xk6-verity/extension/report"
 )
 
 // prometheusStub answers every expression with 1000 times the number of requests so far.
@@ -83,12 +84,12 @@ func TestPrometheusWatchAddsATable(t *testing.T) {
 		} }); watch.start()`, server.URL))
 	require.Empty(t, h.log.AllEntries())
 	h.mustExec(`watch.end().then(() => watch.end())`)
-	tables := h.root.reportTables()
+	tables := h.report().Tables
 	require.Len(t, tables, 1)
-	require.Equal(t, []string{"reading", "start", "end", "peak", "increase", "per second", "remark"}, tables[0].columns)
-	require.Contains(t, tables[0].title, "Prometheus at "+server.URL+", over the ")
+	require.Equal(t, []string{"reading", "start", "end", "peak", "increase", "per second", "remark"}, tables[0].Columns)
+	require.Contains(t, tables[0].Title, "Prometheus at "+server.URL+", over the ")
 	rows := map[string][]string{}
-	for _, row := range tables[0].rows {
+	for _, row := range tables[0].Rows {
 		require.Len(t, row, 7)
 		rows[row[0]] = row
 	}
@@ -97,7 +98,7 @@ func TestPrometheusWatchAddsATable(t *testing.T) {
 	require.Equal(t, "1,234", rows["sales"][4])
 	require.Equal(t, "9,500,000", rows["temperature"][3])
 	require.Equal(t, []string{"ghosts", "", "", "", "", "", "no such series"}, rows["ghosts"])
-	require.Empty(t, h.root.reportWarnings())
+	require.Empty(t, h.report().Warnings)
 	require.Empty(t, h.drainSamples())
 	require.NotContains(t, h.summary(), "no readings")
 	require.Contains(t, h.summary(), "redis_commands")
@@ -105,6 +106,10 @@ func TestPrometheusWatchAddsATable(t *testing.T) {
 
 func (h *harness) summary() string {
 	return h.root.summarize(summaryOptions{scenario: "test", target: "here"})
+}
+
+func (h *harness) report() *report.Report {
+	return h.root.record.Report(h.root.result(summaryOptions{scenario: "test", target: "here"}))
 }
 
 func TestAPrometheusThatFailsCostsAWarning(t *testing.T) {
@@ -116,8 +121,8 @@ func TestAPrometheusThatFailsCostsAWarning(t *testing.T) {
 	says := server.URL + " refuses the bearer token (PROMETHEUS_BEARER_TOKEN): it answered 401 Unauthorized"
 	require.Len(t, h.log.AllEntries(), 1, "logged once")
 	require.Equal(t, "Prometheus could not be read, the run goes on: "+says, h.log.LastEntry().Message)
-	require.Equal(t, []string{"no readings of Prometheus: " + says}, h.root.reportWarnings())
-	require.Empty(t, h.root.reportTables())
+	require.Equal(t, []string{"no readings of Prometheus: " + says}, h.report().Warnings)
+	require.Empty(t, h.report().Tables)
 	require.NotContains(t, h.summary(), "wrong-token")
 }
 
@@ -150,7 +155,7 @@ func TestOnlyTheFirstRunnerReadsPrometheus(t *testing.T) {
 	h.state.Options.ExecutionSegment = segment
 	h.mustExec(fmt.Sprintf(`var watch = new verity.PrometheusWatch({ url: %q }); watch.start().then(() => watch.end())`, server.URL))
 	require.Zero(t, asked.Load())
-	require.Empty(t, h.root.reportTables())
+	require.Empty(t, h.report().Tables)
 	require.Contains(t, h.summary(), "Prometheus   is read by the runner of the first execution segment only")
 }
 
@@ -192,17 +197,4 @@ func (h *harness) mustState() *vuState {
 	state, err := newVUState(h.state)
 	require.NoError(h.t, err)
 	return state
-}
-
-func TestFiguresOfTheTable(t *testing.T) {
-	t.Parallel()
-	require.Empty(t, figure(nil))
-	for value, want := range map[float64]string{
-		0: "0", 12345: "12,345", -3: "-3", 1.005: "1", 0.123456: "0.123", 99.96: "100", 1234.5: "1,235", 7.36e9: "7,360,000,000",
-		1e16: "1e+16", 0.0000012: "1.2e-06", math.Inf(1): "+Inf",
-	} {
-		require.Equal(t, want, figure(&value))
-	}
-	nan := math.NaN()
-	require.Equal(t, "NaN", figure(&nan))
 }

@@ -3,13 +3,13 @@ package jsapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/grafana/sobek"
 
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
@@ -279,7 +279,7 @@ func (u *User) countSession(ctx context.Context, held sessions.Held) {
 	dropped := 0.0
 	if held.Outcome == sessions.OutcomeDropped {
 		dropped = 1
-		u.m.root.findings.errored(errorKind{operation: "session", name: string(held.Reason)}, "session "+held.SessionID+" of user "+u.ID)
+		u.m.root.record.Errored(report.ErrorKind{Operation: "session", Name: string(held.Reason)}, "session "+held.SessionID+" of user "+u.ID)
 	}
 	push(ctx, state, metrics.sessionDropped, dropped, "", "")
 	if held.Started {
@@ -338,39 +338,4 @@ func (m *Module) pushSessionCounts(ctx context.Context) {
 	for range deltas.WholeSessions {
 		push(ctx, m.state.State, m.metrics.sessionDropped, 0, "", "")
 	}
-}
-
-// writeSessions adds the sessions to the summary: what became of them, how many there were at once, and whether that is what
-// arrivals × hold makes (Little's law).
-func writeSessions(line lineWriter, root *RootModule) {
-	totals := root.sessions.Totals()
-	if totals.Planned > 0 {
-		line(markOf(totals.Dropped == 0), "sessions", "%s planned, %s started, %s held to the end, %s dropped, %s stopped by the end "+
-			"of the run (of users: a session has two)", thousands(totals.Planned), thousands(totals.Started), thousands(totals.Held),
-			thousands(totals.Dropped), thousands(totals.Stopped))
-	}
-	if totals.Window > 0 {
-		line(" ", "at once", "%.0f sessions at the peak, %.1f on average%s", totals.Peak, totals.Mean, littlesLaw(totals, &root.held))
-	}
-	for _, finding := range root.sessions.Findings() {
-		line("✗", "rule broken", "%s × %s, for example: %s", finding.Rule, thousands(finding.Count), finding.Example)
-	}
-}
-
-func littlesLaw(totals sessions.Totals, held *holdTimes) string {
-	sum, n := held.total()
-	if n == 0 || totals.Mean == 0 {
-		return ""
-	}
-	expected := sum.Seconds() / 2 / totals.Window.Seconds()
-	return fmt.Sprintf("; arrivals × hold makes %.1f, %.0f %% off", expected, 100*abs(expected-totals.Mean)/totals.Mean)
-}
-
-func abs(x float64) float64 { return max(x, -x) }
-
-func markOf(ok bool) string {
-	if ok {
-		return "✓"
-	}
-	return "✗"
 }

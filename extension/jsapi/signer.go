@@ -110,6 +110,7 @@ type SignedEvent struct {
 	Headers map[string]string `js:"headers"`
 
 	purchase *platform.Purchase // nil: it credits nothing
+	sent     bool               // at least once
 }
 
 func (r reader) timestamp(into *time.Time) func(string, sobek.Value) {

@@ -70,8 +70,7 @@ func TestAStayThatIsCutTakesItsUsersOutOfTheQueue(t *testing.T) {
 	require.Equal(t, stats.Tokens.Bought, stats.Tokens.Balance)
 	_, leaves := h.sum("http_reqs", map[string]string{"name": "queue_leave"})
 	require.GreaterOrEqual(t, leaves, 10)
-	_, _, _, undone := h.root.findings.snapshot()
-	require.Zero(t, undone)
+	require.NotContains(t, h.summary(), "left behind")
 }
 
 func TestUsersWhoCannotLeaveAreTold(t *testing.T) {
@@ -90,8 +89,7 @@ func TestUsersWhoCannotLeaveAreTold(t *testing.T) {
 		await user.join({});
 		await verity.think(3600);
 	})`)
-	_, _, _, undone := h.root.findings.snapshot()
-	require.Equal(t, 1, undone)
+	require.Regexp(t, `! left behind  1 users may still be queued: they could not leave at the end: c[a-z0-9]+\n`, h.summary())
 }
 
 func TestCountedIterationsAreOneTurnOfEachUser(t *testing.T) {

@@ -61,6 +61,7 @@ func (u *User) promise(name string, work func(ctx context.Context) (js, error)) 
 func (u *User) Join(place, options sobek.Value) *sobek.Promise {
 	body, queueKey := u.m.joinBody(place)
 	judged := u.m.expectedStatus("join", options, string(platform.Queued))
+	u.warnOfNoSocket(place)
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
 		u.lineHears((*sessions.Line).Joining)
 		joined, err := u.join(ctx, body)
@@ -128,7 +129,7 @@ func (u *User) leave(ctx context.Context) (platform.Left, error) {
 		if left.Status == platform.AlreadyMatched {
 			why = lostAlreadyMatched
 		}
-		u.m.root.findings.tokenLost(why)
+		u.m.root.record.TokenLost(why)
 		push(ctx, u.connection.state.State, u.m.metrics.tokensLost, 1, "why", why)
 	}
 	return left, err
@@ -218,7 +219,7 @@ func (u *User) drain(ctx context.Context, life *lifetime) {
 		return
 	}
 	if u.user.MayBeQueued() {
-		u.m.root.findings.leftBehind()
+		u.m.root.record.LeftBehind(u.ID)
 		if isStopped(err) {
 			err = errLeftBehind
 		}

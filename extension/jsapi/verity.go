@@ -30,7 +30,7 @@ type Verity struct {
 }
 
 func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
-	v := &Verity{m: m, timeout: defaultTimeoutSeconds, signer: func() (*payments.Signer, error) {
+	v := &Verity{m: m, timeout: defaultTimeoutSeconds, counts: true, signer: func() (*payments.Signer, error) {
 		return nil, errors.New("tokens cannot be bought: give Verity a signer")
 	}}
 	r := reader{m, "Verity"}
@@ -102,9 +102,6 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 
 // counted is the same work, counted.
 func (v *Verity) counted(operation string, work func(ctx context.Context) (js, error)) func(ctx context.Context) (js, error) {
-	if !v.counts {
-		return work
-	}
 	life := v.m.lifetime()
 	return func(ctx context.Context) (js, error) {
 		result, err := work(ctx)
@@ -113,13 +110,22 @@ func (v *Verity) counted(operation string, work func(ctx context.Context) (js, e
 	}
 }
 
-// count counts an operation, where this service counts what its users do. What the end of the run cut counts as nothing, and so
-// does what went well after it; what failed by itself, or had hung before the end, has failed.
+// count logs the first error of each kind, and counts an operation where this service counts what its users do. What the end of
+// the run cut counts as nothing, and so does what went well after it; what failed by itself, or had hung before the end, has
+// failed.
 func (v *Verity) count(life *lifetime, operation string, err error) {
-	if !v.counts || isStopped(err) || (err == nil && life.run.Err() != nil) {
+	if isStopped(err) || (err == nil && life.run.Err() != nil) {
 		return
 	}
-	v.m.noteOperationError(operation, err)
+	if err != nil {
+		v.m.root.logged.first(v.m.state.Logger, kindOf(operation, err), err.Error())
+	}
+	if !v.counts {
+		return
+	}
+	if err != nil {
+		v.m.root.record.Errored(kindOf(operation, err), err.Error())
+	}
 	v.m.pushOperation(life.report, v.m.state, operation, err != nil)
 }
 
@@ -150,15 +156,22 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 	for name, value := range signed.Headers {
 		header.Set(name, value)
 	}
-	life := v.m.lifetime()
+	v.m.root.record.EventSent(signed.sent)
+	signed.sent = true
+	state, life := v.m.state, v.m.lifetime()
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
 		answer, err := v.service.PostWebhook(ctx, v.connection, []byte(signed.Body), header, expected...)
 		v.book(signed.purchase, answer, err)
 		if err != nil {
 			if life.run.Err() != nil { // the script, which counts its webhooks, hears no more of this one
 				v.count(life, platform.OpWebhook, err)
+			} else {
+				v.m.root.logged.first(state.Logger, kindOf(platform.OpWebhook, err), err.Error())
 			}
 			return nil, err
+		}
+		if answer.Status == http.StatusInternalServerError {
+			v.m.root.record.CopyRefused()
 		}
 		v.m.pushWebhookLatency(ctx, v.connection, answer.Duration)
 		return func(rt *sobek.Runtime) any {
@@ -208,7 +221,7 @@ func (v *Verity) CheckHealth() *sobek.Promise {
 		_, err := platform.CheckHealth(ctx, client, v.baseURL)
 		callback(func() error {
 			if err != nil {
-				return abortTest(err)
+				return v.m.abortTest(err)
 			}
 			return resolve(sobek.Undefined())
 		})

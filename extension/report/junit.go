@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// The elements of a JUnit report that CI systems read.
+// The elements of a JUnit report that CI systems read, in the order of Jenkins' schema.
 type (
 	testSuites struct {
 		XMLName  xml.Name    `xml:"testsuites"`
 		Tests    int         `xml:"tests,attr"`
 		Failures int         `xml:"failures,attr"`
+		Errors   int         `xml:"errors,attr"`
 		Time     string      `xml:"time,attr"`
 		Suites   []testSuite `xml:"testsuite"`
 	}
@@ -20,6 +21,8 @@ type (
 		Name       string     `xml:"name,attr"`
 		Tests      int        `xml:"tests,attr"`
 		Failures   int        `xml:"failures,attr"`
+		Errors     int        `xml:"errors,attr"`
+		Skipped    int        `xml:"skipped,attr"`
 		Time       string     `xml:"time,attr"`
 		Timestamp  string     `xml:"timestamp,attr"`
 		Properties []property `xml:"properties>property"`
@@ -34,16 +37,19 @@ type (
 		Class   string   `xml:"classname,attr"`
 		Name    string   `xml:"name,attr"`
 		Time    string   `xml:"time,attr"`
-		Failure *failure `xml:"failure"`
+		Error   *problem `xml:"error"`
+		Failure *problem `xml:"failure"`
 	}
-	failure struct {
+	// problem is an error, something that went wrong in the run itself, or a failure, a condition that is not met.
+	problem struct {
 		Message string `xml:"message,attr"`
 		Type    string `xml:"type,attr"`
 		Text    string `xml:",chardata"`
 	}
 )
 
-// JUnit is the report for CI systems: a test for each threshold. A run in which no threshold was judged fails.
+// JUnit is the report for CI systems: a test for how the run ended, and one for each threshold. A run in which no threshold was judged
+// fails.
 func (r *Report) JUnit() ([]byte, error) {
 	suite := testSuite{
 		Name: r.Name, Time: seconds(r.Took), Timestamp: r.Ended.Add(-r.Took).UTC().Format("2006-01-02T15:04:05"), SystemOut: r.systemOut(),
@@ -55,22 +61,18 @@ func (r *Report) JUnit() ([]byte, error) {
 			suite.Properties = append(suite.Properties, p)
 		}
 	}
-	for _, t := range r.Thresholds {
-		suite.Cases = append(suite.Cases, r.testCase(t))
-	}
-	if len(r.Thresholds) == 0 {
-		suite.Cases = []testCase{{Class: r.Scenario, Name: "thresholds", Time: "0", Failure: &failure{
-			Message: "no threshold was judged", Type: "threshold",
-		}}}
-	}
+	suite.Cases = r.testCases()
 	for _, c := range suite.Cases {
 		suite.Tests++
 		if c.Failure != nil {
 			suite.Failures++
 		}
+		if c.Error != nil {
+			suite.Errors++
+		}
 	}
 	text, err := xml.MarshalIndent(testSuites{
-		Tests: suite.Tests, Failures: suite.Failures, Time: suite.Time, Suites: []testSuite{suite},
+		Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors, Time: suite.Time, Suites: []testSuite{suite},
 	}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("writing the report as JUnit: %w", err)
@@ -78,24 +80,43 @@ func (r *Report) JUnit() ([]byte, error) {
 	return append([]byte(xml.Header), append(text, '\n')...), nil
 }
 
-func (r *Report) testCase(t Threshold) testCase {
-	c := testCase{Class: r.Scenario, Name: t.Metric + " " + t.Condition, Time: "0"}
-	if !t.Passed {
-		c.Failure = &failure{Message: fmt.Sprintf("%s: %s is not met", t.Metric, t.Condition), Type: "threshold", Text: t.Measured}
+func (r *Report) testCases() []testCase {
+	run := testCase{Class: r.Scenario, Name: "the run ends as planned", Time: seconds(r.Took)}
+	if r.Ending != "" {
+		run.Error = &problem{Message: r.Ending, Type: "run"}
 	}
-	return c
+	cases := []testCase{run}
+	for _, t := range r.Thresholds {
+		c := testCase{Class: r.Scenario, Name: t.Metric + " " + t.Condition, Time: "0"}
+		if !t.Passed {
+			c.Failure = &problem{Message: fmt.Sprintf("%s: %s is not met", t.Metric, t.Condition), Type: "threshold", Text: t.Measured}
+		}
+		cases = append(cases, c)
+	}
+	if len(r.Thresholds) == 0 {
+		cases = append(cases, testCase{Class: r.Scenario, Name: "thresholds", Time: "0", Failure: &problem{
+			Message: "no threshold was judged", Type: "threshold",
+		}})
+	}
+	return cases
 }
 
 // systemOut is what the run found, in lines.
 func (r *Report) systemOut() string {
 	var b strings.Builder
+	for _, f := range r.ending() {
+		fmt.Fprintln(&b, f.plain())
+	}
 	for _, f := range r.Findings {
-		fmt.Fprintln(&b, strings.TrimSpace(f.Mark+" "+f.Title+" "+f.Text))
+		fmt.Fprintln(&b, f.plain())
 	}
 	for _, warning := range r.Warnings {
 		fmt.Fprintln(&b, "! "+warning)
 	}
 	return b.String()
 }
+
+// plain is a finding in one line.
+func (f Finding) plain() string { return strings.TrimSpace(f.Mark + " " + f.Title + " " + f.Text) }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

@@ -11,11 +11,7 @@ import (
 // Markdown is the report for people.
 func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
-	verdict := "✓ passed"
-	if n := r.Crossed(); n > 0 || len(r.Thresholds) == 0 {
-		verdict = fmt.Sprintf("✗ %d of %d thresholds crossed", n, len(r.Thresholds))
-	}
-	fmt.Fprintf(&b, "# %s: %s\n\n", escape(r.Name), verdict)
+	fmt.Fprintf(&b, "# %s: %s\n\n", escape(r.Name), escape(r.headline()))
 	r.writeFacts(&b)
 	b.WriteString("\n## Thresholds\n\n")
 	rows := make([][]string, len(r.Thresholds))
@@ -41,7 +37,9 @@ func (r *Report) Markdown() []byte {
 		for i, row := range t.Rows {
 			rows[i] = escaped(row)
 		}
-		writeRows(&b, escaped(t.Columns), rows)
+		if len(rows) > 0 {
+			writeRows(&b, escaped(t.Columns), rows)
+		}
 		for _, note := range t.Notes {
 			fmt.Fprintf(&b, "\n%s\n", escape(note))
 		}

@@ -1,4 +1,5 @@
-// Package report writes the results of a run into files: Markdown for people, JUnit XML for CI systems.
+// Package report holds what a run found, and says it: a Record is filled while the run goes on, and becomes a Report, which is rendered for
+// a terminal, as Markdown for people and as JUnit XML for CI systems.
 package report
 
 import (
@@ -7,10 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
-// Report is what a run found. It holds nothing secret.
+// Report is what a run found, in words. It holds nothing secret.
 type Report struct {
 	Name       string // of the files; also of the test suite
 	Scenario   string
@@ -18,6 +20,7 @@ type Report struct {
 	Target     string
 	Plan       string // one sentence
 	Runner     string // which of several runners this is; "" for the only one
+	Ending     string // why the run did not end as planned; "" where it did
 	Ended      time.Time
 	Took       time.Duration
 	Thresholds []Threshold
@@ -47,6 +50,25 @@ type Table struct {
 	Columns []string
 	Rows    [][]string
 	Notes   []string
+	Shown   bool // printed already, so that the summary need not
+}
+
+// headline is the result in a few words. A run in which nothing was judged has not passed.
+func (r *Report) headline() string {
+	var parts []string
+	if r.Ending != "" {
+		parts = append(parts, r.Ending)
+	}
+	switch n := r.Crossed(); {
+	case len(r.Thresholds) == 0:
+		parts = append(parts, "there were no thresholds, so nothing was judged")
+	case n > 0:
+		parts = append(parts, fmt.Sprintf("%d of %d thresholds crossed", n, len(r.Thresholds)))
+	}
+	if len(parts) == 0 {
+		return "✓ passed"
+	}
+	return "✗ " + strings.Join(parts, "; ")
 }
 
 // Crossed counts the thresholds that did not pass.
@@ -83,11 +105,15 @@ func tryWriting(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// Write writes NAME.md and NAME.xml into the folder, over those of an earlier run, and returns their paths.
+// Write writes NAME.md and NAME.xml into the folder, which it makes where there is none, over those of an earlier run, and returns
+// their paths.
 func (r *Report) Write(dir string) (paths []string, err error) {
 	junit, err := r.JUnit()
 	if err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- for others to read
+		return nil, fmt.Errorf("writing the report: %w", err)
 	}
 	for _, file := range []struct {
 		extension string

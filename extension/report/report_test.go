@@ -71,7 +71,15 @@ read twice
 `, string(example().Markdown()))
 	passed := &Report{Name: "x", Thresholds: []Threshold{{Passed: true}}}
 	require.True(t, strings.HasPrefix(string(passed.Markdown()), "# x: ✓ passed\n"))
-	require.True(t, strings.HasPrefix(string((&Report{Name: "x"}).Markdown()), "# x: ✗ 0 of 0 thresholds crossed\n"), "nothing was judged")
+	for want, r := range map[string]*Report{
+		"# x: ✗ there were no thresholds, so nothing was judged\n": {Name: "x"},
+		"# x: ✗ stopped by Ctrl-C after 12 s\n":                    {Name: "x", Ending: "stopped by Ctrl-C after 12 s", Thresholds: []Threshold{{Passed: true}}},
+		"# x: ✗ stopped by Ctrl-C after 12 s; 1 of 2 thresholds crossed\n": {
+			Name: "x", Ending: "stopped by Ctrl-C after 12 s", Thresholds: []Threshold{{Passed: true}, {}},
+		},
+	} {
+		require.True(t, strings.HasPrefix(string(r.Markdown()), want), want)
+	}
 }
 
 func TestJUnit(t *testing.T) {
@@ -80,8 +88,9 @@ func TestJUnit(t *testing.T) {
 	require.NoError(t, err)
 	var suites testSuites
 	require.NoError(t, xml.Unmarshal(text, &suites))
-	require.Equal(t, 3, suites.Tests)
+	require.Equal(t, 4, suites.Tests)
 	require.Equal(t, 1, suites.Failures)
+	require.Zero(t, suites.Errors)
 	require.Equal(t, "120.400", suites.Time)
 	require.Len(t, suites.Suites, 1)
 	suite := suites.Suites[0]
@@ -91,15 +100,42 @@ func TestJUnit(t *testing.T) {
 		{"target", "https://staging.example.com"}, {"scenario", "queue-concurrency"}, {"profile", "queue-dry"},
 		{"plan", "1000 users, 50 a VU"},
 	}, suite.Properties)
-	require.Equal(t, testCase{Class: "queue-concurrency", Name: "http_req_duration p(95)<100", Time: "0"}, suite.Cases[0])
-	require.Equal(t, &failure{
+	require.Equal(t, testCase{Class: "queue-concurrency", Name: "the run ends as planned", Time: "120.400"}, suite.Cases[0])
+	require.Equal(t, testCase{Class: "queue-concurrency", Name: "http_req_duration p(95)<100", Time: "0"}, suite.Cases[1])
+	require.Equal(t, &problem{
 		Message: "error_rate: rate<0.001 is not met", Type: "threshold", Text: "rate=0.0200",
-	}, suite.Cases[1].Failure)
+	}, suite.Cases[2].Failure)
 	require.Contains(t, suite.SystemOut, "it said <oops> | done\nand more\ncycles 2,300 finished\n! the queue depth is unknown\n")
 
 	text, err = (&Report{Name: "x", Scenario: "x"}).JUnit()
 	require.NoError(t, err)
 	require.Contains(t, string(text), `<failure message="no threshold was judged"`)
+}
+
+// The attributes are those that the schema of Jenkins' xunit plugin asks for.
+func TestJUnitOfARunThatWasStopped(t *testing.T) {
+	t.Parallel()
+	r := &Report{
+		Name: "x", Scenario: "x", Target: "here", Ending: "stopped by Ctrl-C after 12 s", Took: 13 * time.Second,
+		Ended: time.Date(2026, 11, 24, 12, 30, 0, 0, time.UTC), Thresholds: []Threshold{{Metric: "m", Condition: "count>0", Passed: true}},
+	}
+	text, err := r.JUnit()
+	require.NoError(t, err)
+	require.Equal(t, `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites tests="2" failures="0" errors="1" time="13.000">
+  <testsuite name="x" tests="2" failures="0" errors="1" skipped="0" time="13.000" timestamp="2026-11-24T12:29:47">
+    <properties>
+      <property name="target" value="here"></property>
+      <property name="scenario" value="x"></property>
+    </properties>
+    <testcase classname="x" name="the run ends as planned" time="13.000">
+      <error message="stopped by Ctrl-C after 12 s" type="run"></error>
+    </testcase>
+    <testcase classname="x" name="m count&gt;0" time="0"></testcase>
+    <system-out>✗ run stopped by Ctrl-C after 12 s&#xA;</system-out>
+  </testsuite>
+</testsuites>
+`, string(text))
 }
 
 func TestWrite(t *testing.T) {
@@ -120,7 +156,9 @@ func TestWrite(t *testing.T) {
 
 	require.NoError(t, os.RemoveAll(dir))
 	_, err = example().Write(dir)
-	require.ErrorContains(t, err, "writing the report: open ")
+	require.NoError(t, err, "a folder that is not there is made")
+	_, err = example().Write(filepath.Join(dir, "queue-dry.md"))
+	require.ErrorContains(t, err, "writing the report: mkdir ")
 }
 
 func TestAFolderThatCannotBeWrittenToIsRefused(t *testing.T) {

@@ -1,0 +1,154 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.k6.io/k6/v2/errext"
+	"go.k6.io/k6/v2/errext/exitcodes"
+	"go.k6.io/k6/v2/lib"
+)
+
+// ending is what is known of why a run did not end as planned. k6 hands handleSummary nothing of that: the reason of an abort is kept in
+// the context of the run, that of a failed setup() nowhere.
+type ending struct {
+	mu        sync.Mutex
+	run       context.Context //nolint:containedctx // k6's: that of the whole run
+	stopped   time.Time       // when the run's context ended
+	state     *lib.ExecutionState
+	status    *lib.TestStatus
+	setup     context.Context //nolint:containedctx // k6's: that of setup()
+	teardown  context.Context //nolint:containedctx // k6's: that of teardown()
+	refusal   error           // why this module refused the run in setup()
+	scripting bool            // an exception in a stay failed the run
+}
+
+// watch keeps what a VU that is being made knows of the run. The first one that k6 makes is of no run: it reads the options.
+func (e *ending) watch(ctx context.Context, status *lib.TestStatus) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status = status
+	if e.run != nil || ctx == nil || ctx == context.Background() {
+		return
+	}
+	e.run = ctx
+	context.AfterFunc(ctx, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.stopped = time.Now()
+	})
+}
+
+// enter keeps the context in which a VU runs now: that of an iteration, of setup(), or of teardown().
+func (e *ending) enter(ctx context.Context) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	state := lib.GetExecutionState(ctx)
+	switch {
+	case state == nil:
+		e.teardown = ctx
+	case lib.GetScenarioState(ctx) == nil:
+		e.setup = ctx
+	}
+	if state != nil {
+		e.state = state
+	}
+}
+
+// refuse keeps why this module ends the run in setup().
+func (e *ending) refuse(reason error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refusal == nil {
+		e.refusal = reason
+	}
+}
+
+// scriptFailed notes that an exception in a stay failed the run.
+func (e *ending) scriptFailed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.scripting = true
+}
+
+// text says why a run that took so long did not end as planned; "" where it did. The order is that of k6's exit codes.
+func (e *ending) text(took time.Duration) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.run != nil && abortReason(e.run) != nil:
+		return abortText(abortReason(e.run), e.runningFor(took))
+	case timedOut(e.setup):
+		return "stopped before the load: setup() took longer than setupTimeout"
+	case e.refusal != nil:
+		return "stopped before the load: " + e.refusal.Error()
+	case e.setup != nil && !e.began():
+		return "stopped before the load: setup() failed, or no iteration could begin"
+	case timedOut(e.teardown):
+		return "stopped after the load: teardown() took longer than teardownTimeout"
+	case e.scripting:
+		return "failed by an exception that the script threw in a stay"
+	case e.status != nil && e.status.Failed():
+		return "failed by the script, with test.fail()"
+	}
+	return ""
+}
+
+// runningFor is how long the run had been going on when it was stopped.
+func (e *ending) runningFor(took time.Duration) time.Duration {
+	if !e.stopped.IsZero() {
+		took -= time.Since(e.stopped)
+	}
+	return max(0, took)
+}
+
+func (e *ending) began() bool {
+	return e.state == nil || e.state.GetFullIterationCount()+e.state.GetPartialIterationCount() > 0
+}
+
+func timedOut(ctx context.Context) bool {
+	return ctx != nil && errors.Is(ctx.Err(), context.DeadlineExceeded)
+}
+
+// abortText says what aborted a run after some time.
+func abortText(reason error, after time.Duration) string {
+	when := fmt.Sprintf("after %.0f s", after.Seconds())
+	var code errext.HasExitCode
+	errors.As(reason, &code)
+	var by errext.HasAbortReason
+	errors.As(reason, &by)
+	switch {
+	case code != nil && code.ExitCode() == exitcodes.ScriptStoppedFromRESTAPI:
+		return "stopped over k6's REST API " + when
+	case by == nil:
+	case by.AbortReason() == errext.AbortedByUser:
+		return "stopped by " + signalOf(reason) + " " + when
+	case by.AbortReason() == errext.AbortedByThreshold:
+		return "stopped " + when + " by a threshold with abortOnFail"
+	case by.AbortReason() == errext.AbortedByScriptAbort:
+		message := strings.TrimPrefix(strings.TrimPrefix(reason.Error(), errext.AbortTest), ": ")
+		if message == "" {
+			return "stopped by test.abort() " + when
+		}
+		return "stopped by test.abort() " + when + ": " + message
+	}
+	return "stopped " + when + ": " + reason.Error()
+}
+
+// signalOf names the signal of a reason such as: test run was aborted because k6 received a 'terminated' signal.
+func signalOf(reason error) string {
+	switch text := reason.Error(); {
+	case strings.Contains(text, "'interrupt'"):
+		return "Ctrl-C"
+	case strings.Contains(text, "'terminated'"):
+		return "SIGTERM"
+	case strings.Contains(text, "'hangup'"):
+		return "SIGHUP"
+	default:
+		return "a signal"
+	}
+}

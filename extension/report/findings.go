@@ -1,0 +1,266 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/queue"
+	"github.com/verity-app/xk6-verity/extension/runner"
+	"github.com/verity-app/xk6-verity/extension/sessions"
+)
+
+// Result is what is known of a run once it is over.
+type Result struct {
+	Scenario, Profile, Target string
+	// Ending is why the run did not end as planned, such as "stopped by Ctrl-C after 12 s"; "" where it did.
+	Ending   string
+	Ended    time.Time
+	Summary  Summary
+	Runner   runner.Usage
+	Sessions Sessions
+	Users    Users
+}
+
+// Users is how many users of this process there were.
+type Users struct {
+	Planned, Present int               // at most
+	Seats            int               // that k6 began with at once, at most; 0: no stay
+	Away             map[ErrorKind]int // what kept the others away
+}
+
+// Sessions is what became of the sessions of this process.
+type Sessions struct {
+	sessions.Totals
+	HeldFor time.Duration // all that were held, added up
+	HeldN   int           // how many that are, of users
+	Broken  []sessions.Finding
+}
+
+// Report says in words what the record holds and how the run ended.
+func (r *Record) Report(result Result) *Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	report := &Report{
+		Name: result.Scenario, Scenario: result.Scenario, Profile: result.Profile, Target: result.Target, Plan: r.plan, Runner: r.runner,
+		Ending: result.Ending, Ended: result.Ended, Took: result.Summary.Took(), Thresholds: result.Summary.thresholds(),
+		Warnings: slices.Clone(r.warnings), Tables: slices.Clone(r.tables),
+	}
+	if result.Profile != "" {
+		report.Name = result.Profile
+	}
+	if r.runner != "" {
+		report.Name += "-runner-" + strings.ReplaceAll(r.runner, " ", "-")
+	}
+	report.Findings = slices.Concat(
+		result.Users.findings(), operationFindings(result.Summary), r.errorFindings(), r.events.findings(), result.Sessions.findings(), r.depth.findings(),
+		r.readings.findings(), runnerFindings(result.Runner, result.Summary), arrivalFindings(result.Summary),
+	)
+	return report
+}
+
+func finding(mark, title, format string, args ...any) Finding {
+	return Finding{Mark: mark, Title: title, Text: fmt.Sprintf(format, args...)}
+}
+
+func (u Users) findings() []Finding {
+	if u.Seats == 0 {
+		return nil // a script without a stay
+	}
+	mark, text := "", fmt.Sprintf("%s of %s planned were present at most", Thousands(u.Present), Thousands(u.Planned))
+	if u.Present < u.Planned {
+		mark = "!"
+	}
+	if u.Seats < u.Planned {
+		text += fmt.Sprintf("; k6 began with %s of them at once", Thousands(u.Seats))
+	}
+	if len(u.Away) > 0 {
+		text += "; kept away: " + u.reasons()
+	}
+	return []Finding{{Mark: mark, Title: "users", Text: text}}
+}
+
+// reasons lists what kept users away, the most frequent first.
+func (u Users) reasons() string {
+	kinds := slices.SortedFunc(maps.Keys(u.Away), func(a, b ErrorKind) int {
+		return cmp.Or(cmp.Compare(u.Away[b], u.Away[a]), cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.Status, b.Status))
+	})
+	parts := make([]string, len(kinds))
+	for i, kind := range kinds {
+		parts[i] = fmt.Sprintf("%s %s%s × %s", kind.Operation, kind.Name, status(kind.Status), Thousands(u.Away[kind]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func operationFindings(s Summary) []Finding {
+	n := s.count("operations")
+	if n == 0 {
+		return []Finding{finding("✗", "operations", "none: nothing was measured, so this run says nothing about the service")}
+	}
+	rate := s.value("error_rate", "rate")
+	list := []Finding{
+		finding(mark(rate == 0), "operations", "%s, of which %.2f %% did not do what the scenario wanted", Thousands(n), 100*rate),
+	}
+	if cycles := s.count("cycles"); cycles > 0 {
+		list = append(list, finding("", "cycles", "%s finished", Thousands(cycles)))
+	}
+	return list
+}
+
+// errorFindings are about single answers and users. The lock is held.
+func (r *Record) errorFindings() (list []Finding) {
+	if len(r.throttled) > 0 {
+		list = append(list, finding("✗", "throttled", "%s answers were 429: %s. Their latency is not the service's; have the rate limit "+
+			"lifted for this runner and run again", Thousands(total(r.throttled)), listed(r.throttled)))
+	}
+	for _, e := range sortedErrors(r.errs) {
+		list = append(list, finding("✗", "error", "%s %s%s × %s, for example: %s%s", e.Operation, e.Name, status(e.Status), Thousands(e.n),
+			e.example, meaning(e.ErrorKind)))
+	}
+	if len(r.locked) > 0 {
+		list = append(list, finding("", "locked", "%s answers were 409, for the service was busy with that user, and were asked for again: %s. "+
+			"That is within the contract", Thousands(total(r.locked)), listed(r.locked)))
+	}
+	if len(r.tokensLost) > 0 {
+		list = append(list, finding("!", "tokens lost", "%s refunds did not come: %s. This is a finding about the service, kept out of "+
+			"error_rate", Thousands(total(r.tokensLost)), listed(r.tokensLost)))
+	}
+	if n := r.leftBehind.n; n > 0 {
+		list = append(list, finding("!", "left behind", "%s users may still be queued: they could not leave at the end: %s", Thousands(n),
+			named(r.leftBehind.first, n)))
+	}
+	return list
+}
+
+func status(code int) string {
+	if code == 0 {
+		return ""
+	}
+	return " " + strconv.Itoa(code)
+}
+
+// meaning is what an error says about the service, where its name does not.
+func meaning(kind ErrorKind) string {
+	if kind.Operation == "session" && kind.Name == "token_error" {
+		return ". The service ends a session so when it can make no token for the call: video is not configured on it"
+	}
+	return ""
+}
+
+func total(counts map[string]int) int {
+	sum := 0
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}
+
+func listed(counts map[string]int) string {
+	parts := make([]string, 0, len(counts))
+	for _, c := range sorted(counts) {
+		parts = append(parts, c.name+" "+Thousands(c.n))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// named lists ids of which there may be more.
+func named(ids []string, n int) string {
+	text := strings.Join(ids, ", ")
+	if more := n - len(ids); more > 0 {
+		text += fmt.Sprintf(" and %s more", Thousands(more))
+	}
+	return text
+}
+
+func (e events) findings() []Finding {
+	if e.sent == 0 {
+		return nil
+	}
+	text := Thousands(e.sent) + " sent"
+	if e.again > 0 {
+		text += fmt.Sprintf(", and %s sent again; %s answers were 500 for a copy that came while another one was under way, which the contract "+
+			"allows", Thousands(e.again), Thousands(e.refusedCopies))
+	}
+	return []Finding{{Title: "events", Text: text}}
+}
+
+// findings say what became of the sessions, how many there were at once, and whether that is what arrivals × hold makes (Little's
+// law).
+func (s Sessions) findings() (list []Finding) {
+	if s.Planned > 0 {
+		list = append(list, finding(mark(s.Dropped == 0), "sessions", "%s planned, %s started, %s held to the end, %s dropped, %s stopped by "+
+			"the end of the run (of users: a session has two)", Thousands(s.Planned), Thousands(s.Started), Thousands(s.Held),
+			Thousands(s.Dropped), Thousands(s.Stopped)))
+	}
+	if s.Window > 0 {
+		list = append(list, finding("", "at once", "%.0f sessions at the peak, %.1f on average%s", s.Peak, s.Mean, s.explained()))
+	}
+	for _, broken := range s.Broken {
+		list = append(list, finding("✗", "rule broken", "%s × %s, for example: %s", broken.Rule, Thousands(broken.Count), broken.Example))
+	}
+	return list
+}
+
+// explained says what the number of sessions at once should be, or why it can be above that of the pairs of users.
+func (s Sessions) explained() string {
+	if s.Planned == 0 {
+		return "; there can be more than pairs of users, for a matched user goes on without waiting for the end of its session"
+	}
+	if s.HeldN == 0 || s.Mean == 0 {
+		return ""
+	}
+	expected := s.HeldFor.Seconds() / 2 / s.Window.Seconds()
+	return fmt.Sprintf("; arrivals × hold makes %.1f, %.0f %% off", expected, 100*math.Abs(expected-s.Mean)/s.Mean)
+}
+
+func (d depth) findings() (list []Finding) {
+	if !d.watched {
+		return nil
+	}
+	if d.readings == 0 || d.failure != nil {
+		list = append(list, finding("!", "queue depth", "unknown: %v", d.failure))
+	} else {
+		list = append(list, finding("", "queue depth", "%s at the peak, %s at the end", Thousands(d.peak), Thousands(d.last)))
+	}
+	if d.ghosts == nil {
+		return list
+	}
+	members, states := d.ghosts.Members, d.ghosts.States
+	if len(members)+len(states) > 0 {
+		list = append(list, finding("!", "ghosts", "%s queued without a state%s, %s with a state but not queued%s: the service lost track of them",
+			Thousands(len(members)), parenthesized(members), Thousands(len(states)), parenthesized(states)))
+	}
+	return list
+}
+
+// parenthesized names the first users of some ghosts.
+func parenthesized(ghosts []queue.Ghost) string {
+	if len(ghosts) == 0 {
+		return ""
+	}
+	var ids names
+	for _, ghost := range ghosts {
+		ids.add(ghost.User)
+	}
+	return " (" + named(ids.first, ids.n) + ")"
+}
+
+// findings say why there is no table of Prometheus, where that is so.
+func (state Readings) findings() []Finding {
+	switch state {
+	case ReadingsElsewhere:
+		return []Finding{finding("", "Prometheus", "is read by the runner of the first execution segment only")}
+	case ReadingsBegun:
+		return []Finding{finding("!", "Prometheus", "no readings: teardown() did not run, as with --no-teardown")}
+	case ReadingsWanted:
+		return []Finding{finding("!", "Prometheus", "no readings: setup() was skipped, or ended before it could take them")}
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,258 @@
+package report
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/verity-app/xk6-verity/extension/preflight"
+	"github.com/verity-app/xk6-verity/extension/queue"
+)
+
+// mostNames is how many of the users that something happened to are named.
+const mostNames = 10
+
+// Record is what a run comes across while it goes on: facts, without words for a reader. Report makes those of it. It is safe for
+// concurrent use, and the zero Record is empty.
+type Record struct {
+	mu         sync.Mutex
+	plan       string // one sentence
+	runner     string // which of several runners this is, such as 1 of 2; "" for the only one
+	throttled  map[string]int
+	locked     map[string]int
+	tokensLost map[string]int
+	errs       map[ErrorKind]*errorCount
+	leftBehind names
+	events     events
+	depth      depth
+	readings   Readings
+	warnings   []string
+	tables     []Table
+}
+
+// ErrorKind groups errors that are the same to a reader.
+type ErrorKind struct {
+	Operation, Name string
+	Status          int // of the answer; 0: there was none
+}
+
+// errorCount is how often an error of one kind came, with the message of the first.
+type errorCount struct {
+	ErrorKind
+	n       int
+	example string
+}
+
+// names are users that something happened to: how many, and who the first of them are.
+type names struct {
+	n     int
+	first []string
+}
+
+func (u *names) add(id string) {
+	u.n++
+	if len(u.first) < mostNames {
+		u.first = append(u.first, id)
+	}
+}
+
+// events are those that a script sent to the webhook.
+type events struct{ sent, again, refusedCopies int }
+
+// depth is what was read of the queue in Redis.
+type depth struct {
+	watched  bool
+	readings int
+	peak     int
+	last     int
+	failure  error // of the last reading
+	ghosts   *queue.Ghosts
+}
+
+// Readings is how far the readings of Prometheus have come.
+type Readings int
+
+// The states of the readings of Prometheus.
+const (
+	ReadingsUnwanted  Readings = iota
+	ReadingsWanted             // asked for, and not begun
+	ReadingsElsewhere          // left to another runner
+	ReadingsBegun              // taken at the start of the run only
+	ReadingsEnded              // taken, or tried, at both ends
+)
+
+// SetPlan keeps one sentence on what the run does.
+func (r *Record) SetPlan(plan string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.plan = plan
+}
+
+// SetRunner keeps which of several runners this is, such as 1 of 2.
+func (r *Record) SetRunner(runner string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.runner = runner
+}
+
+// Throttled counts an answer 429 to an operation.
+func (r *Record) Throttled(operation string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	increment(&r.throttled, operation)
+}
+
+// LockMet counts an answer 409 to an operation that is asked for again, for the service was busy with that user.
+func (r *Record) LockMet(operation string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	increment(&r.locked, operation)
+}
+
+// TokenLost counts a refund that did not come.
+func (r *Record) TokenLost(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	increment(&r.tokensLost, why)
+}
+
+func increment(counts *map[string]int, name string) {
+	if *counts == nil {
+		*counts = make(map[string]int)
+	}
+	(*counts)[name]++
+}
+
+// Errored counts an error, and reports whether it is the first of its kind.
+func (r *Record) Errored(kind ErrorKind, example string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.errs == nil {
+		r.errs = make(map[ErrorKind]*errorCount)
+	}
+	if known, ok := r.errs[kind]; ok {
+		known.n++
+		return false
+	}
+	r.errs[kind] = &errorCount{ErrorKind: kind, n: 1, example: example}
+	return true
+}
+
+// LeftBehind counts a user that could not be taken out of the queue at the end.
+func (r *Record) LeftBehind(userID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leftBehind.add(userID)
+}
+
+// EventSent counts an event that is sent to the webhook for the first time, or again.
+func (r *Record) EventSent(again bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if again {
+		r.events.again++
+		return
+	}
+	r.events.sent++
+}
+
+// CopyRefused counts an answer 500 that the script expects while copies of one event are under way at the same time.
+func (r *Record) CopyRefused() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events.refusedCopies++
+}
+
+// WatchDepth notes that the queue depth is to be read.
+func (r *Record) WatchDepth() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.depth.watched = true
+}
+
+// Depth keeps a reading of the queue depth, and reports whether it is the first failure in a row.
+func (r *Record) Depth(total int, err error) (firstFailure bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := &r.depth
+	firstFailure = err != nil && d.failure == nil
+	d.failure = err
+	if err == nil {
+		d.readings++
+		d.last, d.peak = total, max(d.peak, total)
+	}
+	return firstFailure
+}
+
+// Ghosts keeps the users that the service lost track of.
+func (r *Record) Ghosts(ghosts queue.Ghosts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.depth.ghosts = &ghosts
+}
+
+// SetReadings keeps how far the readings of Prometheus have come. It does not go back: each VU asks for them anew.
+func (r *Record) SetReadings(state Readings) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.readings = max(r.readings, state)
+}
+
+// AddTable keeps a table.
+func (r *Record) AddTable(t Table) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tables = append(r.tables, t)
+}
+
+// Warn keeps a warning about the run. It does not log it.
+func (r *Record) Warn(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.warnings = append(r.warnings, text)
+}
+
+// Preflight keeps what the preflight found, and returns its table. With override a check that failed is a warning.
+func (r *Record) Preflight(checks []preflight.Check, override bool) Table {
+	failed := false
+	t := Table{Title: "Preflight", Columns: []string{"", "check", "found"}, Shown: true}
+	for _, c := range checks {
+		t.Rows = append(t.Rows, []string{c.Verdict.Mark(), c.Name, c.Found})
+		failed = failed || c.Verdict == preflight.Failed
+		if c.Verdict == preflight.Warning || (c.Verdict == preflight.Failed && override) {
+			r.Warn("preflight, " + c.Name + ": " + c.Found)
+		}
+	}
+	if failed && override {
+		t.Notes = []string{"SKIP_PREFLIGHT=1: the run goes on all the same"}
+	}
+	r.AddTable(t)
+	return t
+}
+
+// count is how often something happened, by name.
+type count struct {
+	name string
+	n    int
+}
+
+func sorted(counts map[string]int) []count {
+	list := make([]count, 0, len(counts))
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, count{name, counts[name]})
+	}
+	return list
+}
+
+// sortedErrors returns the errors by how often they came.
+func sortedErrors(errs map[ErrorKind]*errorCount) []errorCount {
+	list := make([]errorCount, 0, len(errs))
+	for _, e := range errs {
+		list = append(list, *e)
+	}
+	slices.SortFunc(list, func(a, b errorCount) int {
+		return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Status, b.Status))
+	})
+	return list
+}

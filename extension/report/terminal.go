@@ -1,0 +1,143 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	// leastText is how many columns a text needs beside what stands before it; otherwise it goes below that.
+	leastText = 20
+	// belowIndent is how far a text is indented that goes below what stands before it.
+	belowIndent = 8
+)
+
+// Terminal is the report as the end-of-run summary shows it, beside k6's own. No line is longer than width but by a word that is; 0:
+// lines are not broken.
+func (r *Report) Terminal(width int) string {
+	var b strings.Builder
+	b.WriteString("\n\n" + Wrap("  █ ", fmt.Sprintf("VERITY %s on %s", r.Scenario, r.Target), width) + "\n")
+	for _, line := range r.lines() {
+		b.WriteString(line.Terminal(width))
+	}
+	for _, t := range r.Tables {
+		if !t.Shown {
+			b.WriteString(t.Terminal(width))
+		}
+	}
+	return b.String()
+}
+
+// lines are those of the summary, in order.
+func (r *Report) lines() []Finding {
+	lines := slices.Concat(r.ending(), r.Findings, []Finding{r.judged()})
+	for _, warning := range r.Warnings {
+		lines = append(lines, Finding{"!", "warning", warning})
+	}
+	return lines
+}
+
+// ending says why the run did not end as planned, if it did not.
+func (r *Report) ending() []Finding {
+	if r.Ending == "" {
+		return nil
+	}
+	return []Finding{{"✗", "run", r.Ending}}
+}
+
+// judged says how many thresholds passed, and which did not.
+func (r *Report) judged() Finding {
+	var crossed []string
+	for _, t := range r.Thresholds {
+		if !t.Passed {
+			crossed = append(crossed, t.Metric+" "+t.Condition)
+		}
+	}
+	switch {
+	case len(r.Thresholds) == 0:
+		return Finding{"✗", "thresholds", "there were none, so nothing was judged"}
+	case len(crossed) > 0:
+		return finding("✗", "thresholds", "%d of %d crossed: %s", len(crossed), len(r.Thresholds), strings.Join(crossed, "; "))
+	default:
+		return finding("✓", "thresholds", "all %d passed", len(r.Thresholds))
+	}
+}
+
+// Terminal is one line of the summary, broken at width.
+func (f Finding) Terminal(width int) string {
+	return Wrap(fmt.Sprintf("    %-1s %-12s ", f.Mark, f.Title), f.Text, width)
+}
+
+// Terminal is the table, indented like the lines of the summary. What does not fit in its last column goes on below.
+func (t Table) Terminal(width int) string {
+	var b strings.Builder
+	b.WriteString("\n" + Wrap("    ", t.Title, width) + "\n")
+	if len(t.Rows) > 0 {
+		rows := append([][]string{t.Columns}, t.Rows...)
+		widths := columnWidths(rows)
+		for _, row := range rows {
+			last := len(row) - 1
+			before := "      "
+			for i, cell := range row[:last] {
+				before += cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2)
+			}
+			b.WriteString(Wrap(before, row[last], width))
+		}
+	}
+	for _, note := range t.Notes {
+		b.WriteString(Wrap("      ", note, width))
+	}
+	return b.String()
+}
+
+func columnWidths(rows [][]string) []int {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+// Wrap returns a text after what stands before it, in lines of at most width columns. Further lines begin where the text did; where
+// too little room is left for that, the text begins on a line of its own. A word that is longer stays whole. 0: one line.
+func Wrap(before, text string, width int) string {
+	words := strings.Fields(text)
+	line := strings.TrimRight(before+strings.Join(words, " "), " ")
+	if width <= 0 || utf8.RuneCountInString(line) <= width {
+		return line + "\n"
+	}
+	var b strings.Builder
+	line = before
+	indent := strings.Repeat(" ", utf8.RuneCountInString(before))
+	if width-len(indent) < leastText && len(indent) > belowIndent {
+		indent = strings.Repeat(" ", belowIndent)
+		b.WriteString(strings.TrimRight(before, " ") + "\n")
+		line = indent
+	}
+	for i, word := range words {
+		switch {
+		case i == 0:
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
+			b.WriteString(line + "\n")
+			line = indent
+		default:
+			line += " "
+		}
+		line += word
+	}
+	return b.String() + line + "\n"
+}
+
+// Thousands writes 12345 as 12,345.
+func Thousands(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
