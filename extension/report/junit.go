@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // The elements of a JUnit report that CI systems read.
@@ -90,10 +92,10 @@ func (r *Report) testCase(t Threshold) testCase {
 func (r *Report) systemOut() string {
 	var b strings.Builder
 	for _, f := range r.Findings {
-		fmt.Fprintln(&b, strings.TrimSpace(f.Mark+" "+f.Title+" "+f.Text))
+		fmt.Fprintln(&b, plain.Text(f.Mark+" "+f.Title+" "+f.Text))
 	}
 	for _, warning := range r.Warnings {
-		fmt.Fprintln(&b, "! "+warning)
+		fmt.Fprintln(&b, plain.Text("! "+warning))
 	}
 	return b.String()
 }
