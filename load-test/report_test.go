@@ -51,7 +51,7 @@ func TestReports(t *testing.T) {
 		markdown, junit := readReport(t, dir, name)
 		require.Contains(t, r.stdout, "report       written to "+filepath.Join(dir, name+".md"))
 		require.Contains(t, markdown, "# "+name+": ✓ passed\n")
-		require.Contains(t, markdown, "| target | "+target.url+" |\n| scenario | "+name+" |\n| plan | ")
+		require.Contains(t, markdown, "| target | "+strings.Replace(target.url, "://", `\://`, 1)+" |\n| scenario | "+name+" |\n| plan | ")
 		require.Regexp(t, "\n\\| ✓ \\| `http_reqs` \\| `count>0` \\| count=[1-9][0-9]* \\| [1-9][0-9]* \\|\n", markdown)
 		require.Regexp(t, "\n\\| ✓ \\| `http_req_duration` \\| `p\\(95\\)<100` \\| p\\(95\\)=[0-9.]+ ms \\| [1-9][0-9]* \\|\n", markdown)
 		require.Regexp(t, "\n\\| ✓ \\| `error_rate` \\| `rate<0.001` \\| rate=0 \\| [1-9][0-9]* \\|\n", markdown)

@@ -2,12 +2,9 @@ package httpconn
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
 	"math"
 	"net"
 	"net/http"
@@ -28,9 +25,6 @@ var (
 	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }} //nolint:gochecknoglobals // buffers
 	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, bufferSize) }} //nolint:gochecknoglobals // buffers
 )
-
-// mostHeaders is how many bytes may come before the body of an answer, as in net/http.
-const mostHeaders = 10 << 20
 
 // conn is one connection. It belongs to one request at a time.
 type conn struct {
@@ -93,7 +87,7 @@ func (c *conn) nothingAhead() bool {
 // Read limits what comes before the body.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.mayRead <= 0 {
-		return 0, fmt.Errorf("net/http: server response headers exceeded %d bytes; aborted", mostHeaders)
+		return 0, errHeaders
 	}
 	n, err := c.Conn.Read(p[:min(int64(len(p)), c.mayRead)])
 	c.mayRead -= int64(n)
@@ -163,7 +157,7 @@ func (c *conn) receive(request *http.Request) (*http.Response, error) {
 		in.Reset(nil)
 		readers.Put(in)
 	}()
-	c.mayRead = mostHeaders
+	c.mayRead = MaxHeaders
 	if _, err := in.Peek(1); err != nil {
 		return nil, err
 	}
@@ -195,26 +189,6 @@ func final(in *bufio.Reader, request *http.Request) (*http.Response, error) {
 			return response, nil
 		}
 	}
-}
-
-// largestGuess limits what is set aside for a body by what its Content-Length promises.
-const largestGuess = 64 << 10
-
-func readBody(response *http.Response) error {
-	if response.Body == http.NoBody {
-		return nil
-	}
-	var body []byte
-	var err error
-	if n := response.ContentLength; n >= 0 && n <= largestGuess {
-		body = make([]byte, n)
-		_, err = io.ReadFull(response.Body, body)
-	} else {
-		body, err = io.ReadAll(response.Body)
-	}
-	_ = response.Body.Close()
-	response.Body = io.NopCloser(bytes.NewReader(body))
-	return err
 }
 
 // keepAlive reads a server's "Keep-Alive: timeout=5". One of less than a second says 0.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -72,7 +73,7 @@ func answering(said []byte) (dial func(context.Context, string, string) (net.Con
 	}, open.Wait
 }
 
-// Whatever a server sends, what becomes of it is what net/http makes of it.
+// Whatever a server sends, what becomes of it is what net/http makes of it, within the limits.
 func FuzzAnswer(f *testing.F) {
 	for _, tc := range scripts {
 		for _, seed := range tc.seeds {
@@ -108,6 +109,9 @@ func FuzzAnswer(f *testing.F) {
 			require.True(t, gotErr != nil || got.StatusCode == want.StatusCode, "net/http hands out the connection; here it ends")
 			return
 		}
+		if errors.Is(gotErr, ErrAnswer) || (want.Response != nil && want.Header.Get("Content-Encoding") != "") {
+			return // net/http has other limits, and unpacks nothing here; see body_test.go
+		}
 		require.Equal(t, wantErr == nil, gotErr == nil, "%v, but in net/http %v", gotErr, wantErr)
 		if wantErr != nil {
 			require.Equal(t, outcome(want, wantErr), outcome(got, gotErr))
@@ -140,10 +144,10 @@ func TestHeadersWithoutEndAreCutOff(t *testing.T) {
 					}
 				}
 			})
-			both(t, func(t *testing.T, transport subject, _ *dialer) {
-				_, err := roundTrip(transport, newRequest(t, http.MethodGet, "http://"+address, ""))
-				require.ErrorContains(t, err, "net/http: server response headers exceeded 10485760 bytes; aborted")
-			})
+			transport, _ := newTransport(t, &Config{})
+			_, err := roundTrip(transport, newRequest(t, http.MethodGet, "http://"+address, ""))
+			require.EqualError(t, err, "the headers of the answer are larger than 64 KB")
+			require.ErrorIs(t, err, ErrAnswer)
 		})
 	}
 }

@@ -61,7 +61,7 @@ type Transport struct {
 	mu      sync.Mutex
 	idle    []*conn // the one used last is the last
 	closing bool    // what becomes idle before the next request too
-	http2   http.RoundTripper
+	http2   *WholeTransport
 }
 
 // New returns a transport without a connection.
@@ -70,7 +70,8 @@ func New(config *Config) *Transport { return &Transport{config: config} }
 // errHTTP2 is why there is no connection here.
 var errHTTP2 = errors.New("the server chose HTTP/2")
 
-// RoundTrip sends the request and returns the answer with its whole body.
+// RoundTrip sends the request and returns the answer with its whole body. The error of an answer that is too large, or that
+// cannot be unpacked, is an ErrAnswer.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx := request.Context()
 	if err := check(request); err != nil {
@@ -116,7 +117,7 @@ func (t *Transport) overHTTP2() http.RoundTripper {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.http2 == nil {
-		t.http2 = t.config.HTTP2()
+		t.http2 = Whole(t.config.HTTP2())
 	}
 	return t.http2
 }
@@ -130,8 +131,8 @@ func (t *Transport) CloseIdleConnections() {
 	for _, c := range idle {
 		c.close()
 	}
-	if closer, ok := http2.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
+	if http2 != nil {
+		http2.CloseIdleConnections()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,7 +46,7 @@ func newVUState(state *lib.State) (*vuState, error) {
 	s.wire = &httpconn.Config{
 		Dial:    s.dial,
 		TLS:     tlsConfig(base),
-		HTTP2:   func() http.RoundTripper { return base.Clone() },
+		HTTP2:   func() http.RoundTripper { return s.ofNetHTTP() },
 		Once:    base.DisableKeepAlives,
 		MaxIdle: base.MaxIdleConnsPerHost,
 	}
@@ -94,11 +95,18 @@ type userConnection interface {
 	CloseIdleConnections()
 }
 
+// ofNetHTTP is k6's transport for one user, with the limit of httpconn on what comes before a body.
+func (s *vuState) ofNetHTTP() *http.Transport {
+	own := s.base.Clone()
+	own.MaxResponseHeaderBytes = httpconn.MaxHeaders
+	return own
+}
+
 // newTransport returns one for a user of the service, through a proxy where the environment names one for it.
 func (s *vuState) newTransport(baseURL string) userConnection {
 	if target, err := url.Parse(baseURL); err == nil && s.base.Proxy != nil {
 		if proxy, err := s.base.Proxy(&http.Request{URL: target}); err != nil || proxy != nil {
-			return s.base.Clone()
+			return httpconn.Whole(s.ofNetHTTP())
 		}
 	}
 	return httpconn.New(s.wire)
@@ -186,8 +194,14 @@ func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest
 	return parsed, nil
 }
 
-// urls are those of requests, each parsed once: there are a handful. k6 reads them only.
-type urls struct{ parsed sync.Map }
+// mostURLs is how many URLs are kept: the operations have a handful, but requests of a script may have an id in each.
+const mostURLs = 100
+
+// urls are those of requests, each parsed once. k6 reads them only.
+type urls struct {
+	parsed sync.Map
+	kept   atomic.Int32
+}
 
 func (u *urls) parse(text, operation string) (*httpext.URL, error) {
 	if known, ok := u.parsed.Load(text); ok {
@@ -197,7 +211,9 @@ func (u *urls) parse(text, operation string) (*httpext.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.parsed.Store(text, &target)
+	if u.kept.Add(1) <= mostURLs {
+		u.parsed.Store(text, &target)
+	}
 	return &target, nil
 }
 
@@ -211,9 +227,16 @@ func (c *connection) failure(ctx context.Context, began time.Time, err error) er
 	if (errors.As(err, &k6err) && k6err.Code == requestTimeoutCode) || (errors.As(err, &netErr) && netErr.Timeout()) {
 		return platform.ErrTimeout
 	}
+	if errors.Is(err, httpconn.ErrAnswer) {
+		return platform.UnusableAnswer(withoutURL(err))
+	}
 	if errors.Is(err, io.EOF) {
 		return errors.New("the server closed the connection without an answer")
 	}
+	return withoutURL(err)
+}
+
+func withoutURL(err error) error {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		return urlErr.Err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
@@ -35,7 +36,7 @@ func judgeJoin(joined platform.Joined, queueKey string) error {
 		return unexpected(platform.OpJoin, http.StatusCreated, "%s, though this user was in no queue", joined.Status)
 	}
 	if queueKey != "" && joined.QueueKey != queueKey {
-		return unexpected(platform.OpJoin, http.StatusCreated, "queued under %s instead of %s", joined.QueueKey, queueKey)
+		return unexpected(platform.OpJoin, http.StatusCreated, "queued under %s instead of %s", plain.Short(joined.QueueKey, 200), queueKey)
 	}
 	return nil
 }

@@ -8,11 +8,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 var (
 	// ErrStopped is the error of a request cut by the end of the run. It is neither a success nor a failure.
 	ErrStopped = errors.New("stopped by the end of the run")
+	// ErrUnusable is the error of a request whose answer came, and was too large or could not be unpacked. See UnusableAnswer.
+	ErrUnusable = errors.New("not a usable answer")
 	// ErrTimeout is the error of a request that was not answered in time.
 	ErrTimeout = errors.New("not answered in time")
 )
@@ -71,6 +75,15 @@ func (e *Unanswered) Error() string {
 // Is makes it an ErrTimeout.
 func (e *Unanswered) Is(target error) bool { return target == ErrTimeout }
 
+// UnusableAnswer is an ErrUnusable that says why.
+func UnusableAnswer(why error) error { return &unusable{why} }
+
+type unusable struct{ why error }
+
+func (e *unusable) Error() string { return e.why.Error() }
+
+func (e *unusable) Unwrap() []error { return []error{e.why, ErrUnusable} }
+
 // NoAnswer is the error of an operation that had no answer, for a reason that an HTTP gives.
 func NoAnswer(operation string, err error) error {
 	e := &Error{Operation: operation, Err: err}
@@ -83,18 +96,23 @@ func NoAnswer(operation string, err error) error {
 	case errors.Is(err, ErrTimeout):
 		e.Name = TimeoutError
 		e.Message = operation + " was " + err.Error() + "; the service is overloaded or timeoutSeconds is too short"
+	case errors.Is(err, ErrUnusable):
+		e.Name = ProtocolError
+		e.Message = operation + ": " + plain.Error(err).Error() + askWhatItIs
 	default:
 		e.Name = ConnectionError
-		e.Message = operation + " got no answer: " + err.Error()
+		e.Message = operation + " got no answer: " + plain.Error(err).Error()
 	}
 	return e
 }
 
+// askWhatItIs ends the message of a ProtocolError.
+const askWhatItIs = "; is this a Verity, and of a version that this tool knows?"
+
 func protocolError(operation string, answer *Answer, format string, args ...any) error {
 	return &Error{
 		Name: ProtocolError, Operation: operation, Status: answer.Status,
-		Message: fmt.Sprintf("%s was answered %d, but %s; is this a Verity, and of a version that this tool knows?",
-			operation, answer.Status, fmt.Sprintf(format, args...)),
+		Message: fmt.Sprintf("%s was answered %d, but %s", operation, answer.Status, fmt.Sprintf(format, args...)) + askWhatItIs,
 	}
 }
 
@@ -125,7 +143,7 @@ func refusal(operation string, answer *Answer) error {
 	return e
 }
 
-// ServiceMessage is what the service says in an error answer, cut to a line that a log can hold.
+// ServiceMessage is what the service says in an error answer, as a line that a log and a terminal can hold.
 func ServiceMessage(body []byte) string {
 	var answer struct {
 		Message json.RawMessage `json:"message"`
@@ -156,13 +174,8 @@ func describeBody(body []byte) string {
 	}
 }
 
-func shorten(s string) string {
-	const most = 200
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
+// shorten makes the service's words a line that a log and a terminal can hold.
+func shorten(s string) string { return plain.Short(s, 200) }
 
 // defaultRetryAfter is how long Verity blocks a throttled client.
 const defaultRetryAfter = 60 * time.Second

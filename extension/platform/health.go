@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // maxHealthBody is more than any answer of GET /health has.
@@ -30,13 +32,13 @@ func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Heal
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return health, fmt.Errorf("%s cannot be reached: %w; is the service up, and BASE_URL right?", baseURL, errors.Unwrap(err))
+		return health, fmt.Errorf("%s cannot be reached: %w; is the service up, and BASE_URL right?", baseURL, plain.Error(errors.Unwrap(err)))
 	}
 	health.Answered, health.Date = time.Now(), response.Header.Get("Date")
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxHealthBody))
 	if err != nil {
-		return health, fmt.Errorf("%s broke off its answer to GET /health: %w", baseURL, err)
+		return health, fmt.Errorf("%s broke off its answer to GET /health: %w", baseURL, plain.Error(err))
 	}
 	if response.StatusCode == http.StatusTooManyRequests {
 		return health, fmt.Errorf("%s throttles this runner already (GET /health was answered 429); wait a minute, "+

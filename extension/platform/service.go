@@ -46,6 +46,9 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 	if json.Unmarshal(answer.Body, &body) != nil || body.User.ID == "" || body.AccessToken == "" || body.User.TokenBalance == nil {
 		return nil, protocolError(OpSignUp, answer, "user.id, user.tokenBalance and accessToken are not all there")
 	}
+	if !isID(body.User.ID) {
+		return nil, protocolError(OpSignUp, answer, "user.id is not an id of letters, digits, _ and -")
+	}
 	if cookie == "" {
 		return nil, protocolError(OpSignUp, answer, "the cookie %s is not there", refreshCookie)
 	}
@@ -55,6 +58,14 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 	}
 	account.ledger.opened(*body.User.TokenBalance)
 	return &User{account: account, service: s, connection: connection}, nil
+}
+
+// isID tells whether a name of the service can stand in a log line, a path and a report as it is. Verity's have 25 characters.
+func isID(id string) bool {
+	const longest = 128
+	return len(id) <= longest && strings.IndexFunc(id, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '_' && r != '-'
+	}) < 0
 }
 
 // Webhook posts a signed event. An answer whose status is not in expected (default: 200) is an error.

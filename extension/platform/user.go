@@ -146,7 +146,7 @@ func parseJoined(answer *Answer) (Joined, error) {
 		return joined, protocolError(OpJoin, answer, "the body is not the JSON of a join")
 	}
 	if joined.Status != Queued && joined.Status != AlreadyQueued {
-		return joined, protocolError(OpJoin, answer, "its status is %q, neither queued nor already_queued", joined.Status)
+		return joined, protocolError(OpJoin, answer, "its status is %q, neither queued nor already_queued", shorten(string(joined.Status)))
 	}
 	return joined, nil
 }
@@ -197,7 +197,8 @@ func parseLeft(answer *Answer) (Left, error) {
 	case LeftQueue, NotQueued, AlreadyMatched:
 		return left, nil
 	default:
-		return left, protocolError(OpLeave, answer, "its status is %q, none of left, not_queued and already_matched", left.Status)
+		return left, protocolError(OpLeave, answer, "its status is %q, none of left, not_queued and already_matched",
+			shorten(string(left.Status)))
 	}
 }
 

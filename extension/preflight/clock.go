@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
@@ -23,7 +24,8 @@ func clock(health platform.Health) Check {
 	}
 	date, err := http.ParseTime(health.Date)
 	if err != nil {
-		return Check{name, Warning, fmt.Sprintf("the Date %q in the answer to GET /health is none, so the clocks cannot be compared", health.Date)}
+		return Check{name, Warning, fmt.Sprintf("the Date %q in the answer to GET /health is none, so the clocks cannot be compared",
+			plain.Short(health.Date, 60))}
 	}
 	middle := health.Asked.Add(health.Answered.Sub(health.Asked) / 2)
 	behind := date.Unix() - middle.Unix()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
@@ -126,9 +127,9 @@ func withoutURL(ctx context.Context, err error) error {
 		return fmt.Errorf("none within %s", askLimit)
 	}
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		return urlErr.Err
+		err = urlErr.Err
 	}
-	return err
+	return plain.Error(err)
 }
 
 // unexpected says what is not as the contract has it; "" if nothing is.
@@ -177,7 +178,7 @@ func (l Load) within(header http.Header) (verdict Verdict, found string) {
 	allowed, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
 		return Warning, fmt.Sprintf("X-RateLimit-Limit is %q, not a number, so the limit is unknown; %s a minute planned (%s)",
-			text, count(planned), l.Arithmetic)
+			plain.Short(text, 40), count(planned), l.Arithmetic)
 	}
 	left, err := strconv.ParseUint(header.Get("X-RateLimit-Remaining"), 10, 31)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // Verity's Redis keys (verity-api.md, Redis).
@@ -94,7 +96,7 @@ func (p *Probe) Close() error { return p.client.Close() }
 func (p *Probe) Depths(ctx context.Context) (Depths, error) {
 	depths, err := p.depths(ctx)
 	if err != nil {
-		return Depths{}, fmt.Errorf("queue depths from Redis: %w", err)
+		return Depths{}, fmt.Errorf("queue depths from Redis: %w", plain.Error(err))
 	}
 	return depths, nil
 }
@@ -129,7 +131,7 @@ func (p *Probe) depths(ctx context.Context) (Depths, error) {
 func (p *Probe) Ghosts(ctx context.Context) (Ghosts, error) {
 	ghosts, err := p.ghosts(ctx)
 	if err != nil {
-		return Ghosts{}, fmt.Errorf("queue ghosts from Redis: %w", err)
+		return Ghosts{}, fmt.Errorf("queue ghosts from Redis: %w", plain.Error(err))
 	}
 	return ghosts, nil
 }

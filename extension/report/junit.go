@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // The elements of a JUnit report that CI systems read, in the order of Jenkins' schema.
@@ -108,10 +110,10 @@ func (r *Report) systemOut() string {
 		fmt.Fprintln(&b, f.plain())
 	}
 	for _, f := range r.Findings {
-		fmt.Fprintln(&b, f.plain())
+		fmt.Fprintln(&b, plain.Text(f.plain()))
 	}
 	for _, warning := range r.Warnings {
-		fmt.Fprintln(&b, "! "+warning)
+		fmt.Fprintln(&b, plain.Text("! "+warning))
 	}
 	return b.String()
 }

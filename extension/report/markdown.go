@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // Markdown is the report for people.
@@ -91,8 +93,10 @@ func writeRow(b *bytes.Buffer, cells []string) {
 	b.WriteByte('\n')
 }
 
-// code marks a name as it stands in k6, where nothing but a bar needs an escape. A backquote cannot be in one.
-func code(text string) string { return "`" + strings.ReplaceAll(text, "|", `\|`) + "`" }
+// code marks a name as it stands in k6, where nothing but a bar needs an escape. A backquote, which would end it, becomes an apostrophe.
+func code(text string) string {
+	return "`" + strings.NewReplacer("|", `\|`, "`", "'").Replace(plain.Text(text)) + "`"
+}
 
 func escaped(cells []string) []string {
 	list := make([]string, len(cells))
@@ -102,7 +106,50 @@ func escaped(cells []string) []string {
 	return list
 }
 
-var markdownEscapes = strings.NewReplacer("|", `\|`, "<", "&lt;", "\n", " ", "\r", " ")
+// escape keeps text that came from elsewhere, such as an error's, in its place: what Markdown or HTML would make a link, an image,
+// code, emphasis or an element of is shown as it is.
+func escape(text string) string {
+	text = plain.Text(text)
+	var b strings.Builder
+	b.Grow(len(text))
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '&':
+			b.WriteString("&amp;")
+			continue
+		case c == '<':
+			b.WriteString("&lt;")
+			continue
+		case c == '>':
+			b.WriteString("&gt;")
+			continue
+		case strings.IndexByte("\\`*[]|~", c) >= 0, c == '_' && !within(text, i), opensLink(text, i):
+			b.WriteByte('\\')
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}
 
-// escape keeps text that came from elsewhere, such as an error's, in its place.
-func escape(text string) string { return markdownEscapes.Replace(text) }
+// within tells whether an underscore is inside a word, where it emphasises nothing, as in queue_join.
+func within(text string, i int) bool {
+	return i > 0 && i+1 < len(text) && isWord(text[i-1]) && isWord(text[i+1])
+}
+
+func isWord(c byte) bool {
+	return c == '_' || ('0' <= c && c <= '9') || ('A' <= c && c <= 'Z') || ('a' <= c && c <= 'z')
+}
+
+// opensLink tells whether the character is that of an address which some readers of Markdown make a link of.
+func opensLink(text string, i int) bool {
+	switch text[i] {
+	case ':':
+		return strings.HasPrefix(text[i:], "://")
+	case '@':
+		return true
+	case '.':
+		return i >= 3 && strings.EqualFold(text[i-3:i], "www")
+	default:
+		return false
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 func example() *Report {
@@ -37,7 +39,7 @@ func TestMarkdown(t *testing.T) {
 
 |  |  |
 | --- | --- |
-| target | https://staging.example.com |
+| target | https\://staging.example.com |
 | scenario | queue-concurrency |
 | profile | queue-dry |
 | plan | 1000 users, 50 a VU |
@@ -54,7 +56,7 @@ func TestMarkdown(t *testing.T) {
 
 ## Findings
 
-- ✗ **error** queue_join HTTPError 500 × 94, for example: it said &lt;oops> \| done and more
+- ✗ **error** queue_join HTTPError 500 × 94, for example: it said &lt;oops&gt; \| done and more
 - **cycles** 2,300 finished
 
 ## Warnings
@@ -82,6 +84,58 @@ read twice
 	}
 }
 
+// The words of a service under test stand in findings; they must not act on whoever reads the report.
+func TestNothingInAReportIsLive(t *testing.T) {
+	t.Parallel()
+	for words, want := range map[string]string{
+		"[all passed](https://evil.example)": `\[all passed\](https\://evil.example)`,
+		"![x](http://evil.example/x.png)":    `!\[x\](http\://evil.example/x.png)`,
+		"see https://evil.example":           `see https\://evil.example`,
+		"www.evil.example, WWW.evil.example": `www\.evil.example, WWW\.evil.example`,
+		"me@evil.example":                    `me\@evil.example`,
+		"<img src=x onerror=alert(1)>":       `&lt;img src=x onerror=alert(1)&gt;`,
+		"&lt;b&gt;":                          `&amp;lt;b&amp;gt;`,
+		"`code`":                             "\\`code\\`",
+		"**bold** _thin_ ~~gone~~":           `\*\*bold\*\* \_thin\_ \~\~gone\~\~`,
+		`\[not\](escaped)`:                   `\\\[not\\\](escaped)`,
+		"queue_join p(95)<100":               `queue_join p(95)&lt;100`,
+		"a | b\n| c |":                       `a \| b \| c \|`,
+		"\x1b[31mred\u202e":                  `\\x1b\[31mred\\u202e`,
+	} {
+		r := &Report{Name: "x", Findings: []Finding{{"✗", "error", words}}}
+		require.Contains(t, string(r.Markdown()), "\n- ✗ **error** "+want+"\n", words)
+	}
+	r := &Report{Name: "x", Findings: []Finding{{"✗", "error", "\x1b[31mred\u202e"}}, Warnings: []string{"two\nlines\x00"}}
+	text, err := r.JUnit()
+	require.NoError(t, err)
+	require.Contains(t, string(text), "✗ error \\x1b[31mred\\u202e&#xA;! two lines\\x00")
+	require.Equal(t, "`a'b\\|c`", code("a`b|c"))
+}
+
+// Unescaped, no character is left that begins something live, and nothing is lost.
+func FuzzEscape(f *testing.F) {
+	for _, seed := range []string{"[a](b)", "`", "__a__", "a_b", "<a>", "&amp;", "http://a", "www.a", "\\", "a\\[b", "_"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, words string) {
+		escaped := escape(words)
+		var shown strings.Builder
+		for i := 0; i < len(escaped); i++ {
+			c := escaped[i]
+			require.NotContains(t, "\n\r<>`*[]|~@", string(c))
+			if c == '\\' {
+				i++
+				require.Less(t, i, len(escaped))
+				c = escaped[i]
+			} else {
+				require.False(t, strings.HasPrefix(escaped[i:], "://"))
+			}
+			shown.WriteByte(c)
+		}
+		require.Equal(t, plain.Text(words), strings.NewReplacer("&amp;", "&", "&lt;", "<", "&gt;", ">").Replace(shown.String()))
+	})
+}
+
 func TestJUnit(t *testing.T) {
 	t.Parallel()
 	text, err := example().JUnit()
@@ -105,7 +159,7 @@ func TestJUnit(t *testing.T) {
 	require.Equal(t, &problem{
 		Message: "error_rate: rate<0.001 is not met", Type: "threshold", Text: "rate=0.0200",
 	}, suite.Cases[2].Failure)
-	require.Contains(t, suite.SystemOut, "it said <oops> | done\nand more\ncycles 2,300 finished\n! the queue depth is unknown\n")
+	require.Contains(t, suite.SystemOut, "it said <oops> | done and more\ncycles 2,300 finished\n! the queue depth is unknown\n")
 
 	text, err = (&Report{Name: "x", Scenario: "x"}).JUnit()
 	require.NoError(t, err)

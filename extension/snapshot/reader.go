@@ -22,6 +22,8 @@ import (
 	"github.com/prometheus/client_golang/api"
 	prometheus "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 const (
@@ -257,7 +259,7 @@ func (r *Reader) explain(ctx context.Context, err error, status int) error {
 		if urlErr, ok := errors.AsType[*url.Error](err); ok {
 			err = urlErr.Err
 		}
-		return fmt.Errorf("%s cannot be reached: %w", r.url, err)
+		return fmt.Errorf("%s cannot be reached: %w", r.url, plain.Error(err))
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return r.refused(status)
 	case isAPI && !slices.Contains(notOfQueries, apiErr.Type):
@@ -309,11 +311,7 @@ func (r *Reader) shown(text string) string {
 	if r.token != "" {
 		text = strings.ReplaceAll(text, r.token, "[bearer token]")
 	}
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxShown {
-		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
-	}
-	return text
+	return plain.Short(text, maxShown)
 }
 
 // notes are sentences for the reader, each once, in the order in which they came.

@@ -1,0 +1,125 @@
+package httpconn
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
+)
+
+const (
+	// MaxBody is how many bytes the body of an answer may have, as it comes and unpacked: a thousand times what Verity sends.
+	MaxBody = 1_000_000
+	// MaxHeaders is how many bytes may come before the body of an answer.
+	MaxHeaders = 64 << 10
+	// largestGuess limits what is set aside for a body by what its Content-Length promises.
+	largestGuess = 64 << 10
+)
+
+// ErrAnswer is wrapped by the error of an answer that came, and that is not read to its end or cannot be unpacked.
+var ErrAnswer = errors.New("an answer that cannot be used")
+
+var (
+	errTooLarge = answerError("the answer is larger than 1 MB")
+	errHeaders  = answerError("the headers of the answer are larger than 64 KB")
+)
+
+// answerError is an ErrAnswer that says why.
+type answerError string
+
+func (e answerError) Error() string { return string(e) }
+
+func (e answerError) Is(target error) bool { return target == ErrAnswer }
+
+// Whole makes a transport of net/http read the whole body of an answer before it returns, within the limits of a Transport.
+func Whole(base http.RoundTripper) *WholeTransport { return &WholeTransport{base} }
+
+// WholeTransport is what Whole returns.
+type WholeTransport struct{ base http.RoundTripper }
+
+// RoundTrip sends the request and returns the answer with its whole body.
+func (t *WholeTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := t.base.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	received := response.Body
+	err = readBody(response)
+	_ = received.Close()
+	if err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+// CloseIdleConnections closes the connections that no request uses.
+func (t *WholeTransport) CloseIdleConnections() {
+	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+// readBody reads the body of an answer and unpacks it. It does not close what it reads, for the body of ReadResponse would
+// read on to its end.
+func readBody(response *http.Response) error {
+	if response.Body == http.NoBody {
+		return nil
+	}
+	body, err := readUpTo(response.Body, response.ContentLength)
+	if err == nil {
+		body, err = unpack(response, body)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return err
+}
+
+// readUpTo reads what may have MaxBody bytes and promises so many, or -1.
+func readUpTo(from io.Reader, promised int64) ([]byte, error) {
+	if promised > MaxBody {
+		return nil, errTooLarge
+	}
+	if promised >= 0 && promised <= largestGuess {
+		body := make([]byte, promised)
+		_, err := io.ReadFull(from, body)
+		return body, err
+	}
+	body, err := io.ReadAll(io.LimitReader(from, MaxBody+1))
+	if err == nil && len(body) > MaxBody {
+		err = errTooLarge
+	}
+	return body, err
+}
+
+// unpack undoes the encoding of a body, for which no request asks. k6 would unpack whatever comes, of whatever size.
+func unpack(response *http.Response, body []byte) ([]byte, error) {
+	encoding := strings.ToLower(strings.Join(response.Header.Values("Content-Encoding"), ", "))
+	if encoding == "" || encoding == "identity" || len(body) == 0 {
+		return body, nil
+	}
+	var from io.Reader
+	var err error
+	switch encoding {
+	case "gzip", "x-gzip":
+		from, err = gzip.NewReader(bytes.NewReader(body))
+	case "deflate":
+		from, err = zlib.NewReader(bytes.NewReader(body))
+	default:
+		return nil, answerError(fmt.Sprintf("the answer is encoded as %q, for which nobody asked", plain.Short(encoding, 40)))
+	}
+	if err == nil {
+		body, err = readUpTo(from, -1)
+	}
+	if err != nil && !errors.Is(err, ErrAnswer) {
+		err = answerError(fmt.Sprintf("the answer is not the %s that it says: %s", encoding, err))
+	}
+	response.Header.Del("Content-Encoding")
+	response.Header.Del("Content-Length")
+	response.ContentLength, response.Uncompressed = int64(len(body)), true
+	return body, err
+}
