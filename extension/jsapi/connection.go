@@ -21,6 +21,7 @@ import (
 	"go.k6.io/k6/v2/metrics"
 	"gopkg.in/guregu/null.v3"
 
+	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/httpconn"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
@@ -138,11 +139,17 @@ func newConnection(module *Module, state *vuState, baseURL string, timeout time.
 
 // Do sends one request and waits for the whole answer.
 func (c *connection) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
+	began := time.Now()
+	answer, err := c.send(ctx, request, began)
+	c.module.root.recordRequest(&request, began, answer, err)
+	return answer, err
+}
+
+func (c *connection) send(ctx context.Context, request platform.Request, began time.Time) (*platform.Answer, error) {
 	parsed, err := c.parse(request)
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
 	response, err := httpext.MakeRequest(context.WithValue(ctx, transportKey{}, c.transport), c.state.State, parsed)
 	if err != nil {
 		return nil, c.failure(ctx, began, err)
@@ -157,6 +164,7 @@ func (c *connection) count(ctx context.Context, request platform.Request, status
 	switch {
 	case status == http.StatusTooManyRequests:
 		c.module.root.record.Throttled(request.Operation)
+		c.module.root.evidence.Count(evidence.CountThrottled, time.Now(), 1)
 		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
 	case status == http.StatusConflict && slices.Contains(request.Allowed, status):
 		c.module.root.record.LockMet(request.Operation)

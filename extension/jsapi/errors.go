@@ -44,21 +44,32 @@ func (m *Module) scriptFailed(reason sobek.Value) {
 }
 
 // noteError counts an error that the script hands over, under its operation and name, and logs the first of its kind.
-func (m *Module) noteError(operation string, reason sobek.Value) {
-	kind, example := report.ErrorKind{Operation: operation, Name: "Error"}, reason.String()
+func (m *Module) noteError(operation string, reason sobek.Value) report.ErrorKind {
+	kind, example := m.errorKind(operation, reason), reason.String()
 	if object, ok := reason.(*sobek.Object); ok {
-		if name, ok := exported(object, "name").(string); ok {
-			kind.Name = name
-		}
 		if message, ok := exported(object, "message").(string); ok {
 			example = message
-		}
-		if status, ok := exported(object, "status").(int64); ok {
-			kind.Status = int(status)
 		}
 	}
 	m.root.record.Errored(kind, example)
 	m.root.logged.first(m.state.Logger, kind, example)
+	return kind
+}
+
+// errorKind is that of an error that the script hands over.
+func (m *Module) errorKind(operation string, reason sobek.Value) report.ErrorKind {
+	kind := report.ErrorKind{Operation: operation, Name: "Error"}
+	object, ok := reason.(*sobek.Object)
+	if !ok {
+		return kind
+	}
+	if name, ok := exported(object, "name").(string); ok {
+		kind.Name = name
+	}
+	if status, ok := exported(object, "status").(int64); ok {
+		kind.Status = int(status)
+	}
+	return kind
 }
 
 // kindOf is that of an operation's error.

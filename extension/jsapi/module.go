@@ -13,6 +13,7 @@ import (
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/js/modules"
 
+	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
 	"github.com/verity-app/xk6-verity/extension/report"
@@ -29,6 +30,7 @@ type RootModule struct {
 	logged   loggedErrors
 	ending   ending
 	presence presence
+	evidence *evidence.Recorder
 	depth    depthWatch
 	sessions *sessions.Watch
 	held     holdTimes
@@ -41,11 +43,14 @@ type RootModule struct {
 
 	prometheus prometheusRun
 
-	mu     sync.Mutex
-	seeded map[string]*platform.User // users that setup() signed up, by id
-	shards map[string]*queue.Shards  // by their options
-	out    io.Writer
-	width  int // of the terminal, in columns; 0: lines are not broken
+	mu       sync.Mutex
+	run      runState
+	arrivals arrivals
+	enrolled map[string]*platform.User // users of stays, by id
+	seeded   map[string]*platform.User // users that setup() signed up, by id
+	shards   map[string]*queue.Shards  // by their options
+	out      io.Writer
+	width    int // of the terminal, in columns; 0: lines are not broken
 }
 
 var _ modules.Module = (*RootModule)(nil)
@@ -53,10 +58,13 @@ var _ modules.Module = (*RootModule)(nil)
 // New returns the module. Lines for the reader go to out, until SetOutput says otherwise.
 func New(out io.Writer) *RootModule {
 	r := &RootModule{
-		seeded: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
+		seeded: make(map[string]*platform.User), enrolled: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
 		sessions: sessions.NewWatch(), turn: make(chan struct{}, 1),
 	}
 	r.depth.record = &r.record
+	r.evidence = evidence.New(nil)
+	r.run.uptime = -1
+	r.runner.Late, r.runner.Used = r.recordLag, r.recordLevels
 	r.turn <- struct{}{}
 	return r
 }
@@ -167,7 +175,8 @@ func (m *Module) namedExports() map[string]any {
 		"print":           m.print,
 		"printSummary":    m.printSummary,
 		"prepareReports":  m.prepareReports,
-		"notePlan":        m.notePlan,
+		"describeRun":     m.describeRun,
+		"arrival":         m.arrival,
 		"snapshot":        m.snapshot,
 		"PrometheusWatch": m.newPrometheusWatch,
 		"willRun":         m.root.command == "run",

@@ -17,20 +17,20 @@ func (m *Module) countOperation(call sobek.FunctionCall) sobek.Value {
 	if !ok || operation == "" {
 		m.throw("countOperation takes the name of an operation, got %s", show(call.Argument(0)))
 	}
-	reason := call.Argument(1)
-	failed := !common.IsNullish(reason)
-	if failed {
-		m.noteError(operation, reason)
+	failure := ""
+	if reason := call.Argument(1); !common.IsNullish(reason) {
+		failure = kindName(m.noteError(operation, reason))
 	}
-	m.pushOperation(m.lifetime().work, state, operation, failed)
+	m.pushOperation(m.lifetime().work, state, operation, failure)
 	return sobek.Undefined()
 }
 
-// pushOperation counts one operation.
-func (m *Module) pushOperation(ctx context.Context, state *vuState, operation string, failed bool) {
-	var failure float64
-	if failed {
-		failure = 1
+// pushOperation counts one operation; failure is the kind of its error, or "".
+func (m *Module) pushOperation(ctx context.Context, state *vuState, operation, failure string) {
+	m.root.recordOperation(operation, failure)
+	var failed float64
+	if failure != "" {
+		failed = 1
 	}
 	current := state.Tags.GetCurrentValues()
 	tags := current.Tags.With(metrics.TagName.String(), operation)
@@ -41,7 +41,7 @@ func (m *Module) pushOperation(ctx context.Context, state *vuState, operation st
 		}
 	}
 	metrics.PushIfNotDone(ctx, state.Samples, metrics.ConnectedSamples{
-		Samples: []metrics.Sample{sample(m.metrics.operations, 1), sample(m.metrics.errorRate, failure)},
+		Samples: []metrics.Sample{sample(m.metrics.operations, 1), sample(m.metrics.errorRate, failed)},
 		Tags:    tags, Time: now,
 	})
 }

@@ -3,7 +3,6 @@ package jsapi
 import (
 	"fmt"
 
-	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
 
@@ -15,17 +14,6 @@ func (m *Module) prepareReports(dir string) {
 	if err := report.Prepare(dir); err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("the folder for reports %w", err))
 	}
-}
-
-// notePlan is the function notePlan of the module.
-func (m *Module) notePlan(plan string, options sobek.Value) {
-	users := 0
-	r := reader{m, "notePlan"}
-	r.read(options, map[string]func(string, sobek.Value){"users": r.whole(&users, 1, maxUsers*maxUsersPerVU)})
-	if users > 0 {
-		m.root.presence.plan(users)
-	}
-	m.root.record.SetPlan(plan)
 }
 
 // noteRunner keeps which of several runners this is, from 1, for the name of its reports.

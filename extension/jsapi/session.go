@@ -54,8 +54,11 @@ func (u *User) connect(ctx context.Context) error {
 		Header: map[string][]string{"User-Agent": {state.Options.UserAgent.String}},
 	})
 	if err != nil {
-		return socketError(ctx, began, err)
+		err = socketError(ctx, began, err)
+		u.m.root.recordSocket(began, err)
+		return err
 	}
+	u.m.root.recordSocket(began, nil)
 	u.lineMu.Lock()
 	u.line = line
 	u.lineMu.Unlock()
@@ -159,16 +162,18 @@ func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*se
 	if err != nil {
 		return nil, sessions.Match{}, err
 	}
-	waiting := matchWait{presence: &u.m.root.presence}
+	waiting, began, left := matchWait{presence: &u.m.root.presence}, time.Now(), platform.Left{}
 	m, err := line.Match(life.wanting, sessions.MatchOptions{
 		Join:    func(context.Context) (string, error) { return waiting.joined(u.joinFor(ctx, o)) },
-		Leave:   func(context.Context) error { _, err := u.leave(ctx); return err },
+		Leave:   func(context.Context) (err error) { left, err = u.leave(ctx); return err },
 		Timeout: o.timeout,
 	})
 	waiting.over()
 	if m.SessionID != "" {
 		u.user.NoteMatched()
 	}
+	u.m.root.recordMatch(began, m, err)
+	u.noteUnheard(m, left.Status)
 	u.countMatch(ctx, m)
 	if waiting.failure != nil && !isStopped(waiting.failure) {
 		return line, m, waiting.failure // also where the wait was stopped meanwhile
@@ -232,6 +237,7 @@ func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
 			return unmatched(m), nil
 		}
 		held := line.Hold(life.holding, m, sessions.HoldOptions{Hold: o.hold})
+		u.m.root.recordSession(held)
 		u.countSession(ctx, held)
 		if !m.Matched() { // the match came too late, but its session went on all the same
 			return unmatched(m), nil

@@ -123,10 +123,13 @@ func (v *Verity) count(life *lifetime, operation string, err error) {
 	if !v.counts {
 		return
 	}
+	failure := ""
 	if err != nil {
-		v.m.root.record.Errored(kindOf(operation, err), err.Error())
+		kind := kindOf(operation, err)
+		v.m.root.record.Errored(kind, err.Error())
+		failure = kindName(kind)
 	}
-	v.m.pushOperation(life.report, v.m.state, operation, err != nil)
+	v.m.pushOperation(life.report, v.m.state, operation, failure)
 }
 
 // User is Verity.user.

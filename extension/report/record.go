@@ -24,11 +24,14 @@ type Record struct {
 	tokensLost map[string]int
 	errs       map[ErrorKind]*errorCount
 	leftBehind names
-	events     events
-	depth      depth
-	readings   Readings
-	warnings   []string
-	tables     []Table
+	unheard    names
+
+	unheardMatched, unheardOf int // found in Redis, of how many that were looked for
+	events                    events
+	depth                     depth
+	readings                  Readings
+	warnings                  []string
+	tables                    []Table
 }
 
 // ErrorKind groups errors that are the same to a reader.
@@ -94,6 +97,64 @@ func (r *Record) SetRunner(runner string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.runner = runner
+}
+
+// Runner is which of several runners this is; "" for the only one.
+func (r *Record) Runner() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.runner
+}
+
+// MatchUnheard counts a user that was matched, by what the service said when it left, and heard nothing of it.
+func (r *Record) MatchUnheard(userID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unheard.add(userID)
+}
+
+// Unheard returns the first users that MatchUnheard counted.
+func (r *Record) Unheard() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.unheard.first)
+}
+
+// UnheardInRedis keeps of how many of those users Redis has the match, of how many that were looked for.
+func (r *Record) UnheardInRedis(matched, of int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unheardMatched, r.unheardOf = matched, of
+}
+
+// The facts that a verdict names.
+const (
+	FactUnheard    = "matched_unheard"
+	FactTokenError = "token_error"
+	FactLeftBehind = "left_behind"
+)
+
+// Facts are counts of what the run came across and a verdict can name.
+func (r *Record) Facts() map[string]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	facts := map[string]int64{}
+	for name, n := range map[string]int{
+		FactUnheard: r.unheard.n, FactLeftBehind: r.leftBehind.n, FactTokenError: r.tokenErrors(),
+	} {
+		if n > 0 {
+			facts[name] = int64(n)
+		}
+	}
+	return facts
+}
+
+// tokenErrors counts the sessions that ended with token_error. The lock is held.
+func (r *Record) tokenErrors() int {
+	if e := r.errs[ErrorKind{Operation: "session", Name: FactTokenError}]; e != nil {
+		return e.n
+	}
+	return 0
 }
 
 // Throttled counts an answer 429 to an operation.

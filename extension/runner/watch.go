@@ -24,6 +24,11 @@ const (
 
 // Watch measures this process while something is under way. Its zero value is ready; its methods may be called at once.
 type Watch struct {
+	// Late is called with how late each timer fired, and Used about once a second with how many processors were in use, of how
+	// many that Go may use. Both are set before the first Hold; nil: nobody asks.
+	Late func(late time.Duration)
+	Used func(processors float64, of int)
+
 	mu      sync.Mutex
 	holders int
 	running bool
@@ -140,6 +145,9 @@ func (w *Watch) noteLate(late time.Duration, idle int) int {
 func (w *Watch) record(late time.Duration) {
 	for ; ; late -= every {
 		w.lags = append(w.lags, late)
+		if w.Late != nil {
+			w.Late(max(late, 0))
+		}
 		_ = w.late.RecordValue(max(late, 0).Microseconds()) // it fails beyond a minute only
 		if late < every {
 			return
@@ -149,13 +157,17 @@ func (w *Watch) record(late time.Duration) {
 
 func (w *Watch) noteUsage(cpu time.Duration, since time.Time) (time.Duration, time.Time) {
 	now, used, pauses := time.Now(), cpuTime(), readPauses()
+	inUse, of := (used-cpu).Seconds()/now.Sub(since).Seconds(), processorsNow.working()
+	if w.Used != nil {
+		w.Used(inUse, of)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = pauses
-	w.seen.Processors = max(w.seen.Processors, processorsNow.working())
+	w.seen.Processors = max(w.seen.Processors, of)
 	w.seen.CPU += used - cpu
 	w.seen.Watched += now.Sub(since)
-	w.seen.PeakCPU = max(w.seen.PeakCPU, (used-cpu).Seconds()/now.Sub(since).Seconds())
+	w.seen.PeakCPU = max(w.seen.PeakCPU, inUse)
 	return used, now
 }
 

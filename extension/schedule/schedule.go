@@ -28,6 +28,28 @@ func (r Rate) Top() float64 {
 	return top
 }
 
+// Scaled is a part of the rate.
+func (r Rate) Scaled(share float64) Rate {
+	part := Rate{Start: r.Start * share, Stages: make([]Stage, len(r.Stages))}
+	for i, stage := range r.Stages {
+		part.Stages[i] = Stage{stage.Duration, stage.Target * share}
+	}
+	return part
+}
+
+// At is the rate at a time after the start. It is also a number of users that comes and goes in stages.
+func (r Rate) At(t time.Duration) float64 {
+	from := r.Start
+	for _, stage := range r.Stages {
+		if t < stage.Duration {
+			return from + (stage.Target-from)*max(0, t.Seconds())/stage.Duration.Seconds()
+		}
+		t -= stage.Duration
+		from = stage.Target
+	}
+	return from
+}
+
 // Length is how long the stages take together.
 func (r Rate) Length() time.Duration {
 	var length time.Duration
