@@ -15,7 +15,7 @@ sources := $(wildcard *.go) $(shell find $(rooms) \
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
-k6: $(sources) go.mod go.sum build/k6.sh build/env.sh build/tools/go.mod ## Build ./k6 with this extension in it (default)
+k6: $(sources) go.mod go.sum build/k6.sh build/env.sh build/version.sh build/tools/go.mod ## Build ./k6 with this extension in it (default)
 	@build/k6.sh $@
 
 smoke: k6 ## Run the three scenarios at laptop scale against the stand-in
