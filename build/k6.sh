@@ -20,6 +20,7 @@ pins=$(awk '$1 == "github.com/fsnotify/fsnotify" || $1 == "gopkg.in/tomb.v1" { p
 
 log=$(mktemp "${TMPDIR:-/tmp}/xk6.XXXXXX")
 trap 'rm -f "$log"' EXIT
+trap 'exit 1' HUP INT TERM
 
 echo "building $output $version with k6 $k6_version for $os/$arch (minutes the first time, seconds afterwards)"
 rm -f "$output" # xk6 writes over an old file without truncating it
