@@ -8,11 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
+	"go.k6.io/k6/v2/ext"
 	"go.k6.io/k6/v2/js/modules"
 	"go.k6.io/k6/v2/subcommand"
 
 	"github.com/verity-app/xk6-verity/extension/cli"
 	"github.com/verity-app/xk6-verity/extension/jsapi"
+	"github.com/verity-app/xk6-verity/extension/version"
 )
 
 // scripts are the scenarios and what they share, so that the binary alone can run them.
@@ -30,6 +32,13 @@ func init() {
 		module.SetCommand(command(gs.CmdArgs))
 		return cli.New(gs, scripts)
 	})
+	nameVersion()
+}
+
+// nameVersion has k6 version show this build's version: k6 itself shows (devel) for an extension built from a folder.
+func nameVersion() {
+	ext.Get(ext.JSExtension)[jsapi.Name].Version = "v" + version.Version()
+	ext.Get(ext.SubcommandExtension)[cli.Name].Version = "v" + version.Version()
 }
 
 // stayOffline turns off, unless the user has set them, the two things that k6 does on the network of its own accord: it

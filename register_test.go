@@ -1,6 +1,22 @@
 package verity
 
-import "testing"
+import (
+	"testing"
+
+	"go.k6.io/k6/v2/ext"
+
+	"github.com/verity-app/xk6-verity/extension/version"
+)
+
+func TestK6ShowsTheVersionOfThisBuild(t *testing.T) {
+	for _, extension := range []*ext.Extension{
+		ext.Get(ext.JSExtension)["k6/x/verity"], ext.Get(ext.SubcommandExtension)["verity"],
+	} {
+		if want := "v" + version.Version(); extension.Version != want {
+			t.Errorf("k6 version shows %q for %s, want %q", extension.Version, extension.Name, want)
+		}
+	}
+}
 
 func TestCommandOfK6(t *testing.T) {
 	for _, tc := range []struct {

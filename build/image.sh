@@ -1,7 +1,7 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Builds the image xk6-verity with what there is of docker, buildah and podman: build/image.sh [FLAG_OF_THE_BUILD...]
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+set -eu
+cd "$(dirname "$0")/.."
 
 if docker info >/dev/null 2>&1; then # a docker without its daemon cannot build
   builder=docker
@@ -11,4 +11,4 @@ elif ! builder=$(command -v buildah || command -v podman); then
 fi
 
 "$builder" build --file build/Dockerfile --tag xk6-verity \
-  --build-arg VERSION="$(git describe --tags --always --dirty)" --build-arg REVISION="$(git rev-parse HEAD)" "$@" .
+  --build-arg VERSION="$(build/version.sh)" --build-arg REVISION="$(git rev-parse HEAD)" "$@" .

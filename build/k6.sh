@@ -1,27 +1,35 @@
-#!/usr/bin/env bash
-# Builds k6 with this extension in it: build/k6.sh OUTPUT
-set -euo pipefail
-output=$(realpath --canonicalize-missing "$1")
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source build/env.sh
+#!/bin/sh
+# Builds k6 with this extension in it, for this machine or for another: build/k6.sh OUTPUT [GOOS GOARCH]
+set -eu
+case $1 in
+  /*) output=$1 ;;
+  *) output=$PWD/$1 ;;
+esac
+cd "$(dirname "$0")/.."
+. build/env.sh
+os=${2:-$(go env GOOS)} arch=${3:-$(go env GOARCH)}
+unset GOOS GOARCH # xk6 itself runs on this machine
 
+module=$(go list -m)
 k6_version=$(go list -m -f '{{.Version}}' go.k6.io/k6/v2) # go.mod is the one place that says it
+version=$(build/version.sh)
 
 # k6 alone, as xk6 resolves it before it adds the extension, leaves open two modules that only a test of a dependency
 # imports, and xk6 would look up their newest versions. With those of go.mod the build is pinned and works offline.
-mapfile -t pins < <(awk '
-  $1 == "github.com/fsnotify/fsnotify" || $1 == "gopkg.in/tomb.v1" { print "--replace"; print $1 "=" $1 "@" $2 }
-' go.mod)
+pins=$(awk '$1 == "github.com/fsnotify/fsnotify" || $1 == "gopkg.in/tomb.v1" { print "--replace " $1 "=" $1 "@" $2 }' go.mod)
 
-log=$(mktemp)
+log=$(mktemp "${TMPDIR:-/tmp}/xk6.XXXXXX")
 trap 'rm -f "$log"' EXIT
+trap 'exit 1' HUP INT TERM
 
-echo "building $output with k6 $k6_version (minutes the first time, seconds afterwards)"
+echo "building $output $version with k6 $k6_version for $os/$arch (minutes the first time, seconds afterwards)"
 rm -f "$output" # xk6 writes over an old file without truncating it
 
 # Without --verbose xk6 keeps the compiler's errors to itself; with it, it says too much for a build that works.
-if ! go tool -modfile=build/tools/go.mod xk6 --verbose build --k6-version "$k6_version" \
-  --with "$(go list -m)=." "${pins[@]}" --output "$output" >"$log" 2>&1; then
-  grep --invert-match ' DBG ' "$log" >&2
+# shellcheck disable=SC2086 # each word of $pins is an argument
+if ! go tool -modfile=build/tools/go.mod xk6 --verbose build --k6-version "$k6_version" --os "$os" --arch "$arch" \
+  --build-flags=-trimpath --build-flags="-ldflags=-s -w -X $module/extension/version.built=$version" \
+  --with "$module=." $pins --output "$output" >"$log" 2>&1; then
+  grep -v ' DBG ' "$log" >&2
   exit 1
 fi

@@ -1,18 +1,24 @@
-#!/usr/bin/env bash
-# Checks the source: format, go.mod, vet, golangci-lint, and xk6's own lint of an extension. Changes nothing.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source build/env.sh
+#!/bin/sh
+# Checks the source: scripts, format, go.mod, vet, golangci-lint, and xk6's own lint of an extension. Changes nothing.
+set -eu
+cd "$(dirname "$0")/.."
+. build/env.sh
 
-tool() { go tool -modfile="build/tools/$1" "${@:2}"; } # tool MODFILE ARGUMENT...
+tool() { # tool MODFILE ARGUMENT...
+  modfile=build/tools/$1
+  shift
+  go tool -modfile="$modfile" "$@"
+}
 fail() {
   echo "$1" >&2
   exit 1
 }
 
+build/lint-sh.sh
+
 echo 'gofmt'
 unformatted=$(gofmt -l .)
-[[ -z $unformatted ]] || fail "not as gofmt has it: $unformatted"
+[ -z "$unformatted" ] || fail "not as gofmt has it: $unformatted"
 
 echo 'go mod tidy'
 go mod tidy -diff
@@ -22,8 +28,10 @@ go vet ./...
 
 golangci_version=$(go list -modfile=build/tools/golangci-lint/go.mod -m -f '{{.Version}}' github.com/golangci/golangci-lint/v2)
 echo "golangci-lint $golangci_version"
-[[ $(head -n 1 .golangci.yml) == "# golangci-lint $golangci_version"* ]] ||
-  fail ".golangci.yml: line 1 must say '# golangci-lint $golangci_version', the version in build/tools/golangci-lint/go.mod"
+case $(head -n 1 .golangci.yml) in
+  "# golangci-lint $golangci_version"*) ;;
+  *) fail ".golangci.yml: line 1 must say '# golangci-lint $golangci_version', the version in build/tools/golangci-lint/go.mod" ;;
+esac
 tool golangci-lint/go.mod golangci-lint run
 
 # `versions` wants a release tag, `vulnerability` a database: neither is to be had in every checkout.

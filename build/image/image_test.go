@@ -40,7 +40,8 @@ func TestImage(t *testing.T) {
 
 	t.Run("bases", func(t *testing.T) { testBases(t, w) })
 	t.Run("context", func(t *testing.T) { testContext(t, w, checkout) })
-	build := w.docker(t, checkout, blocks[0], "DOCKER_BUILD_FLAGS="+flags)
+	version := strings.TrimSpace(w.must(t, w.root, "build/version.sh").stdout)
+	build := w.docker(t, checkout, blocks[0], "DOCKER_BUILD_FLAGS="+flags+" --build-arg VERSION="+version)
 	isBuilt := t.Run("the README builds it and runs the smoke", func(t *testing.T) {
 		require.Zero(t, build.exit, build)
 		require.Equal(t, 3, strings.Count(build.stdout, "✓ passed"), build)
@@ -56,7 +57,7 @@ func TestImage(t *testing.T) {
 	t.Run("what k6-operator runs", func(t *testing.T) { testOperator(t, w) })
 	t.Run("any user", func(t *testing.T) { testAnyUser(t, w) })
 	t.Run("PID 1 on a read-only root", func(t *testing.T) { testPIDOne(t, w) })
-	t.Run("make image builds the same binary", func(t *testing.T) { testSameBinary(t, w, flags) })
+	t.Run("make image builds the same binary", func(t *testing.T) { testSameBinary(t, w, flags, version) })
 }
 
 // readmeBlocks returns the shell blocks of the README's section on the image.
@@ -87,11 +88,11 @@ func testContext(t *testing.T, w workshop, checkout string) {
 	r := w.must(t, out, "find . -type f | cut -c 3- | sort")
 	files := strings.Fields(r.stdout)
 	require.Subset(t, files, []string{
-		"LICENSE", "go.mod", "go.sum", "register.go", "build/env.sh", "build/k6.sh", "build/tools/go.mod", "build/tools/go.sum",
+		"LICENSE", "go.mod", "go.sum", "register.go", "build/env.sh", "build/k6.sh", "build/version.sh", "build/tools/go.mod", "build/tools/go.sum",
 		"extension/jsapi/module.go", "js/config.js", "load-test/queue-concurrency.js", "examples/smoke.js",
 	})
-	wanted := regexp.MustCompile(`^(LICENSE|go\.(mod|sum)|register\.go|build/(env|k6)\.sh|build/tools/go\.(mod|sum)` +
-		`|extension/[a-z]+/[a-z0-9_]+\.go|js/[a-z-]+\.js(on)?|load-test/([a-z-]+\.js|README\.md)|examples/[a-z-]+\.js)$`)
+	wanted := regexp.MustCompile(`^(LICENSE|go\.(mod|sum)|register\.go|build/(env|k6|version)\.sh|build/tools/go\.(mod|sum)` +
+		`|extension/[a-z]+/[a-z0-9_]+\.go|extension/version/VERSION|js/[a-z-]+\.js(on)?|load-test/([a-z-]+\.js|README\.md)|examples/[a-z-]+\.js)$`)
 	for _, file := range files {
 		require.Regexp(t, wanted, file)
 		require.NotRegexp(t, `_test\.go$`, file)
@@ -206,7 +207,7 @@ func testPIDOne(t *testing.T, w workshop) {
 }
 
 // Two builds, of checkouts in different folders, make one binary. The second says of which commit it is.
-func testSameBinary(t *testing.T, w workshop, flags string) {
+func testSameBinary(t *testing.T, w workshop, flags, version string) {
 	t.Helper()
 	first := w.binary(t)
 	w.must(t, w.root, "make image FLAGS='"+flags+"'")
@@ -214,7 +215,9 @@ func testSameBinary(t *testing.T, w workshop, flags string) {
 	commit := strings.TrimSpace(w.must(t, w.root, "git rev-parse HEAD").stdout)
 	labels := inspect(t, w).OCIv1.Config.Labels
 	require.Equal(t, commit, labels["org.opencontainers.image.revision"])
-	require.NotEqual(t, "devel", labels["org.opencontainers.image.version"])
+	require.Equal(t, version, labels["org.opencontainers.image.version"])
+	shown := w.docker(t, w.dir, "docker run --rm xk6-verity version")
+	require.Contains(t, shown.stdout, "github.com/verity-app/xk6-verity v"+version+", k6/x/verity [js]", shown)
 }
 
 // binary returns the checksum of the image's k6.

@@ -173,7 +173,7 @@ func runScenario(
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(inherited(smokeEnv), "BASE_URL="+url, "STRIPE_WEBHOOK_SECRET="+standinSecret)
 	cmd.Env = append(cmd.Env, scenario.variables...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return result, false, fmt.Errorf("starting %s: %w", scenario.name, err)
 	}

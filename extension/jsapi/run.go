@@ -16,6 +16,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/schedule"
 	"github.com/verity-app/xk6-verity/extension/verdict"
+	"github.com/verity-app/xk6-verity/extension/version"
 )
 
 // runState is what is known of the run as a whole. RootModule.mu guards it.
@@ -118,7 +119,7 @@ func (r *RootModule) noteLoad(state *vuState, began time.Time) {
 // beginEvidence describes the run to the recorder. The lock is held.
 func (r *RootModule) beginEvidence(state *vuState) error {
 	r.run.described = true
-	r.run.header.Tool, r.run.header.K6 = toolVersion(), k6Version()
+	r.run.header.Tool, r.run.header.K6 = version.Version(), version.K6()
 	runner := runnerFor(state.Options)
 	runner.ClockOffset = clockOffset(r.run.health)
 	runner.Began = r.run.loadBegan

@@ -69,3 +69,9 @@ func healthBody(body []byte) string {
 	}
 	return describeBody(body)
 }
+
+// Clock is the service's clock when it answered, in whole seconds; ok is false where the answer did not say.
+func (h Health) Clock() (now time.Time, ok bool) {
+	now, err := http.ParseTime(h.Date)
+	return now, err == nil
+}

@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // ownFiles is what k6 and this process keep open beside the connections of users, with room to spare.
@@ -25,12 +24,7 @@ type Machine struct {
 
 // ThisMachine looks at this machine, whose connections come from so many addresses.
 func ThisMachine(sources int) Machine {
-	m := Machine{Sources: sources}
-	var files syscall.Rlimit
-	// Go has raised the limit to the hard one at the start of the process.
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) == nil {
-		m.Files = files.Cur
-	}
+	m := Machine{Files: openFiles(), Sources: sources}
 	if runtime.GOOS == "linux" {
 		if text, err := os.ReadFile(portRange); err == nil {
 			m.Ports = parsePortRange(string(text))

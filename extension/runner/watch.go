@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -169,15 +168,6 @@ func (w *Watch) noteUsage(cpu time.Duration, since time.Time) (time.Duration, ti
 	w.seen.Watched += now.Sub(since)
 	w.seen.PeakCPU = max(w.seen.PeakCPU, inUse)
 	return used, now
-}
-
-// cpuTime is the processor time that this process has used, the kernel's on its behalf included.
-func cpuTime() time.Duration {
-	var usage syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
-		return 0
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // readPauses reads how long the collector stopped the process, each time since it began.

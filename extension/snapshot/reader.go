@@ -200,14 +200,17 @@ func isFinite(value float64) bool { return !math.IsNaN(value) && !math.IsInf(val
 // query evaluates an expression at a time.
 func (r *Reader) query(ctx context.Context, expr string, at time.Time, notes *notes) (model.Value, error) {
 	return r.ask(ctx, notes, func(ctx context.Context) (model.Value, prometheus.Warnings, error) {
-		return r.api.Query(ctx, expr, at)
+		value, warnings, _, err := r.api.Query(ctx, expr, at) // its hints at how an expression is written are left out
+		return value, warnings, err
 	})
 }
 
 // queryRange evaluates an expression again and again from one time to another.
 func (r *Reader) queryRange(ctx context.Context, expr string, from, to time.Time, notes *notes) (model.Matrix, error) {
 	result, err := r.ask(ctx, notes, func(ctx context.Context) (model.Value, prometheus.Warnings, error) {
-		return r.api.QueryRange(ctx, expr, prometheus.Range{Start: from, End: to, Step: stepOf(to.Sub(from))})
+		steps := prometheus.Range{Start: from, End: to, Step: stepOf(to.Sub(from))}
+		value, warnings, _, err := r.api.QueryRange(ctx, expr, steps)
+		return value, warnings, err
 	})
 	if err != nil {
 		return nil, err
@@ -239,6 +242,9 @@ func (r *Reader) ask(
 	if err != nil {
 		return nil, r.explain(ctx, err, status)
 	}
+	if value == nil { // client_golang accepts any JSON object
+		return nil, r.noPrometheus()
+	}
 	return value, nil
 }
 
@@ -266,12 +272,12 @@ func (r *Reader) explain(ctx context.Context, err error, status int) error {
 		return fmt.Errorf("the expression is refused: %s", r.shown(apiErr.Msg))
 	case status != http.StatusOK:
 		return r.unexpected(status)
-	case isAPI:
-		return r.noPrometheus()
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%s broke off its answer", r.url)
+	case isAPI && strings.Contains(apiErr.Msg, "unexpected value type"): // client_golang has no error of its own for it
+		return errNoNumber
 	default:
-		return errNoNumber // client_golang says it in the words of its JSON decoder
+		return r.noPrometheus()
 	}
 }
 

@@ -125,7 +125,7 @@ func (lab *Lab) startPostgres(t testing.TB) (exporterAddress string) {
 	if os.Getuid() == 0 {
 		require.NoError(t, os.Chown(dir, nobody, nobody))
 		for _, cmd := range []*exec.Cmd{initdb, server} {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			asNobody(cmd)
 			cmd.Dir = dir
 		}
 	}

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package promtest
+
+import "os/exec"
+
+func asNobody(*exec.Cmd) {}
