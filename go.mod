@@ -19,6 +19,7 @@ require (
 	go.k6.io/k6/v2 v2.2.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/net v0.57.0
+	gonum.org/v1/gonum v0.17.0
 	gopkg.in/guregu/null.v3 v3.3.0
 )
 
