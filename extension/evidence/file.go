@@ -3,7 +3,6 @@ package evidence
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -130,7 +129,7 @@ func (f *file) add(record any) {
 	if f.isGivenUp {
 		return
 	}
-	if err := json.NewEncoder(&f.lines).Encode(record); err != nil {
+	if err := newEncoder(&f.lines).Encode(record); err != nil {
 		f.fail(err)
 	}
 }
@@ -168,9 +167,9 @@ func (f *file) fail(err error) {
 	if f.failed != nil {
 		return
 	}
-	f.failed = fmt.Errorf("evidence: %w", err)
+	f.failed = err
 	if f.report != nil {
-		f.report(f.failed)
+		f.report(fmt.Errorf("evidence: %w", err))
 	}
 }
 

@@ -67,9 +67,16 @@ func compareSeries(a, b Series) int {
 	return cmp.Or(cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Label, b.Label))
 }
 
+// newEncoder writes < as it is.
+func newEncoder(w io.Writer) *json.Encoder {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder
+}
+
 // writeLines writes the records of a run.
 func (run *Run) writeLines(w io.Writer) error {
-	lines := json.NewEncoder(w)
+	lines := newEncoder(w)
 	if err := lines.Encode(newHeaderRecord(run.Header, run.Runners)); err != nil {
 		return err
 	}

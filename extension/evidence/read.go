@@ -45,9 +45,14 @@ func Read(from io.Reader) (*Run, error) {
 	case err != nil:
 		return nil, fmt.Errorf("no evidence: it does not begin as a gzip file does (%w); give a file that ends in %s", err, Extension)
 	}
-	limited := &io.LimitedReader{R: gz, N: mostBytes + 1}
+	return readText(gz)
+}
+
+// readText reads what is uncompressed.
+func readText(text io.Reader) (*Run, error) {
+	limited := &io.LimitedReader{R: text, N: mostBytes + 1}
 	r := reader{run: Run{Seconds: map[int64]*Second{}}}
-	err = r.readLines(bufio.NewReaderSize(limited, 1<<16))
+	err := r.readLines(bufio.NewReaderSize(limited, 1<<16))
 	switch {
 	case limited.N == 0:
 		return nil, fmt.Errorf("more than %d bytes, uncompressed; no run has as many", mostBytes)

@@ -1,0 +1,262 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+)
+
+const (
+	// runnerPart is how much of the least limit the runner's own delay (p95) may be.
+	runnerPart = 0.5
+	// busyPart is from which part of its processors a runner has none to spare.
+	busyPart = 0.95
+	// uptimeSlack is how many seconds the two readings of the service's uptime may differ by rounding and the time they take.
+	uptimeSlack = 5
+)
+
+// judge has what the judgement of each claim needs.
+type judge struct {
+	run         *evidence.Run
+	window      window
+	first, last int64 // seconds of the run
+	overridden  bool
+	throttled   int64
+	restarted   bool
+	interrupted string // how the evidence is incomplete; "" for not
+	missing     bool   // a runner's evidence is absent or ends early
+	lagged      bool   // the runner's delay was watched
+	lag         float64
+	checks      map[string]string // what is unfit, by the check's name
+	fit         map[string]string // what is fit
+}
+
+func newJudge(run *evidence.Run, claims []evidence.Claim) *judge {
+	j := &judge{run: run, overridden: len(run.Header.Overridden) > 0, checks: map[string]string{}, fit: map[string]string{}}
+	j.first, j.last = extent(run)
+	j.window = findWindow(run, j.first, j.last)
+	for at := range run.Seconds {
+		j.throttled += run.Seconds[at].Counts[evidence.CountThrottled]
+		j.lagged = j.lagged || j.cell(evidence.Series{Metric: evidence.MetricLag}, at) != nil
+	}
+	j.checkLevel()
+	j.checkSendRate(claims)
+	j.checkRunner(claims)
+	j.checkThrottled()
+	j.checkRestarted()
+	j.checkOverridden()
+	j.checkInterrupted()
+	return j
+}
+
+func (j *judge) cell(series evidence.Series, second int64) *evidence.Cell {
+	if s := j.run.Seconds[second]; s != nil {
+		return s.Cells[series]
+	}
+	return nil
+}
+
+// part is the judged part of the run or, where the planned level was never reached, all of it.
+func (j *judge) part() (from, to int64) {
+	if j.window.found {
+		return j.window.from, j.window.to
+	}
+	return j.first, j.last
+}
+
+func (j *judge) checkLevel() {
+	users, rate := j.run.Header.PlannedUsers, j.run.Header.PlannedRate
+	switch {
+	case len(j.run.Seconds) == 0:
+		j.checks[CheckLevel] = "the evidence has no second in it: nothing was measured; run again"
+	case users > 0 && !j.window.found:
+		peak := slices.Max(levels(j.run, evidence.LevelPresent, j.first, j.last))
+		j.checks[CheckLevel] = fmt.Sprintf("at most %s of the %s planned users were present, and the judged part begins at %s: "+
+			"see the errors of auth_signup, and run until all have arrived", count(peak), count(users), count(plannedPart*float64(users)))
+	case rate > 0 && !j.window.found:
+		j.checks[CheckLevel] = fmt.Sprintf("no second had %s events due, nine tenths of the planned %s: run until the spike is at its top",
+			count(plannedPart*rate), count(rate))
+	case users == 0 && rate == 0:
+		j.fit[CheckLevel] = "no load was planned, so the whole run is judged"
+	default:
+		j.fit[CheckLevel] = fmt.Sprintf("the planned load was there for %s", lasting(float64(j.window.seconds())))
+	}
+}
+
+func (j *judge) checkSendRate(claims []evidence.Claim) {
+	index := slices.IndexFunc(claims, func(c evidence.Claim) bool { return c.Kind == KindPurchases })
+	if index < 0 {
+		return
+	}
+	claim := withDefaults(claims[index])
+	due, inTime := j.sent(claim)
+	switch share := (sample{n: due, misses: inTime}).share(); {
+	case due == 0:
+		j.checks[CheckSendRate] = "no event was due in the judged part, so none could be sent in time: run until the spike is at its top"
+	case share < claim.Sent:
+		j.checks[CheckSendRate] = fmt.Sprintf("%s of %s planned events were sent within %s of their time (%s; %s needed): "+
+			"give the runner more VUs (MAX_VUS) or processors, or use several runners",
+			count(inTime), count(due), millis(claim.SendWithinMs), percent(share), percent(claim.Sent))
+	default:
+		j.fit[CheckSendRate] = fmt.Sprintf("%s of %s planned events were sent within %s of their time",
+			count(inTime), count(due), millis(claim.SendWithinMs))
+	}
+}
+
+// sent counts the events that were due in the judged part, and those of them that were sent in time.
+func (j *judge) sent(claim evidence.Claim) (due, inTime float64) {
+	from, to := j.part()
+	for at := from; at <= to; at++ {
+		if second := j.run.Seconds[at]; second != nil {
+			due += float64(second.Counts[evidence.CountDue])
+		}
+		if cell := j.cell(evidence.Series{Metric: evidence.MetricSend}, at); cell != nil {
+			late := above(cell.OK, claim.SendWithinMs*1000*bucketWidth)
+			inTime += float64(cell.OK.Count() - late)
+		}
+	}
+	return due, min(inTime, due)
+}
+
+func (j *judge) checkRunner(claims []evidence.Claim) {
+	from, to := j.part()
+	cells := []*evidence.Histogram{}
+	busy, read := 0, 0
+	for at := from; at <= to; at++ {
+		if cell := j.cell(evidence.Series{Metric: evidence.MetricLag}, at); cell != nil {
+			cells = append(cells, cell.OK)
+		}
+		if second := j.run.Seconds[at]; second != nil && second.Levels[evidence.LevelCPULimit] > 0 {
+			read++
+			if second.Levels[evidence.LevelCPU] >= busyPart*second.Levels[evidence.LevelCPULimit] {
+				busy++
+			}
+		}
+	}
+	pool := evidence.Sum(cells...)
+	j.lag = float64(pool.Quantile(0.95)) / 1000
+	limit := leastLimit(claims)
+	switch {
+	case limit > 0 && j.lag > runnerPart*limit:
+		j.checks[CheckRunner] = fmt.Sprintf("the runner's own timers were late by %s (p95), more than half of the limit of %s: "+
+			"what it reports is its own delay; use a machine with more processors, or several runners, and nothing else beside them", millis(j.lag), millis(limit))
+	case busy*2 > read:
+		j.checks[CheckRunner] = fmt.Sprintf("the runner had no processor to spare in %s of %s: "+
+			"use a machine with more processors, or several runners, and nothing else beside them", count(busy), plural(read, "second"))
+	case !j.lagged:
+		j.fit[CheckRunner] = "the runner's own delay was not recorded"
+	default:
+		j.fit[CheckRunner] = fmt.Sprintf("the runner's own timers were late by %s (p95)", millis(j.lag))
+	}
+}
+
+// leastLimit is the least time in ms that is claimed, 0 for none.
+func leastLimit(claims []evidence.Claim) float64 {
+	least := 0.0
+	for _, claim := range claims {
+		if within := withDefaults(claim).WithinMs; within > 0 && (least == 0 || within < least) {
+			least = within
+		}
+	}
+	return least
+}
+
+func (j *judge) checkThrottled() {
+	if j.throttled == 0 {
+		j.fit[CheckThrottled] = "no answer was 429"
+		return
+	}
+	j.checks[CheckThrottled] = fmt.Sprintf("%s 429, for the throttle is on for this runner: "+
+		"have it lifted for the runner's address on the target, and run again", was(j.throttled))
+}
+
+func was(n int64) string {
+	if n == 1 {
+		return "1 answer was"
+	}
+	return count(n) + " answers were"
+}
+
+// checkRestarted compares the uptime at the end with how long the run took: a process that is younger began during the run. One of
+// several replicas may have answered, so that a lesser uptime than at the start alone says nothing.
+func (j *judge) checkRestarted() {
+	end := j.run.End
+	if end == nil || end.UptimeAfter < 0 || end.UptimeAfter == 0 && end.UptimeBefore <= 0 {
+		j.fit[CheckRestarted] = "the service's uptime is not known"
+		return
+	}
+	took := end.At.Sub(j.run.Header.Began).Seconds()
+	grown := end.UptimeBefore < 0 || end.UptimeAfter >= end.UptimeBefore+took-uptimeSlack
+	if end.UptimeAfter >= took-uptimeSlack || grown && end.UptimeBefore >= 0 {
+		j.fit[CheckRestarted] = "the service did not restart"
+		return
+	}
+	j.restarted = true
+	j.checks[CheckRestarted] = fmt.Sprintf("the service restarted during the run: it was up for %s at the end of a run of %s; "+
+		"find out from its logs why, and run again", lasting(end.UptimeAfter), lasting(took))
+}
+
+func (j *judge) checkOverridden() {
+	if !j.overridden {
+		j.fit[CheckOverridden] = "no check of the preflight was overridden"
+		return
+	}
+	j.checks[CheckOverridden] = fmt.Sprintf("the preflight would have refused the run and was overridden (%s): "+
+		"mend what it names, and run without SKIP_PREFLIGHT", strings.Join(j.run.Header.Overridden, "; "))
+}
+
+func (j *judge) checkInterrupted() {
+	expected, there, ended := 1, 0, 0
+	for _, runner := range j.run.Runners {
+		expected = max(expected, runner.Count)
+		there++
+		if runner.Ended {
+			ended++
+		}
+	}
+	switch {
+	case there > 0 && there < expected:
+		j.missing = true
+		j.interrupted = fmt.Sprintf("the evidence of %d of %d runners is missing: merge that of all of them", expected-there, expected)
+	case there > 1 && ended < there:
+		j.missing = true
+		j.interrupted = fmt.Sprintf("%d of %d runners did not go on to their end: run again", there-ended, there)
+	case j.run.End == nil:
+		j.interrupted = "the evidence ends early, for the runner was killed: run again"
+	case j.run.End.Interrupted != "":
+		j.interrupted = fmt.Sprintf("the run ended before its time (%s): run again to the end", j.run.End.Interrupted)
+	case j.run.Truncated:
+		j.interrupted = "the file of the evidence is cut: run again"
+	}
+	if j.interrupted == "" {
+		j.fit[CheckInterrupted] = "the run went on to its end"
+		return
+	}
+	j.checks[CheckInterrupted] = j.interrupted
+}
+
+// allChecks are the checks of the run and, of those that belong to a claim, the first that was unfit.
+func (j *judge) allChecks(results []Result) []Fitness {
+	order := []string{
+		CheckLevel, CheckSamples, CheckSendRate, CheckRunner, CheckThrottled, CheckRestarted, CheckOverridden, CheckUnsteady, CheckInterrupted,
+	}
+	own := map[string]string{CheckSamples: "there were enough samples", CheckUnsteady: "nothing that was judged grew worse while it was"}
+	checks := make([]Fitness, 0, len(order))
+	for _, name := range order {
+		check := Fitness{Name: name, Fit: true, Text: j.fit[name]}
+		if text, ok := own[name]; ok {
+			check.Text = text
+			if i := slices.IndexFunc(results, func(r Result) bool { return r.Why == name }); i >= 0 {
+				check.Fit, check.Text = false, results[i].Reason
+			}
+		} else if text, unfit := j.checks[name]; unfit {
+			check.Fit, check.Text = false, text
+		}
+		if check.Text != "" {
+			checks = append(checks, check)
+		}
+	}
+	return checks
+}

@@ -1,0 +1,267 @@
+package verdict
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+const (
+	// trendLevel is how unlikely a trend must be in a steady run to be taken for one.
+	trendLevel = 0.01
+	// trendBatches are the parts of the judged time whose quantiles a trend is looked for in; fewest are the least that show one.
+	trendBatches, fewestBatches = 20, 8
+	// batchSamples is the least that a batch needs for a quantile.
+	batchSamples = 20
+	// matchedUnheard is the fact that counts users whom the service matched and who heard no event.
+	matchedUnheard = "matched_unheard"
+	// cappedAt is how many times the limit a batch's quantile counts at the most, so that one without an answer fits a line.
+	cappedAt = 10
+)
+
+// question is whether fewer than a share of what was counted missed what is claimed.
+type question struct {
+	t       *tally
+	allowed float64
+	level   float64   // the confidence of FAIL
+	what    string    // was counted: "queue_join requests"
+	missed  string    // how it missed: "took longer than 100 ms or failed"
+	limit   float64   // in ms; 0 where it is about no time
+	lasts   bool      // whether FAIL stands where the service restarted
+	queue   []float64 // users waiting, of a question about matches
+	late    float64   // in ms, how late events were sent (p95)
+}
+
+// answer judges a question.
+func (j *judge) answer(q question) Result {
+	all, eff := q.t.all(), q.t.worth()
+	r := Result{N: int64(all.n), Effective: eff.n}
+	trend := q.trend()
+	switch {
+	case q.t.certainlyOver(q.allowed, q.level), q.brokenEnd(), trend.rising && q.lastPartOver():
+		j.failed(&r, q, trend)
+	case all.n > 0 && q.t.over(q.allowed, q.level) && j.doubtful():
+		j.doubt(&r, q)
+	case all.n == 0 && j.window.found:
+		r.notProven(CheckSamples, fmt.Sprintf("there were no %s in the judged part of the run%s", q.what, j.instead()))
+	default:
+		j.proven(&r, everyCheck)
+		if r.Status == Pass {
+			j.decide(&r, q, trend)
+		}
+	}
+	return r
+}
+
+// instead is what users did rather than what a claim is about, and what to do.
+func (j *judge) instead() string {
+	if j.run.End == nil || len(j.run.End.Waiting) == 0 {
+		return ": run longer, with users who do that"
+	}
+	waiting := make([]string, 0, len(j.run.End.Waiting))
+	for _, w := range j.run.End.Waiting {
+		waiting = append(waiting, fmt.Sprintf("%s for %s (%s at the longest)", plural(w.Users, "user"), w.What, millis(float64(w.Longest.Milliseconds()))))
+	}
+	return fmt.Sprintf("; still waiting at its end: %s; find out why the service does not answer them", strings.Join(waiting, ", "))
+}
+
+// failed is FAIL, unless what failed may have been the restart or the start.
+func (j *judge) failed(r *Result, q question, trend trend) {
+	switch {
+	case j.restarted && !q.lasts:
+		r.notProven(CheckRestarted, j.checks[CheckRestarted])
+	case trend.falling && !q.t.lastOver(q.allowed):
+		r.notProven(CheckUnsteady, q.warmed())
+	default:
+		r.fail(q.failure() + j.unheard(q))
+	}
+}
+
+// warmed is the reason where the service was slow at first only.
+func (q question) warmed() string {
+	return fmt.Sprintf("the %s were slow at first and grew faster all the time, and at the end they kept the limit: "+
+		"ramp up more slowly or run longer, so that the judged part is steady", q.what)
+}
+
+func (q question) failure() string {
+	all, eff := q.t.all(), q.t.worth()
+	text := fmt.Sprintf("%s of %s %s %s", count(all.misses), count(all.n), q.what, q.missed)
+	ended := !q.t.certainlyOver(q.allowed, q.level)
+	if !ended {
+		text += fmt.Sprintf(" (%s with 95 %% confidence; less than %s may)",
+			percentSpan(eff.lower(confidence), eff.upper(confidence)), percent(q.allowed))
+	}
+	if list := kinds(q.t.failed); list != "" {
+		text += ": " + list
+		if q.t.late > 0 {
+			text += fmt.Sprintf(", %s slower than the limit", count(q.t.late))
+		}
+	}
+	switch {
+	case ended && q.brokenFrom() > 0:
+		text += fmt.Sprintf("; from %s into the judged part to its end most of them did: look at what the service did then", lasting(float64(q.brokenFrom())))
+	case ended:
+		text += fmt.Sprintf("; in the last quarter of the judged part it was %s: look at what the service did then", percent(q.t.lastQuarter().share()))
+	case q.limit > 0:
+		text += "; look at the service's own metrics for that time"
+	default:
+		text += "; see the errors in the summary"
+	}
+	return text
+}
+
+// unheard says that users without a match were matched all the same.
+func (j *judge) unheard(q question) string {
+	if q.queue == nil || j.run.End == nil || j.run.End.Facts[matchedUnheard] == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s matched by the service and heard nothing of it: its events do not reach the sockets", usersWere(j.run.End.Facts[matchedUnheard]))
+}
+
+func usersWere(n int64) string {
+	if n == 1 {
+		return "1 user was"
+	}
+	return plural(n, "user") + " were"
+}
+
+// doubtful reports whether anything but the service may be why something missed.
+func (j *judge) doubtful() bool {
+	_, runner := j.checks[CheckRunner]
+	return runner || j.lagged || j.overridden || j.throttled > 0
+}
+
+// doubt is NOT PROVEN, for what would be FAIL may be the throttle's, the preflight's or the runner's doing.
+func (j *judge) doubt(r *Result, q question) {
+	if name, text, found := j.unfit([]string{CheckThrottled, CheckOverridden, CheckRunner}); found {
+		r.notProven(name, text)
+		return
+	}
+	if q.late > 0 {
+		r.notProven(CheckSendRate, fmt.Sprintf("%s of the %s %s, but the runner sent them late (p95 %s): "+
+			"give it more VUs (MAX_VUS) or processors, or use several runners", percent(q.t.all().share()), q.what, q.missed, millis(q.late)))
+		return
+	}
+	r.notProven(CheckRunner, fmt.Sprintf("%s of the %s %s, but the runner's own delay (p95 %s) may be why: "+
+		"use a machine with more processors, or several runners, and nothing else beside them", percent(q.t.all().share()), q.what, q.missed, millis(j.lag)))
+}
+
+// decide is for evidence that nothing of the run makes unfit.
+func (j *judge) decide(r *Result, q question, trend trend) {
+	all, eff := q.t.all(), q.t.worth()
+	least := float64(leastSamples(q.allowed, 0, confidence))
+	passes := eff.upper(confidence) <= q.allowed
+	stood, stalled := q.stalled()
+	switch {
+	case all.n < least:
+		r.notProven(CheckSamples, fmt.Sprintf("there are too few samples (%s): %s are the least that can show it, if none misses; run longer", count(all.n), count(least)))
+	case passes && q.t.lastOver(q.allowed):
+		r.notProven(CheckUnsteady, fmt.Sprintf("in the last quarter of the judged part %s of the %s %s, and less than %s may: run longer, to see where it ends",
+			percent(q.t.lastQuarter().share()), q.what, q.missed, percent(q.allowed)))
+	case trend.rising && trend.crosses:
+		r.notProven(CheckUnsteady, fmt.Sprintf("the %s grew slower all the time, from %s to %s (%s): if that goes on, they cross the limit; run longer, to see where it ends",
+			q.what, millis(trend.begin), millis(trend.end), quantileName(1-q.allowed)))
+	case trend.falling && !passes && !q.t.lastOver(q.allowed):
+		r.notProven(CheckUnsteady, q.warmed())
+	case stalled:
+		r.notProven(CheckUnsteady, fmt.Sprintf("in %d of %d seconds there were no %s, where half of the seconds had %s or more: "+
+			"users waited for something else; see what is still waiting, and the errors", stood, q.t.seconds, q.what, count(median(q.t.n))))
+	case q.grows():
+		begin, end := q.queueEnds()
+		r.notProven(CheckUnsteady, fmt.Sprintf("the queue grew all the time, from %s to %s users: if that goes on, the wait crosses the limit; "+
+			"use more queue keys (QUEUE_SHARDS), or run longer, to see where it ends", count(begin), count(end)))
+	case passes:
+		r.Status = Pass
+	case eff.n < least:
+		r.notProven(CheckSamples, fmt.Sprintf("what came near the limit came in bunches, so that %s samples are worth only %s independent ones, and %s are the least: run about %s as long",
+			count(all.n), count(eff.n), count(least), times(math.Ceil(least/eff.n))))
+	default:
+		r.notProven(TooClose, fmt.Sprintf("too close to call: %s of the %s %s with 95 %% confidence, and less than %s may; %s",
+			percentSpan(eff.lower(confidence), eff.upper(confidence)), q.what, q.missed, percent(q.allowed), q.longer(eff)))
+	}
+}
+
+func times(factor float64) string {
+	if factor <= 2 {
+		return "twice"
+	}
+	return count(factor) + " times"
+}
+
+// longer says how much longer a run must be to decide, if it goes on as it went.
+func (q question) longer(eff sample) string {
+	for factor := 1.5; factor <= 20; factor *= 1.25 {
+		more := sample{n: eff.n * factor, misses: eff.misses * factor}
+		if more.upper(confidence) <= q.allowed || more.lower(q.level) > q.allowed {
+			return fmt.Sprintf("run about %s as long", times(math.Ceil(factor)))
+		}
+	}
+	return "it is at the limit, so that a longer run may not tell either"
+}
+
+// lastQuarter is the sample of the end of the judged part.
+func (t *tally) lastQuarter() sample { return t.part(len(t.n)-max(len(t.n)/4, 1), len(t.n)) }
+
+// lastOver reports whether the end of the judged part is over the limit: by its mere share where it has samples enough, so that a service that
+// slows down never passes by how fast it was before.
+func (t *tally) lastOver(allowed float64) bool {
+	last := t.lastQuarter()
+	if last.n >= float64(leastSamples(allowed, 0, confidence)) {
+		return last.share() > allowed
+	}
+	return last.lower(confidence) > allowed
+}
+
+// lastPartOver reports whether the last quarter alone is over the limit by what is certain.
+func (q question) lastPartOver() bool {
+	from := len(q.t.n) - max(len(q.t.n)/4, 1)
+	last := tally{n: q.t.n[from:]}
+	for _, misses := range q.t.certain {
+		last.certain = append(last.certain, misses[from:])
+	}
+	return last.certainlyOver(q.allowed, 1-(1-q.level)/2)
+}
+
+// brokenEnd reports whether the judged part ends with a quarter or more of it in which most missed: a service that died or stopped
+// answering. Seconds without samples count to it, for users who wait ask nothing.
+func (q question) brokenEnd() bool { return q.brokenFrom() >= 0 }
+
+// brokenFrom is the second from which on that is so, -1 for none.
+func (q question) brokenFrom() int {
+	for _, misses := range q.t.certain {
+		end, start := sample{}, len(q.t.n)
+		for i := len(q.t.n) - 1; i >= 0; i-- {
+			if q.t.n[i] == 0 {
+				continue
+			}
+			if misses[i]*2 <= q.t.n[i] {
+				break
+			}
+			end, start = sample{end.n + q.t.n[i], end.misses + misses[i]}, i
+		}
+		long := len(q.t.n) - start
+		if long >= 3 && long*4 >= len(q.t.n) && end.misses >= 5 && end.lower(0.99) > q.allowed {
+			return start
+		}
+	}
+	return -1
+}
+
+// stalled reports whether the load stood still for more than one second in twenty, though most seconds had requests.
+func (q question) stalled() (seconds int, found bool) {
+	if q.limit == 0 || median(q.t.n) < 5 {
+		return 0, false
+	}
+	for _, n := range q.t.n {
+		if n == 0 {
+			seconds++
+		}
+	}
+	return seconds, seconds*20 > len(q.t.n)
+}
+
+func median(numbers []float64) float64 {
+	sorted := slices.Sorted(slices.Values(numbers))
+	return sorted[len(sorted)/2]
+}

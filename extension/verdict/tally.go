@@ -1,0 +1,249 @@
+package verdict
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+)
+
+// bucketWidth is the most that a histogram's value may be above what was measured, as a factor.
+const bucketWidth = 1.008
+
+// allowances are the parts of a limit by which a time must exceed it before it is held against the service, for as much of
+// it may be the runner's delay. How often the runner's delay was longer than that is taken off, so each of them is valid.
+var allowances = []float64{0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5}
+
+// tally is what a claim about a share is judged by: how much was counted and how much of it missed, by second.
+type tally struct {
+	seconds   int64 // in the part that was judged
+	n, misses []float64
+	// near are those that came near the limit or missed it; nil: not looked at.
+	near []float64
+	// certain are the misses that neither the runner nor the throttle nor an overridden preflight can have caused: for
+	// each allowance a lower bound.
+	certain [][]float64
+	// pool are the times of those with an answer as asked; never is how many had none that counts.
+	pool   *evidence.Histogram
+	cells  []*evidence.Histogram
+	never  []float64
+	failed map[string]int64
+	late   int64 // answered as asked, after the limit
+	// independent is what worth has found; it is the same each time.
+	independent *sample
+}
+
+func (t *tally) all() sample { return sample{n: sum(t.n), misses: sum(t.misses)} }
+
+// part is the sample of some of the seconds.
+func (t *tally) part(from, to int) sample {
+	return sample{n: sum(t.n[from:to]), misses: sum(t.misses[from:to])}
+}
+
+// worth is the sample in independent samples.
+func (t *tally) worth() sample {
+	if t.independent == nil {
+		by := inflation(t.n, t.misses)
+		if t.near != nil {
+			by = max(by, inflation(t.n, t.near))
+		}
+		worth := t.all().worth(by)
+		t.independent = &worth
+	}
+	return *t.independent
+}
+
+// over reports whether more than a share miss, with this confidence.
+func (t *tally) over(share, level float64) bool { return t.worth().lower(level) > share }
+
+// certainlyOver is the same of what is the service's own doing.
+func (t *tally) certainlyOver(share, level float64) bool {
+	return slices.ContainsFunc(t.certain, func(misses []float64) bool {
+		own := tally{n: t.n, misses: misses, near: t.near}
+		return own.over(share, level)
+	})
+}
+
+// quantile is the p-quantile in ms at a share of the sorted times; infinite among those without an answer.
+func (t *tally) quantile(share float64) float64 {
+	answered := float64(t.pool.Count())
+	rank := math.Ceil(share * (answered + sum(t.never)))
+	if rank > answered {
+		return math.Inf(1)
+	}
+	return float64(t.pool.Rank(int64(rank))) / 1000
+}
+
+// times counts a series' times and failures against a limit, in µs.
+func (j *judge) times(series evidence.Series, limit int64, allowed float64, from, to int64) *tally {
+	t := newTally(to-from+1, len(allowances))
+	exact := j.run.Header.Limits[series.Metric] == limit
+	for i := range t.n {
+		cell := j.cell(series, from+int64(i))
+		if cell == nil {
+			continue
+		}
+		t.cells[i] = cell.OK
+		late, cut := cell.Over, cell.CutOver
+		if !exact {
+			late, cut = above(cell.OK, float64(limit)), above(cell.Cut, float64(limit))
+		}
+		failed := total(cell.Failed)
+		t.n[i] = float64(cell.OK.Count() + failed + cut)
+		t.misses[i] = float64(late + failed + cut)
+		t.never[i] = float64(failed + cut)
+		t.late += late
+		for kind, n := range cell.Failed {
+			t.failed[kind] += n
+		}
+		answers := j.certainFailures(cell.Failed, from+int64(i))
+		for a, part := range allowances {
+			t.certain[a][i] = answers + j.certainLate(cell, late+cut, series.Metric, from+int64(i), float64(limit), part)
+		}
+	}
+	t.pool = evidence.Sum(t.cells...)
+	t.countNear(float64(limit), allowed)
+	return t
+}
+
+func newTally(seconds int64, allowed int) *tally {
+	t := &tally{
+		seconds: seconds, n: make([]float64, seconds), misses: make([]float64, seconds), never: make([]float64, seconds),
+		cells: make([]*evidence.Histogram, seconds), failed: map[string]int64{}, certain: make([][]float64, allowed),
+	}
+	for i := range t.certain {
+		t.certain[i] = make([]float64, seconds)
+	}
+	return t
+}
+
+// countNear looks at delays that came near the limit: how those come in bunches is how longer ones would, and where few are longer than the
+// limit their own bunches say little.
+func (t *tally) countNear(limit, allowed float64) {
+	never, misses := sum(t.never), sum(t.misses)
+	near := max(misses+nearMisses, nearShare*allowed*sum(t.n))
+	if misses >= near {
+		return
+	}
+	nth := max(t.pool.Count()-int64(near-never), 1)
+	edge := max(float64(t.pool.Rank(nth))-1, nearPart*limit)
+	t.near = make([]float64, len(t.n))
+	for i, cell := range t.cells {
+		t.near[i] = float64(above(cell, edge)) + t.never[i]
+	}
+}
+
+// certainLate is how many of a second's late answers, and of those cut, are the service's doing: those that were later by the
+// allowance, less those that the runner delayed by as much, on their way out or on their way in.
+func (j *judge) certainLate(cell *evidence.Cell, late int64, metric evidence.Metric, second int64, limit, part float64) float64 {
+	if !j.lagged {
+		if part == 0 {
+			return float64(late)
+		}
+		return 0
+	}
+	allowance := limit * part
+	if part > 0 {
+		edge := (limit + allowance) * bucketWidth
+		late = min(late, above(cell.OK, edge)+above(cell.Cut, edge))
+	}
+	if late == 0 {
+		return 0
+	}
+	until := second + int64(math.Ceil((limit+allowance)/1e6))
+	delayed := 0.0
+	for s := second; s <= until; s++ {
+		delayed = max(delayed, j.delayed(s, allowance/2))
+	}
+	runners := min(2*delayed, 1) * float64(cell.OK.Count()+cell.Cut.Count())
+	return max(float64(late)-runners-j.sentLate(metric, second, allowance/2), 0)
+}
+
+// sentLate is how many of a second's events were sent later than that, in µs: their time counts from when they were due.
+func (j *judge) sentLate(metric evidence.Metric, second int64, micros float64) float64 {
+	sent := j.cell(evidence.Series{Metric: evidence.MetricSend}, second)
+	if metric != evidence.MetricEvent || sent == nil {
+		return 0
+	}
+	return float64(above(sent.OK, micros))
+}
+
+// delayed is the share of a second in which the runner's own timers were late by more than that, in µs. A long delay may be one
+// reading only, so each counts for the time that it lasted, too.
+func (j *judge) delayed(second int64, micros float64) float64 {
+	cell := j.cell(evidence.Series{Metric: evidence.MetricLag}, second)
+	if cell == nil || cell.OK.Count() == 0 {
+		return j.unwatched(second)
+	}
+	readings, lasted := int64(0), 0.0
+	cell.OK.Each(func(late, n int64) {
+		if float64(late) > micros {
+			readings += n
+			lasted += float64(late) * float64(n) / 1e6
+		}
+	})
+	return min(max(float64(readings)/float64(cell.OK.Count()), lasted), 1)
+}
+
+// unwatched is 1 for a second without a reading of the runner's delay, for then it stood still. There is none before and after the load.
+func (j *judge) unwatched(second int64) float64 {
+	if second <= j.last {
+		return 1
+	}
+	return 0
+}
+
+// certainFailures counts those of a second's failures that are the service's own doing.
+func (j *judge) certainFailures(failed map[string]int64, second int64) float64 {
+	certain := int64(0)
+	for kind, n := range failed {
+		switch {
+		case isThrottled(kind):
+		case isAnswer(kind), !j.overridden && !j.starved(second):
+			certain += n
+		}
+	}
+	return float64(certain)
+}
+
+// starvedMicros is a delay that a runner with processors to spare does not have.
+const starvedMicros = 50_000
+
+// starved reports whether the runner itself may be why something had no answer.
+func (j *judge) starved(second int64) bool {
+	return j.lagged && j.delayed(second, starvedMicros) > 0.1
+}
+
+func isThrottled(kind string) bool {
+	return strings.Contains(kind, "Throttled") || strings.Contains(kind, "429")
+}
+
+// isAnswer reports whether a failure is one that the service answered, whatever the runner's state.
+func isAnswer(kind string) bool {
+	for _, name := range []string{"HTTPError", "AuthError", "InsufficientTokensError", "ConflictError", "UnexpectedAnswerError"} {
+		if strings.HasPrefix(kind, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// above counts the times of a histogram above that many µs; those of the bucket in which it lies count too.
+func above(h *evidence.Histogram, micros float64) int64 {
+	over := int64(0)
+	h.Each(func(value, n int64) {
+		if float64(value) > micros {
+			over += n
+		}
+	})
+	return over
+}
+
+func total(counts map[string]int64) int64 {
+	sum := int64(0)
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}

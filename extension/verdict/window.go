@@ -1,0 +1,91 @@
+package verdict
+
+import (
+	"slices"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+)
+
+// plannedPart is which part of the planned load must be there in the judged part of a run.
+const plannedPart = 0.9
+
+// window is the judged part of a run: from the first second with the planned load to the last, both included.
+type window struct {
+	from, to int64
+	found    bool
+}
+
+func (w window) seconds() int64 { return w.to - w.from + 1 }
+
+// findWindow finds the part with the planned load. Without a plan it is the whole run.
+func findWindow(run *evidence.Run, first, last int64) window {
+	if len(run.Seconds) == 0 {
+		return window{}
+	}
+	enough := func(s *evidence.Second) bool { return true }
+	switch {
+	case run.Header.PlannedUsers > 0:
+		least := plannedPart * float64(run.Header.PlannedUsers)
+		enough = func(s *evidence.Second) bool { return s.Levels[evidence.LevelPresent] >= least }
+	case run.Header.PlannedRate > 0:
+		least := plannedPart * run.Header.PlannedRate
+		enough = func(s *evidence.Second) bool { return float64(s.Counts[evidence.CountDue]) >= least }
+	}
+	w := window{}
+	for at := first; at <= last; at++ {
+		if second := run.Seconds[at]; second == nil || !enough(second) {
+			continue
+		}
+		if !w.found {
+			w = window{from: at, found: true}
+		}
+		w.to = at
+	}
+	return w
+}
+
+// extent is the first and the last second of a run.
+func extent(run *evidence.Run) (first, last int64) {
+	started := false
+	for at := range run.Seconds {
+		if !started {
+			first, last, started = at, at, true
+		}
+		first, last = min(first, at), max(last, at)
+	}
+	return first, last
+}
+
+// levels are the readings of a level from one second to another; a second without one has that of the second before.
+func levels(run *evidence.Run, name string, from, to int64) []float64 {
+	readings := make([]float64, 0, to-from+1)
+	for at := from; at <= to; at++ {
+		reading, read := 0.0, false
+		if second := run.Seconds[at]; second != nil {
+			reading, read = second.Levels[name]
+		}
+		if !read && len(readings) > 0 {
+			reading = readings[len(readings)-1]
+		}
+		readings = append(readings, reading)
+	}
+	return readings
+}
+
+// lastingLevel is the highest level that was kept for so many seconds on end, in each second but one in a hundred.
+func lastingLevel(readings []float64, seconds int) float64 {
+	best := 0.0
+	for from := 0; from+seconds <= len(readings); from++ {
+		best = max(best, keptLevel(readings[from:from+seconds]))
+	}
+	return best
+}
+
+// keptLevel is the level that all readings but one in a hundred reach.
+func keptLevel(readings []float64) float64 {
+	if len(readings) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(readings))
+	return sorted[len(sorted)/100]
+}
