@@ -101,5 +101,5 @@ func TestLinesFitTheTerminal(t *testing.T) {
 		}
 	}
 	require.True(t, begun)
-	require.Regexp(t, `(?m)^      runner       timers late by .*\n {19}\S`, r.stdout)
+	require.Regexp(t, `(?m)^    [ !] runner       timers late by .*\n {19}\S`, r.stdout)
 }

@@ -73,7 +73,7 @@ read twice
 	require.True(t, strings.HasPrefix(string(passed.Markdown()), "# x: ✓ passed\n"))
 	for want, r := range map[string]*Report{
 		"# x: ✗ there were no thresholds, so nothing was judged\n": {Name: "x"},
-		"# x: ✗ stopped by Ctrl-C after 12 s\n":                     {Name: "x", Ending: "stopped by Ctrl-C after 12 s", Thresholds: []Threshold{{Passed: true}}},
+		"# x: ✗ stopped by Ctrl-C after 12 s\n":                    {Name: "x", Ending: "stopped by Ctrl-C after 12 s", Thresholds: []Threshold{{Passed: true}}},
 		"# x: ✗ stopped by Ctrl-C after 12 s; 1 of 2 thresholds crossed\n": {
 			Name: "x", Ending: "stopped by Ctrl-C after 12 s", Thresholds: []Threshold{{Passed: true}, {}},
 		},
