@@ -90,6 +90,9 @@ func serveStandin(gs *state.GlobalState, options standin.Options, accountFile st
 	ctx, stop := untilInterrupted(gs)
 	defer stop()
 	server, err := standin.Start(ctx, options)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w; --addr 127.0.0.1:0 takes a free port", err)
+	}
 	if err != nil {
 		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
 	}

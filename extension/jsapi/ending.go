@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -17,8 +18,8 @@ import (
 // the context of the run, that of a failed setup() nowhere.
 type ending struct {
 	mu        sync.Mutex
-	run       context.Context //nolint:containedctx // k6's: that of the whole run
-	stopped   time.Time       // when the run's context ended
+	run       context.Context //nolint:containedctx // k6's: one of the run, which holds why it was aborted
+	stopped   time.Time       // when the run was
 	state     *lib.ExecutionState
 	status    *lib.TestStatus
 	setup     context.Context //nolint:containedctx // k6's: that of setup()
@@ -36,11 +37,6 @@ func (e *ending) watch(ctx context.Context, status *lib.TestStatus) {
 		return
 	}
 	e.run = ctx
-	context.AfterFunc(ctx, func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.stopped = time.Now()
-	})
 }
 
 // enter keeps the context in which a VU runs now: that of an iteration, of setup(), or of teardown().
@@ -56,6 +52,19 @@ func (e *ending) enter(ctx context.Context) {
 	}
 	if state != nil {
 		e.state = state
+		context.AfterFunc(ctx, func() { e.left(ctx) })
+	}
+}
+
+// left keeps when the run was stopped: when the first of the contexts in which VUs ran ended with it.
+func (e *ending) left(ctx context.Context) {
+	if !aborted(ctx) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped.IsZero() {
+		e.stopped = time.Now()
 	}
 }
 
@@ -130,13 +139,17 @@ func abortText(reason error, after time.Duration) string {
 	case by.AbortReason() == errext.AbortedByThreshold:
 		return "stopped " + when + " by a threshold with abortOnFail"
 	case by.AbortReason() == errext.AbortedByScriptAbort:
-		message := strings.TrimPrefix(strings.TrimPrefix(reason.Error(), errext.AbortTest), ": ")
-		if message == "" {
-			return "stopped by test.abort() " + when
-		}
-		return "stopped by test.abort() " + when + ": " + message
+		return "stopped by test.abort() " + when + messageOf(reason)
 	}
 	return "stopped " + when + ": " + reason.Error()
+}
+
+// placeInScript is what k6 puts after a message of test.abort(), such as: at default (file:///a.js:18:18(6)).
+var placeInScript = regexp.MustCompile(`\s+at (\S+ )?\(?\S+:\d+:\d+\(\d+\)\)?$`)
+
+// messageOf is what a script handed to test.abort(), after a colon.
+func messageOf(reason error) string {
+	return strings.TrimPrefix(placeInScript.ReplaceAllString(reason.Error(), ""), errext.AbortTest)
 }
 
 // signalOf names the signal of a reason such as: test run was aborted because k6 received a 'terminated' signal.

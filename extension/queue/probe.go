@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,10 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 // Probe reads from Verity's Redis how many users are queued. It writes nothing and blocks nobody: it scans, and never lists
 // all keys at once. It is safe for concurrent use, and connects again within a second or so after Redis was away.
-type Probe struct{ client *redis.Client }
+type Probe struct {
+	client *redis.Client
+	tls    *tls.Config // nil: a redis:// URL
+}
 
 // Depths are the numbers of queued users. They are read one after the other, not at one moment.
 type Depths struct {
@@ -72,7 +76,7 @@ func NewProbe(redisURL string) (*Probe, error) {
 	options.DialerRetries = 1 // commands are repeated, and so is a probe
 	options.ContextTimeoutEnabled = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return &Probe{redis.NewClient(options)}, nil
+	return &Probe{redis.NewClient(options), options.TLSConfig}, nil
 }
 
 // whatIsWrong does not quote, for any part of a URL that does not parse may be the password.
@@ -96,7 +100,7 @@ func (p *Probe) Close() error { return p.client.Close() }
 func (p *Probe) Depths(ctx context.Context) (Depths, error) {
 	depths, err := p.depths(ctx)
 	if err != nil {
-		return Depths{}, fmt.Errorf("queue depths from Redis: %w", plain.Error(err))
+		return Depths{}, fmt.Errorf("queue depths from Redis: %w", plain.Error(p.explain(ctx, err)))
 	}
 	return depths, nil
 }
@@ -131,7 +135,7 @@ func (p *Probe) depths(ctx context.Context) (Depths, error) {
 func (p *Probe) Ghosts(ctx context.Context) (Ghosts, error) {
 	ghosts, err := p.ghosts(ctx)
 	if err != nil {
-		return Ghosts{}, fmt.Errorf("queue ghosts from Redis: %w", plain.Error(err))
+		return Ghosts{}, fmt.Errorf("queue ghosts from Redis: %w", plain.Error(p.explain(ctx, err)))
 	}
 	return ghosts, nil
 }

@@ -320,6 +320,32 @@ func TestAProbeOverTLS(t *testing.T) {
 	require.Equal(t, 1, depths.Total)
 }
 
+func TestAProbeWhoseURLHasTheWrongScheme(t *testing.T) {
+	t.Parallel()
+
+	onEachRedis(t, func(t *testing.T, r redisUnderTest) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := newProbe(t, fmt.Sprintf("rediss://:%s@%s", password, r.addr)).Depths(ctx)
+		require.ErrorContains(t, err, "queue depths from Redis: "+r.addr+" speaks Redis without TLS: give redis:// instead of rediss:// (")
+		require.NotContains(t, err.Error(), password)
+	})
+	t.Run("of a Redis with TLS", func(t *testing.T) {
+		t.Parallel()
+		certified := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+		defer certified.Close()
+		server, err := miniredis.RunTLS(certified.TLS)
+		require.NoError(t, err)
+		defer server.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = newProbe(t, fmt.Sprintf("redis://:%s@%s", password, server.Addr())).Ghosts(ctx)
+		require.ErrorContains(t, err, "queue ghosts from Redis: "+server.Addr()+" speaks TLS: give rediss:// instead of redis:// (")
+		require.NotContains(t, err.Error(), password)
+	})
+}
+
 func TestNoErrorShowsWhatMayBeAPassword(t *testing.T) {
 	t.Parallel()
 

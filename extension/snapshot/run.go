@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ const (
 	// deadlineMargin is how much time is left to whoever waits for a reading until its own deadline.
 	deadlineMargin = 5 * time.Second
 )
+
+// noSuchSeries is the remark on a reading of which Prometheus knows nothing.
+const noSuchSeries = "no such series"
 
 // pace is how End waits for scrapes.
 type pace struct {
@@ -122,7 +126,24 @@ func (r *Reader) End(ctx context.Context, mark Mark) (Report, error) {
 		m.notes.add(fmt.Sprintf("the run was shorter than the time between two scrapes, about %.0f s: gauges may be those of before it",
 			m.interval.Seconds()))
 	}
+	m.leaveOutAbsentExporters()
 	return Report{Length: m.length(), Readings: m.readings, Notes: m.notes.all()}, nil
+}
+
+// leaveOutAbsentExporters puts one sentence in the place of the default readings of an exporter of which Prometheus has none.
+func (m *measurement) leaveOutAbsentExporters() {
+	defaults := Defaults()
+	for _, exporter := range []string{"redis", "postgres"} {
+		isOf := func(reading Reading) bool {
+			return strings.HasPrefix(reading.Name, exporter+"_") && slices.Contains(defaults, reading.Query)
+		}
+		isThere := func(reading Reading) bool { return isOf(reading) && reading.Remark != noSuchSeries }
+		if !slices.ContainsFunc(m.readings, isOf) || slices.ContainsFunc(m.readings, isThere) {
+			continue
+		}
+		m.readings = slices.DeleteFunc(m.readings, isOf)
+		m.notes.add(fmt.Sprintf("no series of %s_exporter: this Prometheus scrapes none, so there is nothing of it in the table", exporter))
+	}
 }
 
 func (m *measurement) length() time.Duration { return m.to.Sub(m.from) }
@@ -155,7 +176,7 @@ func (m *measurement) readGauge(ctx context.Context, reading *Reading) {
 	reading.Peak = peakOf(between, start, end)
 	switch {
 	case reading.Peak == nil && start == nil && end == nil:
-		reading.Remark = "no such series"
+		reading.Remark = noSuchSeries
 	case start == nil:
 		reading.Remark = "no such series at the start"
 	case end == nil:
@@ -350,7 +371,7 @@ func (m *measurement) rise(ctx context.Context, query Query, stale bool, now tim
 	}
 	switch {
 	case len(series) == 0:
-		return gained, "no such series", nil
+		return gained, noSuchSeries, nil
 	case gained.series == 0:
 		return gained, "not scraped during the run", nil
 	case gained.last == gained.first:
@@ -387,7 +408,7 @@ func (m *measurement) climb(ctx context.Context, query Query, now time.Time) (ga
 	}
 	switch len(matrix) {
 	case 0:
-		return rise{}, "no such series", nil
+		return rise{}, noSuchSeries, nil
 	case 1:
 		gained = history(matrix[0].Values).climbOf()
 	default:

@@ -110,6 +110,24 @@ func TestTheIncreaseOfAnExpression(t *testing.T) {
 	require.Equal(t, "no such series", run(t, newFake(t, nil), 60, counter(expr)).Readings[0].Remark)
 }
 
+// Nine rows that all say so are one sentence for each exporter; a query of the reader's own keeps its row.
+func TestExportersThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	own := Query{"ghosts", Gauge, "missing"}
+	report := run(t, newFake(t, nil), 60, append(Defaults(), own)...)
+	require.Len(t, report.Readings, 1)
+	require.Equal(t, own, report.Readings[0].Query)
+	require.Equal(t, "no such series", report.Readings[0].Remark)
+	require.Equal(t, []string{
+		"no series of redis_exporter: this Prometheus scrapes none, so there is nothing of it in the table",
+		"no series of postgres_exporter: this Prometheus scrapes none, so there is nothing of it in the table",
+	}, report.Notes)
+
+	report = run(t, newFake(t, map[string]answer{"sum(redis_connected_clients)": constant(4)}), 60, Defaults()...)
+	require.Len(t, report.Readings, 4, "of an exporter that is there each reading is told")
+	require.NotContains(t, report.Notes[0], "redis_exporter")
+}
+
 func TestEndWaitsForAScrapeAfterTheRun(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string]answer{
