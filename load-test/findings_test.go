@@ -111,7 +111,13 @@ func TestRunsWithoutAnAnswerFail(t *testing.T) {
 	for _, scenario := range []string{queueConcurrency, videoSessionSustain} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
-			r := k6Run(scenario, startMute(t, 4*time.Second), "TARGET_VUS=2", "SESSION_VUS=2",
+			late := before(t, startStandin(t, conditions{}), func(_ http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == "/auth/signup-anonymous" {
+					time.Sleep(4 * time.Second)
+				}
+				return false
+			})
+			r := k6Run(scenario, late, "TARGET_VUS=2", "SESSION_VUS=2",
 				"RAMP_UP=1s", "HOLD=1s", "RAMP_DOWN=0s", "SKIP_PREFLIGHT=1").run(t)
 			require.Equal(t, exitcodes.ThresholdsHaveFailed, r.exit)
 			require.Subset(t, r.crossed(), []string{"operations count>0", "queue_join_latency max>0"})

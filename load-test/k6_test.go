@@ -152,6 +152,7 @@ type summary struct {
 		Count      float64         `json:"count"`
 		Value      float64         `json:"value"`
 		Median     float64         `json:"med"`
+		Max        float64         `json:"max"`
 		Thresholds map[string]bool `json:"thresholds"`
 	} `json:"metrics"`
 }

@@ -169,6 +169,9 @@ func (u *User) buy(ctx context.Context, tokens int) error {
 // fails, and the same event sent again until it is credited or the stay ends, as Stripe does.
 func (u *User) seed(ctx context.Context, life *lifetime, tokens int, persistent bool) error {
 	for failures := 1; ; failures++ {
+		if life.wanting.Err() != nil {
+			return errStopped // the end came before the tokens
+		}
 		err := u.buy(ctx, tokens)
 		u.service.count(life, platform.OpWebhook, err)
 		e, ofOperation := asPlatformError(err)
@@ -176,9 +179,7 @@ func (u *User) seed(ctx context.Context, life *lifetime, tokens int, persistent 
 			return err
 		}
 		u.m.root.presence.keptAwayBy(err)
-		if !pause(life.wanting, backOff(failures, e.RetryAfter)) {
-			return errStopped
-		}
+		pause(life.wanting, backOff(failures, e.RetryAfter))
 	}
 }
 
