@@ -30,6 +30,8 @@ func init() {
 		// k6 makes its commands for every call, k6 run included.
 		module.SetOutput(gs.Stdout, cli.Width(gs))
 		module.SetCommand(command(gs.CmdArgs))
+		exit := gs.OSExit
+		gs.OSExit = func(code int) { exit(module.ExitCode(code)) }
 		return cli.New(gs, scripts)
 	})
 	nameVersion()

@@ -23,6 +23,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/preflight"
+	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
 const (
@@ -37,6 +38,7 @@ const (
 type lookOptions struct {
 	plan     preflight.Plan
 	override bool // a ✗ does not stop the run
+	trial    bool // two users match before the load
 	json     bool // print JSON instead of a table
 }
 
@@ -63,10 +65,14 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 		}
 		service.Health, service.Addresses = health, addresses(ctx, v.baseURL, state.Options)
 		checks := preflight.Look(ctx, client, service, options.plan, machine)
+		if options.trial && refusal(checks) == nil {
+			checks = append(checks, v.trial(client, state).Run(ctx))
+		}
 		callback(func() error {
 			if ctx.Err() != nil {
 				return reject(v.m.jsError(errStopped))
 			}
+			v.m.root.preflighted(health, failures(checks))
 			err := v.m.root.tellPreflight(checks, options)
 			if err == nil && !options.override {
 				err = refusal(checks)
@@ -79,6 +85,30 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 		})
 	}()
 	return promise
+}
+
+// trial is that of two users who match, with the VU's dialer, TLS and proxy.
+func (v *Verity) trial(client *http.Client, state *vuState) preflight.Trial {
+	return preflight.Trial{
+		Service: v.service, Client: client, Body: preflight.TrialBody(),
+		Open: func(ctx context.Context, user *platform.User, watch *sessions.Watch) (*sessions.Line, error) {
+			token, err := user.AccessToken(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return sessions.Open(ctx, state.socketOptions(v.baseURL, user.ID(), token, watch, seconds(v.timeout)))
+		},
+	}
+}
+
+// failures lists what the preflight would refuse a run for.
+func failures(checks []preflight.Check) (failed []string) {
+	for _, c := range checks {
+		if c.Verdict == preflight.Failed {
+			failed = append(failed, c.Name+": "+c.Found)
+		}
+	}
+	return failed
 }
 
 func (v *Verity) mustSigner() *payments.Signer {
@@ -97,6 +127,7 @@ func (v *Verity) readLook(value sobek.Value) lookOptions {
 		"connections":     r.whole(&options.plan.Connections, 0, math.MaxInt32),
 		"closedPerMinute": r.whole(&options.plan.ClosedPerMinute, 0, math.MaxInt32),
 		"override":        r.flag(&options.override),
+		"trial":           r.flag(&options.trial),
 		"json":            r.flag(&options.json),
 	})
 	return options
@@ -145,12 +176,7 @@ func (r *RootModule) tellPreflight(checks []preflight.Check, options lookOptions
 
 // refusal returns an error where checks failed, and so the run must not begin.
 func refusal(checks []preflight.Check) error {
-	var failed []string
-	for _, c := range checks {
-		if c.Verdict == preflight.Failed {
-			failed = append(failed, c.Name+": "+c.Found)
-		}
-	}
+	failed := failures(checks)
 	if len(failed) == 0 {
 		return nil
 	}

@@ -48,11 +48,7 @@ func (u *User) connect(ctx context.Context) error {
 		return err
 	}
 	state, began := u.connection.state, time.Now()
-	line, err := sessions.Open(ctx, sessions.Options{
-		URL: u.service.baseURL, UserID: u.ID, Token: token, Watch: u.m.root.sessions,
-		Dialer: state.Dialer.DialContext, TLSConfig: state.TLSConfig, Proxy: state.base.Proxy, Timeout: u.connection.timeout,
-		Header: map[string][]string{"User-Agent": {state.Options.UserAgent.String}},
-	})
+	line, err := sessions.Open(ctx, state.socketOptions(u.service.baseURL, u.ID, token, u.m.root.sessions, u.connection.timeout))
 	if err != nil {
 		err = socketError(ctx, began, err)
 		u.m.root.recordSocket(began, err)
@@ -64,6 +60,15 @@ func (u *User) connect(ctx context.Context) error {
 	u.lineMu.Unlock()
 	push(ctx, state.State, u.m.metrics.socketConnectTime, milliseconds(line.ConnectTime), "", "")
 	return nil
+}
+
+// socketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
+func (s *vuState) socketOptions(baseURL, userID, token string, watch *sessions.Watch, timeout time.Duration) sessions.Options {
+	return sessions.Options{
+		URL: baseURL, UserID: userID, Token: token, Watch: watch,
+		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy, Timeout: timeout,
+		Header: map[string][]string{"User-Agent": {s.Options.UserAgent.String}},
+	}
 }
 
 func socketError(ctx context.Context, began time.Time, err error) error {

@@ -120,6 +120,7 @@ func (s *stay) start() *sobek.Promise {
 		return promise
 	}
 	s.life.staying = true
+	s.m.root.noteLoad(s.m.state, time.Now())
 	s.m.root.presence.seat(s.seats)
 	s.watchSchedule()
 	s.open = s.seats
@@ -248,6 +249,7 @@ func (s *seat) signedUp(value sobek.Value) error {
 	user.setNumber(s.number)
 	s.m.seat(s.number)
 	s.m.root.presence.arrive(1)
+	s.m.root.enroll(user.user)
 	s.user = user
 	s.onFulfilled, s.onRejected = nil, nil // signing up may be all that they were for
 	s.mu.Lock()
@@ -314,6 +316,7 @@ func (s *seat) noteKeptAway(reason sobek.Value) {
 func (s *stay) retire(user *User, goOn func() error) {
 	callback := s.m.vu.RegisterCallback()
 	s.m.root.presence.arrive(-1)
+	s.m.root.expel(user.user)
 	user.retire(s.life.work, func(stillQueued bool) {
 		if !stillQueued {
 			s.mu.Lock()
