@@ -17,8 +17,8 @@ func TestTheWordsOfTheServiceAreMadePlain(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
 		`{"message":"\u001b[2J\u001b[31mall passed\u0000"}`: `\x1b[2J\x1b[31mall passed\x00`,
-		`{"message":["\u202edessap","one\r\ntwo"]}`:          `\u202edessap, one two`,
-		`{"message":"` + strings.Repeat("x", 300) + `"}`:     strings.Repeat("x", 200) + "…",
+		`{"message":["\u202edessap","one\r\ntwo"]}`:         `\u202edessap, one two`,
+		`{"message":"` + strings.Repeat("x", 300) + `"}`:    strings.Repeat("x", 200) + "…",
 	} {
 		require.Equal(t, want, platform.ServiceMessage([]byte(body)))
 	}
