@@ -5,6 +5,8 @@ import (
 	"regexp"
 
 	"github.com/grafana/sobek"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 func asException(err error, into **sobek.Exception) bool { return errors.As(err, into) }
@@ -41,5 +43,5 @@ func (m *Module) noteError(operation string, reason sobek.Value) {
 			kind.status = int(status)
 		}
 	}
-	m.root.findings.errored(kind, example)
+	m.root.findings.errored(kind, plain.Short(example, plain.Most))
 }

@@ -27,12 +27,18 @@ type RootModule struct {
 	findings findings
 	depth    depthWatch
 	sessions *sessions.Watch
+	sockets  sockets
+	advised  sync.Once // that a match is heard on a socket only
 	held     holdTimes
 	runner   runner.Watch
 	urls     urls
-	paced    sync.Once
-	turn     chan struct{} // held by the one stay that does what is done once for the whole process
-	command  string
+
+	requestNames requestNames
+	unstarted    unstarted
+
+	paced   sync.Once
+	turn    chan struct{} // held by the one stay that does what is done once for the whole process
+	command string
 
 	prometheus prometheusRun
 
@@ -182,6 +188,7 @@ func (m *Module) vuState(what string) *vuState {
 		}
 		m.state = state
 		m.root.noteRunner(state.Options)
+		m.root.unstarted.watch(state.State)
 	}
 	return m.state
 }
@@ -205,6 +212,7 @@ func (m *Module) promise(user *operations, work func(ctx context.Context) (js, e
 		growStack()
 		result, err := work(life.work)
 		m.pushLag(life.work, state)
+		m.pushSockets(life.work, state)
 		callback(func() error {
 			if err != nil {
 				return m.rejectOperation(promise, reject, m.jsError(err))

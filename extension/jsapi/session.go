@@ -9,6 +9,7 @@ import (
 
 	"github.com/grafana/sobek"
 
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
@@ -24,8 +25,9 @@ const (
 
 // Connect is User.connect.
 func (u *User) Connect() *sobek.Promise {
+	life := u.m.lifetime()
 	return u.operation(opSocket, func(ctx context.Context) (js, error) {
-		return resolved(sobek.Undefined()), u.connect(ctx)
+		return resolved(sobek.Undefined()), u.connect(ctx, life)
 	})
 }
 
@@ -37,7 +39,7 @@ func (u *User) Connected() bool {
 }
 
 // connect opens the user's socket, unless it is open.
-func (u *User) connect(ctx context.Context) error {
+func (u *User) connect(ctx context.Context, life *lifetime) error {
 	u.connecting.Lock()
 	defer u.connecting.Unlock()
 	if u.Connected() {
@@ -52,6 +54,7 @@ func (u *User) connect(ctx context.Context) error {
 		URL: u.service.baseURL, UserID: u.ID, Token: token, Watch: u.m.root.sessions,
 		Dialer: state.Dialer.DialContext, TLSConfig: state.TLSConfig, Proxy: state.base.Proxy, Timeout: u.connection.timeout,
 		Header: map[string][]string{"User-Agent": {state.Options.UserAgent.String}},
+		OnEnd:  u.socketEnds(life),
 	})
 	if err != nil {
 		return socketError(ctx, err)
@@ -59,6 +62,8 @@ func (u *User) connect(ctx context.Context) error {
 	u.lineMu.Lock()
 	u.line = line
 	u.lineMu.Unlock()
+	u.m.root.sockets.open()
+	push(ctx, state.State, u.m.metrics.socketsOpened, 1, "", "")
 	push(ctx, state.State, u.m.metrics.socketConnectTime, milliseconds(line.ConnectTime), "", "")
 	return nil
 }
@@ -75,13 +80,13 @@ func socketError(ctx context.Context, err error) error {
 }
 
 // openLine returns the user's socket, which connect opened.
-func (u *User) openLine() (*sessions.Line, error) {
+func (u *User) openLine(caller, why string) (*sessions.Line, error) {
 	u.lineMu.Lock()
 	defer u.lineMu.Unlock()
 	if u.line == nil {
 		return nil, &platform.Error{
 			Name: platform.SocketError, Operation: opSocket,
-			Message: "the user has no socket: connect() before match() or holdSession(), for a match is heard on the socket only",
+			Message: "the user has no socket: connect() before " + caller + ", for " + why,
 		}
 	}
 	return u.line, nil
@@ -128,7 +133,7 @@ func (u *User) Match(options sobek.Value) *sobek.Promise {
 	o.timeout = seconds(timeout)
 	life := u.m.lifetime()
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
-		_, m, err := u.match(ctx, life, o)
+		line, m, err := u.match(ctx, life, o)
 		if err != nil {
 			return nil, err
 		}
@@ -139,6 +144,7 @@ func (u *User) Match(options sobek.Value) *sobek.Promise {
 				set(object, "sessionId", m.SessionID)
 			} else {
 				set(object, "reason", string(m.Outcome))
+				setLoss(object, m.Outcome == sessions.OutcomeSocketLost, line)
 			}
 			set(object, "matchSeconds", m.Wait.Seconds())
 			return object
@@ -155,7 +161,7 @@ func (u *User) place(o *sessionOptions) func(string, sobek.Value) {
 
 // match joins and waits for the match, and counts what came of it.
 func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*sessions.Line, sessions.Match, error) {
-	line, err := u.openLine()
+	line, err := u.openLine("match() or holdSession()", "a match is heard on the socket only")
 	if err != nil {
 		return nil, sessions.Match{}, err
 	}
@@ -167,7 +173,7 @@ func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*se
 	if m.SessionID != "" {
 		u.user.NoteMatched()
 	}
-	u.countMatch(ctx, m)
+	u.countMatch(ctx, m, line)
 	if m.Outcome == sessions.OutcomeJoinFailed || m.Outcome == "" {
 		return line, m, err
 	}
@@ -186,7 +192,14 @@ func (u *User) joinFor(ctx context.Context, o sessionOptions) (string, error) {
 	return joined.QueueKey, err
 }
 
-func (u *User) countMatch(ctx context.Context, m sessions.Match) {
+// setLoss says why the socket was lost that cut a wait.
+func setLoss(object *sobek.Object, isLost bool, line *sessions.Line) {
+	if isLost {
+		set(object, "socketLost", string(line.Loss()))
+	}
+}
+
+func (u *User) countMatch(ctx context.Context, m sessions.Match, line *sessions.Line) {
 	state, metrics := u.connection.state.State, u.m.metrics
 	failed := 1.0
 	switch m.Outcome {
@@ -196,6 +209,8 @@ func (u *User) countMatch(ctx context.Context, m sessions.Match) {
 	case sessions.OutcomeNoMatch:
 		push(ctx, state, metrics.matchTime, milliseconds(m.Wait), "outcome", string(m.Outcome))
 	case sessions.OutcomeSocketLost:
+		u.m.root.findings.errored(errorKind{operation: "match", name: string(m.Outcome)},
+			fmt.Sprintf("user %s waited for %.1f s, then its socket was lost: %s", u.ID, m.Wait.Seconds(), lossText(line.Loss())))
 	default:
 		return // stopped, or it never joined
 	}
@@ -224,19 +239,19 @@ func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
 			return nil, err
 		}
 		if m.SessionID == "" {
-			return unmatched(m), nil
+			return unmatched(m, line), nil
 		}
 		held := line.Hold(life.holding, m, sessions.HoldOptions{Hold: o.hold})
-		u.countSession(ctx, held)
+		u.countSession(ctx, held, line)
 		if !m.Matched() { // the match came too late, but its session went on all the same
-			return unmatched(m), nil
+			return unmatched(m, line), nil
 		}
-		return heldObject(m, held), nil
+		return heldObject(m, held, line), nil
 	})
 }
 
 // unmatched is the result of holdSession without a match.
-func unmatched(m sessions.Match) js {
+func unmatched(m sessions.Match, line *sessions.Line) js {
 	outcome := "unmatched"
 	if m.Outcome == sessions.OutcomeStopped {
 		outcome = string(sessions.OutcomeStopped)
@@ -246,11 +261,12 @@ func unmatched(m sessions.Match) js {
 		set(object, "outcome", outcome)
 		set(object, "matchSeconds", m.Wait.Seconds())
 		set(object, "reason", string(m.Outcome))
+		setLoss(object, m.Outcome == sessions.OutcomeSocketLost, line)
 		return object
 	}
 }
 
-func heldObject(m sessions.Match, held sessions.Held) js {
+func heldObject(m sessions.Match, held sessions.Held, line *sessions.Line) js {
 	return func(rt *sobek.Runtime) any {
 		object := rt.NewObject()
 		set(object, "outcome", string(held.Outcome))
@@ -258,11 +274,12 @@ func heldObject(m sessions.Match, held sessions.Held) js {
 		set(object, "matchSeconds", m.Wait.Seconds())
 		set(object, "heldSeconds", held.Held.Seconds())
 		set(object, "reason", string(held.Reason))
+		setLoss(object, held.Reason == sessions.ReasonSocketLost, line)
 		return object
 	}
 }
 
-func (u *User) countSession(ctx context.Context, held sessions.Held) {
+func (u *User) countSession(ctx context.Context, held sessions.Held, line *sessions.Line) {
 	state, metrics := u.connection.state.State, u.m.metrics
 	if held.Started {
 		push(ctx, state, metrics.sessionStartTime, milliseconds(held.StartDelay), "", "")
@@ -274,7 +291,11 @@ func (u *User) countSession(ctx context.Context, held sessions.Held) {
 	dropped := 0.0
 	if held.Outcome == sessions.OutcomeDropped {
 		dropped = 1
-		u.m.root.findings.errored(errorKind{operation: "session", name: string(held.Reason)}, "session "+held.SessionID+" of user "+u.ID)
+		example := "session " + plain.Text(held.SessionID) + " of user " + u.ID
+		if held.Reason == sessions.ReasonSocketLost {
+			example += ", whose socket was lost: " + lossText(line.Loss())
+		}
+		u.m.root.findings.errored(errorKind{operation: "session", name: string(held.Reason)}, example)
 	}
 	push(ctx, state, metrics.sessionDropped, dropped, "", "")
 	if held.Started {
@@ -319,6 +340,7 @@ func (m *Module) watchSessions(ctx context.Context) {
 
 // pushSessionCounts pushes the number of sessions now, and what was counted since the last time.
 func (m *Module) pushSessionCounts(ctx context.Context) {
+	m.pushSockets(ctx, m.state)
 	watch := m.root.sessions
 	deltas := watch.Take()
 	for event, n := range deltas.Events {
@@ -341,6 +363,7 @@ func (m *Module) pushSessionCounts(ctx context.Context) {
 // writeSessions adds the sessions to the summary: what became of them, how many there were at once, and whether that is what
 // arrivals × hold makes (Little's law).
 func writeSessions(line lineWriter, root *RootModule) {
+	root.sockets.write(line)
 	totals := root.sessions.Totals()
 	if totals.Planned > 0 {
 		line(markOf(totals.Dropped == 0), "sessions", "%s planned, %s started, %s held to the end, %s dropped, %s stopped by the end "+

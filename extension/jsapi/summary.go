@@ -119,6 +119,7 @@ func (r *RootModule) endFindings(data summaryData) []report.Finding {
 	writeOperations(line, data)
 	writeFindings(line, &r.findings)
 	writeSessions(line, r)
+	r.unstarted.write(line)
 	r.depth.write(line)
 	r.prometheus.write(line)
 	writeRunner(line, r.runner.Usage(), data)
