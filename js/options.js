@@ -37,6 +37,8 @@ export const matchThresholds = () => ({
   match_attempts: ['count>0'],
   match_failed: ['rate<0.001'],
   session_dropped: ['rate<0.001'],
+  sockets_opened: ['count>0'],
+  socket_dropped: ['rate<0.001'],
 });
 
 /** Where users hold sessions: then some must have started. */

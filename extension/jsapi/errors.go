@@ -10,6 +10,7 @@ import (
 	"github.com/grafana/sobek"
 	"github.com/sirupsen/logrus"
 
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
 )
@@ -51,6 +52,7 @@ func (m *Module) noteError(operation string, reason sobek.Value) report.ErrorKin
 			example = message
 		}
 	}
+	example = plain.Short(example, plain.Most)
 	m.root.record.Errored(kind, example)
 	m.root.logged.first(m.state.Logger, kind, example)
 	return kind

@@ -23,6 +23,9 @@ type verityMetrics struct {
 	queueDepth           *metrics.Metric // gauge: users queued in all keys, read from Verity's Redis
 
 	socketConnectTime *metrics.Metric // trend, ms: dial to both namespaces joined
+	socketsOpened     *metrics.Metric // counter: sockets that opened
+	socketsLost       *metrics.Metric // counter, tag reason: those that ended without the user closing them
+	socketDropped     *metrics.Metric // rate: of the sockets that ended, those that were lost
 	socketEvents      *metrics.Metric // counter, tag event: events received
 	matchTime         *metrics.Metric // trend, ms, tag outcome: decision to join to the match event, or to giving up
 	matchAttempts     *metrics.Metric // counter: users who wanted a match, and were not stopped by the end of the run
@@ -56,6 +59,9 @@ func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
 		{&m.runnerLag, "runner_lag", metrics.Trend, []metrics.ValueType{metrics.Time}},
 		{&m.queueDepth, "queue_depth", metrics.Gauge, nil},
 		{&m.socketConnectTime, "socket_connect_time", metrics.Trend, []metrics.ValueType{metrics.Time}},
+		{&m.socketsOpened, "sockets_opened", metrics.Counter, nil},
+		{&m.socketsLost, "sockets_lost", metrics.Counter, nil},
+		{&m.socketDropped, "socket_dropped", metrics.Rate, nil},
 		{&m.socketEvents, "socket_events", metrics.Counter, nil},
 		{&m.matchTime, "match_time", metrics.Trend, []metrics.ValueType{metrics.Time}},
 		{&m.matchAttempts, "match_attempts", metrics.Counter, nil},

@@ -33,13 +33,19 @@ type RootModule struct {
 	evidence *evidence.Recorder
 	depth    depthWatch
 	sessions *sessions.Watch
+	sockets  sockets
+	advised  sync.Once // that a match is heard on a socket only
 	held     holdTimes
 	runner   runner.Watch
 	urls     urls
-	paced    sync.Once
-	forgot   sync.Once     // an await; told
-	turn     chan struct{} // held by the one stay that does what is done once for the whole process
-	command  string
+
+	requestNames requestNames
+	unstarted    unstarted
+
+	paced   sync.Once
+	forgot  sync.Once     // an await; told
+	turn    chan struct{} // held by the one stay that does what is done once for the whole process
+	command string
 
 	prometheus prometheusRun
 
@@ -208,6 +214,7 @@ func (m *Module) vuState(what string) *vuState {
 		}
 		m.state = state
 		m.root.noteRunner(state.Options)
+		m.root.unstarted.watch(state.State)
 	}
 	return m.state
 }
@@ -234,6 +241,7 @@ func (m *Module) promise(user *operations, work func(ctx context.Context) (js, e
 		growStack()
 		result, err := work(life.work)
 		m.pushLag(life.work, state)
+		m.pushSockets(life.work, state)
 		callback(func() error {
 			if err != nil {
 				return m.rejectOperation(promise, reject, m.jsError(err))

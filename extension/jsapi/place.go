@@ -91,16 +91,6 @@ func (m *Module) joinBody(place sobek.Value) (body []byte, queueKey string) {
 	return m.stringify(sent), queueKey
 }
 
-// warnOfNoSocket logs once that a user can be matched who would not hear of it: in a planned place that others share.
-func (u *User) warnOfNoSocket(place sobek.Value) {
-	planned, ok := export(place).(*plannedPlace)
-	if !ok || planned.Shard < 0 || u.Connected() {
-		return
-	}
-	u.m.root.logged.first(u.m.vuState("join").Logger, report.ErrorKind{Operation: platform.OpJoin, Name: platform.SocketError},
-		"a user without a socket joins a key that it shares with others: it can be matched, and never hears of it; connect() first, or use match()")
-}
-
 // parse is JSON.parse.
 func (m *Module) parse(text []byte) sobek.Value {
 	rt := m.vu.Runtime()

@@ -3,11 +3,13 @@ package jsapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/grafana/sobek"
 
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/sessions"
@@ -24,8 +26,9 @@ const (
 
 // Connect is User.connect.
 func (u *User) Connect() *sobek.Promise {
+	life := u.m.lifetime()
 	return u.operation(opSocket, func(ctx context.Context) (js, error) {
-		return resolved(sobek.Undefined()), u.connect(ctx)
+		return resolved(sobek.Undefined()), u.connect(ctx, life)
 	})
 }
 
@@ -37,7 +40,7 @@ func (u *User) Connected() bool {
 }
 
 // connect opens the user's socket, unless it is open.
-func (u *User) connect(ctx context.Context) error {
+func (u *User) connect(ctx context.Context, life *lifetime) error {
 	u.connecting.Lock()
 	defer u.connecting.Unlock()
 	if u.Connected() {
@@ -48,7 +51,9 @@ func (u *User) connect(ctx context.Context) error {
 		return err
 	}
 	state, began := u.connection.state, time.Now()
-	line, err := sessions.Open(ctx, state.socketOptions(u.service.baseURL, u.ID, token, u.m.root.sessions, u.connection.timeout))
+	options := state.socketOptions(u.service.baseURL, u.ID, token, u.m.root.sessions, u.connection.timeout)
+	options.OnEnd = u.socketEnds(life)
+	line, err := sessions.Open(ctx, options)
 	if err != nil {
 		err = socketError(ctx, began, err)
 		u.m.root.recordSocket(began, err)
@@ -58,6 +63,8 @@ func (u *User) connect(ctx context.Context) error {
 	u.lineMu.Lock()
 	u.line = line
 	u.lineMu.Unlock()
+	u.m.root.sockets.open()
+	push(ctx, state.State, u.m.metrics.socketsOpened, 1, "", "")
 	push(ctx, state.State, u.m.metrics.socketConnectTime, milliseconds(line.ConnectTime), "", "")
 	return nil
 }
@@ -83,13 +90,13 @@ func socketError(ctx context.Context, began time.Time, err error) error {
 }
 
 // openLine returns the user's socket, which connect opened.
-func (u *User) openLine() (*sessions.Line, error) {
+func (u *User) openLine(caller, why string) (*sessions.Line, error) {
 	u.lineMu.Lock()
 	defer u.lineMu.Unlock()
 	if u.line == nil {
 		return nil, &platform.Error{
 			Name: platform.SocketError, Operation: opSocket,
-			Message: "the user has no socket: connect() before match() or holdSession(), for a match is heard on the socket only",
+			Message: "the user has no socket: connect() before " + caller + ", for " + why,
 		}
 	}
 	return u.line, nil
@@ -136,7 +143,7 @@ func (u *User) Match(options sobek.Value) *sobek.Promise {
 	o.timeout = seconds(timeout)
 	life := u.m.lifetime()
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
-		_, m, err := u.match(ctx, life, o)
+		line, m, err := u.match(ctx, life, o)
 		if err != nil {
 			return nil, err
 		}
@@ -147,6 +154,7 @@ func (u *User) Match(options sobek.Value) *sobek.Promise {
 				set(object, "sessionId", m.SessionID)
 			} else {
 				set(object, "reason", string(m.Outcome))
+				setLoss(object, m.Outcome == sessions.OutcomeSocketLost, line)
 			}
 			set(object, "matchSeconds", m.Wait.Seconds())
 			return object
@@ -163,7 +171,7 @@ func (u *User) place(o *sessionOptions) func(string, sobek.Value) {
 
 // match joins and waits for the match, and counts what came of it.
 func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*sessions.Line, sessions.Match, error) {
-	line, err := u.openLine()
+	line, err := u.openLine("match() or holdSession()", "a match is heard on the socket only")
 	if err != nil {
 		return nil, sessions.Match{}, err
 	}
@@ -179,7 +187,7 @@ func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*se
 	}
 	u.m.root.recordMatch(began, m, err)
 	u.noteUnheard(m, left.Status)
-	u.countMatch(ctx, m)
+	u.countMatch(ctx, m, line)
 	if waiting.failure != nil && !isStopped(waiting.failure) {
 		return line, m, waiting.failure // also where the wait was stopped meanwhile
 	}
@@ -201,7 +209,14 @@ func (u *User) joinFor(ctx context.Context, o sessionOptions) (string, error) {
 	return joined.QueueKey, err
 }
 
-func (u *User) countMatch(ctx context.Context, m sessions.Match) {
+// setLoss says why the socket was lost that cut a wait.
+func setLoss(object *sobek.Object, isLost bool, line *sessions.Line) {
+	if isLost {
+		set(object, "socketLost", string(line.Loss()))
+	}
+}
+
+func (u *User) countMatch(ctx context.Context, m sessions.Match, line *sessions.Line) {
 	state, metrics := u.connection.state.State, u.m.metrics
 	failed := 1.0
 	switch m.Outcome {
@@ -211,6 +226,8 @@ func (u *User) countMatch(ctx context.Context, m sessions.Match) {
 	case sessions.OutcomeNoMatch:
 		push(ctx, state, metrics.matchTime, milliseconds(m.Wait), "outcome", string(m.Outcome))
 	case sessions.OutcomeSocketLost:
+		u.m.root.record.Errored(report.ErrorKind{Operation: "match", Name: string(m.Outcome)},
+			fmt.Sprintf("user %s waited for %.1f s, then its socket was lost: %s", u.ID, m.Wait.Seconds(), lossText(line.Loss())))
 	default:
 		return // stopped, or it never joined
 	}
@@ -239,20 +256,20 @@ func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
 			return nil, err
 		}
 		if m.SessionID == "" {
-			return unmatched(m), nil
+			return unmatched(m, line), nil
 		}
 		held := line.Hold(life.holding, m, sessions.HoldOptions{Hold: o.hold})
 		u.m.root.recordSession(held)
-		u.countSession(ctx, held)
+		u.countSession(ctx, held, line)
 		if !m.Matched() { // the match came too late, but its session went on all the same
-			return unmatched(m), nil
+			return unmatched(m, line), nil
 		}
-		return heldObject(m, held), nil
+		return heldObject(m, held, line), nil
 	})
 }
 
 // unmatched is the result of holdSession without a match.
-func unmatched(m sessions.Match) js {
+func unmatched(m sessions.Match, line *sessions.Line) js {
 	outcome := "unmatched"
 	if m.Outcome == sessions.OutcomeStopped {
 		outcome = string(sessions.OutcomeStopped)
@@ -262,11 +279,12 @@ func unmatched(m sessions.Match) js {
 		set(object, "outcome", outcome)
 		set(object, "matchSeconds", m.Wait.Seconds())
 		set(object, "reason", string(m.Outcome))
+		setLoss(object, m.Outcome == sessions.OutcomeSocketLost, line)
 		return object
 	}
 }
 
-func heldObject(m sessions.Match, held sessions.Held) js {
+func heldObject(m sessions.Match, held sessions.Held, line *sessions.Line) js {
 	return func(rt *sobek.Runtime) any {
 		object := rt.NewObject()
 		set(object, "outcome", string(held.Outcome))
@@ -274,11 +292,12 @@ func heldObject(m sessions.Match, held sessions.Held) js {
 		set(object, "matchSeconds", m.Wait.Seconds())
 		set(object, "heldSeconds", held.Held.Seconds())
 		set(object, "reason", string(held.Reason))
+		setLoss(object, held.Reason == sessions.ReasonSocketLost, line)
 		return object
 	}
 }
 
-func (u *User) countSession(ctx context.Context, held sessions.Held) {
+func (u *User) countSession(ctx context.Context, held sessions.Held, line *sessions.Line) {
 	state, metrics := u.connection.state.State, u.m.metrics
 	if held.Started {
 		push(ctx, state, metrics.sessionStartTime, milliseconds(held.StartDelay), "", "")
@@ -290,7 +309,11 @@ func (u *User) countSession(ctx context.Context, held sessions.Held) {
 	dropped := 0.0
 	if held.Outcome == sessions.OutcomeDropped {
 		dropped = 1
-		u.m.root.record.Errored(report.ErrorKind{Operation: "session", Name: string(held.Reason)}, "session "+held.SessionID+" of user "+u.ID)
+		example := "session " + plain.Text(held.SessionID) + " of user " + u.ID
+		if held.Reason == sessions.ReasonSocketLost {
+			example += ", whose socket was lost: " + lossText(line.Loss())
+		}
+		u.m.root.record.Errored(report.ErrorKind{Operation: "session", Name: string(held.Reason)}, example)
 	}
 	push(ctx, state, metrics.sessionDropped, dropped, "", "")
 	if held.Started {
@@ -335,6 +358,7 @@ func (m *Module) watchSessions(ctx context.Context) {
 
 // pushSessionCounts pushes the number of sessions now, and what was counted since the last time.
 func (m *Module) pushSessionCounts(ctx context.Context) {
+	m.pushSockets(ctx, m.state)
 	watch := m.root.sessions
 	deltas := watch.Take()
 	for event, n := range deltas.Events {

@@ -79,6 +79,7 @@ func (r *RootModule) result(o summaryOptions) report.Result {
 	return report.Result{
 		Scenario: o.scenario, Profile: o.profile, Target: o.target, Ended: time.Now(), Summary: o.data,
 		Ending: r.ending.text(o.data.Took()), Runner: r.runner.Usage(), Users: r.presence.report(),
+		Sockets: r.sockets.report(), Unstarted: int(r.unstarted.count.Load()),
 		Sessions: report.Sessions{Totals: r.sessions.Totals(), HeldFor: heldFor, HeldN: heldN, Broken: r.sessions.Findings()},
 	}
 }

@@ -61,7 +61,7 @@ func (u *User) promise(name string, work func(ctx context.Context) (js, error)) 
 func (u *User) Join(place, options sobek.Value) *sobek.Promise {
 	body, queueKey := u.m.joinBody(place)
 	judged := u.m.expectedStatus("join", options, string(platform.Queued))
-	u.warnOfNoSocket(place)
+	u.adviseSocket(place)
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
 		u.lineHears((*sessions.Line).Joining)
 		joined, err := u.join(ctx, body)

@@ -27,7 +27,12 @@ var userMethods = map[string]func(u *User, call sobek.FunctionCall) any{ //nolin
 	"connected":   func(u *User, _ sobek.FunctionCall) any { return u.Connected() },
 	"match":       func(u *User, call sobek.FunctionCall) any { return u.Match(call.Argument(0)) },
 	"holdSession": func(u *User, call sobek.FunctionCall) any { return u.HoldSession(call.Argument(0)) },
-	"close":       func(u *User, _ sobek.FunctionCall) any { return u.Close() },
+	"request": func(u *User, call sobek.FunctionCall) any {
+		return u.Request(call.Argument(0), call.Argument(1), call.Argument(2))
+	},
+	"waitFor": func(u *User, call sobek.FunctionCall) any { return u.WaitFor(call.Argument(0), call.Argument(1)) },
+	"choose":  func(u *User, call sobek.FunctionCall) any { return u.Choose(call.Argument(0), call.Argument(1)) },
+	"close":   func(u *User, _ sobek.FunctionCall) any { return u.Close() },
 }
 
 // userPrototype returns the prototype of this VU's users.

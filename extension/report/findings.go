@@ -25,6 +25,15 @@ type Result struct {
 	Runner   runner.Usage
 	Sessions Sessions
 	Users    Users
+	Sockets  Sockets
+	// Unstarted counts the VUs that k6 could not start.
+	Unstarted int
+}
+
+// Sockets is what became of the sockets of this process's users.
+type Sockets struct {
+	Opened int
+	Lost   map[string]int // by why, in words; only those that no user closed
 }
 
 // Users is how many users of this process there were.
@@ -58,7 +67,8 @@ func (r *Record) Report(result Result) *Report {
 		report.Name += "-runner-" + strings.ReplaceAll(r.runner, " ", "-")
 	}
 	report.Findings = slices.Concat(
-		result.Users.findings(), operationFindings(result.Summary), r.errorFindings(), r.events.findings(), result.Sessions.findings(), r.depth.findings(),
+		result.Users.findings(), operationFindings(result.Summary), r.errorFindings(), r.events.findings(), result.Sockets.findings(), result.Sessions.findings(),
+		unstartedFindings(result.Unstarted), r.depth.findings(),
 		r.readings.findings(), runnerFindings(result.Runner, result.Summary), arrivalFindings(result.Summary),
 	)
 	return report
@@ -188,6 +198,32 @@ func (e events) findings() []Finding {
 			"allows", Thousands(e.again), Thousands(e.refusedCopies))
 	}
 	return []Finding{{Title: "events", Text: text}}
+}
+
+func (s Sockets) findings() []Finding {
+	switch {
+	case s.Opened == 0:
+		return nil
+	case len(s.Lost) == 0:
+		return []Finding{finding("✓", "sockets", "%s opened, none lost", Thousands(s.Opened))}
+	}
+	reasons := slices.SortedFunc(maps.Keys(s.Lost), func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.Lost[b], s.Lost[a]), cmp.Compare(a, b))
+	})
+	parts := make([]string, len(reasons))
+	for i, reason := range reasons {
+		parts[i] = reason + " " + Thousands(s.Lost[reason])
+	}
+	return []Finding{finding("✗", "sockets lost", "%s of %s: %s. Their users had not closed them", Thousands(total(s.Lost)),
+		Thousands(s.Opened), strings.Join(parts, ", "))}
+}
+
+func unstartedFindings(vus int) []Finding {
+	if vus == 0 {
+		return nil
+	}
+	return []Finding{finding("✗", "VUs missing", "%s VUs could not start, and k6 went on without them: their users were never there. A VU is free "+
+		"again once its users have left, up to 75 s after a ramp-down; let a ramp go up once, or give the next one more time", Thousands(vus))}
 }
 
 // findings say what became of the sessions, how many there were at once, and whether that is what arrivals × hold makes (Little's

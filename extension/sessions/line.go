@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -45,6 +48,9 @@ type Options struct {
 	Proxy     func(*http.Request) (*url.URL, error)                             // as http.Transport's; nil: none
 	Header    http.Header                                                       // of the opening request
 	Timeout   time.Duration                                                     // 0: socketio.DefaultTimeout, 20 s
+
+	// OnEnd is told the end of a socket that had opened, once: the loss, or "" where Close was called. It must be quick.
+	OnEnd func(Loss)
 }
 
 // Line is the socket of one user, with /queue and /video on it. Its methods are safe for concurrent use.
@@ -55,6 +61,11 @@ type Line struct {
 	watch  *Watch
 	user   string
 	client *socketio.Client
+	onEnd  func(Loss) // nil: nobody asks
+
+	waiting   atomic.Int32 // in Wait
+	waitersMu sync.Mutex
+	waiters   []*Waiter
 
 	// Guarded by Watch.mu:
 	opened    time.Time // zero: not yet
@@ -71,7 +82,7 @@ type Line struct {
 // Open opens the socket of a user and joins both namespaces. It must come before joining the queue: nothing is made up for.
 // Its errors are ErrAuthRefused, ErrTimeout, ErrLost or, when ctx ended first, the context's own.
 func Open(ctx context.Context, o Options) (*Line, error) {
-	l := &Line{watch: o.Watch, user: o.UserID}
+	l := &Line{watch: o.Watch, user: o.UserID, onEnd: o.OnEnd}
 	l.enlist()
 	begin := time.Now()
 	client, err := socketio.Dial(ctx, socketio.Options{
@@ -83,9 +94,9 @@ func Open(ctx context.Context, o Options) (*Line, error) {
 		TLSConfig:  o.TLSConfig,
 		Proxy:      o.Proxy,
 		Timeout:    o.Timeout,
-		Wants:      o.Watch.wants,
+		Wants:      l.wants,
 		OnEvent:    l.onEvent,
-		OnClose:    func(error) { l.end() },
+		OnClose:    func(err error) { l.end(); l.tell(err) },
 	})
 	if err != nil {
 		l.end()
@@ -99,12 +110,19 @@ func Open(ctx context.Context, o Options) (*Line, error) {
 	return l, nil
 }
 
+// tell tells of the end of the socket.
+func (l *Line) tell(err error) {
+	if l.onEnd != nil {
+		l.onEnd(lossOf(err))
+	}
+}
+
 func openError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("open the socket: %w", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", ErrTimeout, err)
+		return fmt.Errorf("%w: %w", ErrTimeout, plain.Error(err))
 	}
 	return socketError(err)
 }
@@ -113,7 +131,7 @@ func socketError(err error) error {
 	if e, ok := errors.AsType[*socketio.DisconnectError](err); ok && e.After < refusalTime {
 		return fmt.Errorf("%w: %w", ErrAuthRefused, err)
 	}
-	return fmt.Errorf("%w: %w", ErrLost, err)
+	return fmt.Errorf("%w: %w", ErrLost, plain.Error(err))
 }
 
 // Lost is closed when the socket has ended, for whatever reason; see Err.
@@ -128,6 +146,9 @@ func (l *Line) Err() error {
 	}
 	return socketError(err)
 }
+
+// Loss names Err: "" while the socket lasts, and where Close was called.
+func (l *Line) Loss() Loss { return lossOf(l.client.Err()) }
 
 // Close closes the socket and returns when that is done, after 2 s at the latest. The service takes the user out of its
 // queue. What is under way ends as stopped. On a socket that has ended it returns at once.
@@ -175,15 +196,25 @@ func (l *Line) end() {
 	}
 }
 
+// wants counts an event and tells whether its payload is needed. It is called for every frame.
+func (l *Line) wants(namespace string, event []byte) bool {
+	needed := l.watch.wants(namespace, event)
+	return needed || (l.waiting.Load() > 0 && l.isAwaited(namespace, event))
+}
+
 // onEvent takes an event. It runs on the goroutine that reads.
 func (l *Line) onEvent(e socketio.Event) {
-	switch e.Name {
-	case eventMatch:
+	switch {
+	case !concerns(e.Namespace, e.Name): // somebody waits for it
+	case e.Name == eventMatch:
 		hear(l, e, l.heardMatch)
-	case eventStart:
+	case e.Name == eventStart:
 		hear(l, e, l.heardStart)
-	case eventEnd:
+	case e.Name == eventEnd:
 		hear(l, e, l.heardEnd)
+	}
+	if l.waiting.Load() > 0 {
+		l.pass(e)
 	}
 }
 

@@ -303,7 +303,7 @@ func TestMatch(t *testing.T) {
 		},
 		"socket lost": {
 			steps:   []step{{2 * second, "a", "drop", ""}},
-			wantErr: "no socket: connection lost: websocket: close 1006 (abnormal closure): unexpected EOF",
+			wantErr: "no socket: connection lost: ended without a close frame (close code 1006)",
 			want:    Match{Outcome: OutcomeSocketLost, Wait: 2 * second, QueueKey: "key"},
 		},
 	}

@@ -60,7 +60,12 @@ func NewWatch() *Watch {
 func (w *Watch) wants(namespace string, event []byte) bool {
 	i := eventIndex[string(event)]
 	w.events[i].Add(1)
-	switch eventNames[i] {
+	return concerns(namespace, eventNames[i])
+}
+
+// concerns tells whether an event is about a match or a session.
+func concerns(namespace, event string) bool {
+	switch event {
 	case eventMatch:
 		return namespace == queueNamespace
 	case eventStart, eventEnd:

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +26,7 @@ const (
 // looks for those that do not come: a ping only leaves its time behind, it does not reset the timer.
 type Client struct {
 	ws         *websocket.Conn
-	conn       net.Conn // under ws, and under TLS: closing it interrupts everything at once
+	conn       *tcpConn // under ws, and under TLS: closing it interrupts everything at once
 	handshake  Handshake
 	namespaces []namespace
 	waiting    int // namespaces not yet joined; the reader's
@@ -87,8 +86,8 @@ func (c *Client) Handshake() Handshake { return c.handshake }
 // Done is closed when the connection has ended and the last callback has returned.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err returns nil while the connection lasts, and then why it ended: ErrClosed, ErrServerClosed, ErrLost, ErrPingTimeout,
-// ErrTooLarge, ErrProtocol, a *DisconnectError or a *ConnectError.
+// Err returns nil while the connection lasts, and then why it ended: ErrClosed, ErrServerClosed, ErrLost (both perhaps
+// as a *CloseError), ErrPingTimeout, ErrTooLarge, ErrProtocol, a *DisconnectError or a *ConnectError.
 func (c *Client) Err() error {
 	if end := c.end.Load(); end != nil {
 		return *end
@@ -214,7 +213,7 @@ func (c *Client) write(frame []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.writeLocked(frame, time.Now().Add(writeTimeout)); err != nil {
-		err = fmt.Errorf("%w: %w", ErrLost, err)
+		err = fmt.Errorf("%w: %w", ErrLost, c.conn.cause(err))
 		c.finish(err)
 		c.cut()
 		return c.Err()
@@ -254,7 +253,7 @@ func (c *Client) read() {
 		if err == nil {
 			err = c.receive(messageType, r)
 		} else {
-			err = readError(err)
+			err = c.readError(err)
 		}
 		if err != nil {
 			c.ended(err)
@@ -267,7 +266,7 @@ func (c *Client) read() {
 func (c *Client) next() error {
 	messageType, r, err := c.ws.NextReader()
 	if err != nil {
-		return readError(err)
+		return c.readError(err)
 	}
 	return c.receive(messageType, r)
 }
@@ -277,7 +276,7 @@ func (c *Client) receive(messageType int, r io.Reader) error {
 	buf := getBuffer()
 	defer putBuffer(buf)
 	if _, err := buf.ReadFrom(r); err != nil {
-		return readError(err)
+		return c.readError(err)
 	}
 	return c.handle(messageType, buf.Bytes())
 }
@@ -294,15 +293,14 @@ func (c *Client) ended(err error) {
 }
 
 // readError names the end of a connection that gorilla reports.
-func readError(err error) error {
+func (c *Client) readError(err error) error {
 	if errors.Is(err, websocket.ErrReadLimit) {
 		return fmt.Errorf("%w: over the read limit", ErrTooLarge)
 	}
-	// gorilla reports a connection that ends without a close frame as the code that RFC 6455 keeps for it.
-	if closed, ok := errors.AsType[*websocket.CloseError](err); ok && closed.Code != websocket.CloseAbnormalClosure {
-		return fmt.Errorf("%w: close code %d", ErrServerClosed, closed.Code)
+	if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
+		return &CloseError{Code: closed.Code}
 	}
-	return fmt.Errorf("%w: %w", ErrLost, err)
+	return fmt.Errorf("%w: %w", ErrLost, c.conn.cause(err))
 }
 
 // handle takes one message. What still arrives once the end is decided is nobody's any more.

@@ -401,9 +401,9 @@ func TestEndOfConnection(t *testing.T) {
 			_ = w.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, "good:ada"), time.Now().Add(patience))
 		}, ErrServerClosed, "closed by the server: close code 1001"},
 		{"Engine.IO close packet", func(w *wire) { w.send(`1`) }, ErrServerClosed, "closed by the server"},
-		{"without a word", func(*wire) {}, ErrLost, "connection lost: websocket: close 1006 (abnormal closure): unexpected EOF"},
+		{"without a word", func(*wire) {}, ErrLost, "connection lost: ended without a close frame (close code 1006)"},
 		{"in the middle of a frame", func(w *wire) { _, _ = w.ws.NetConn().Write([]byte{0x81, 20, '4', '2'}) },
-			ErrLost, "connection lost: websocket: close 1006 (abnormal closure): unexpected EOF"},
+			ErrLost, "connection lost: ended without a close frame (close code 1006)"},
 		{"over the read limit", func(w *wire) { w.send(strings.Repeat("4", 501)) }, ErrTooLarge, "message too large: over the read limit"},
 		{"packet cut short", func(w *wire) { w.send(`42/queue,["match",{"sessionId":"s1"`) },
 			ErrProtocol, "not Socket.IO: data missing, cut short or of the wrong kind"},

@@ -75,9 +75,9 @@ func (c *Client) open(ctx context.Context, endpoint string, o *Options) (release
 			if err != nil {
 				return nil, err
 			}
-			c.conn = conn
+			c.conn = &tcpConn{Conn: conn}
 			release = context.AfterFunc(ctx, c.cut)
-			return conn, nil
+			return c.conn, nil
 		},
 		TLSClientConfig: o.tlsConfig(),
 		Proxy:           o.Proxy,
@@ -97,6 +97,7 @@ func (c *Client) open(ctx context.Context, endpoint string, o *Options) (release
 		}
 		return nil, err
 	}
+	c.conn.open.Store(true)
 	ws.SetReadLimit(positive(o.ReadLimit, DefaultReadLimit))
 	c.ws = ws
 	return release, nil

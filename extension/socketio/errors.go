@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // Errors that end a connection or refuse a call. Compare with errors.Is; none of them carries a token or a payload.
@@ -28,6 +30,26 @@ var (
 	// ErrNotJoined refuses a call that names a namespace which this connection has not joined.
 	ErrNotJoined = errors.New("namespace not joined")
 )
+
+// CloseError is the end of a connection with a close frame of the server, which is an ErrServerClosed; or, with the code that
+// RFC 6455 keeps for it, 1006, of one that ended without a close frame, which is an ErrLost.
+type CloseError struct{ Code int }
+
+// Error implements error.
+func (e *CloseError) Error() string {
+	if e.Code == websocket.CloseAbnormalClosure {
+		return ErrLost.Error() + ": ended without a close frame (close code 1006)"
+	}
+	return fmt.Sprintf("%s: close code %d", ErrServerClosed, e.Code)
+}
+
+// Is tells which of the two it is.
+func (e *CloseError) Is(target error) bool {
+	if e.Code == websocket.CloseAbnormalClosure {
+		return target == ErrLost
+	}
+	return target == ErrServerClosed
+}
 
 // UpgradeError is a Dial whose server answered over HTTP instead of opening the websocket.
 type UpgradeError struct {

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // The defaults of Options.
@@ -142,9 +144,5 @@ func (s secrets) quote(words string) string {
 			words = strings.ReplaceAll(words, secret, "[hidden]")
 		}
 	}
-	words = strings.Join(strings.Fields(strings.ToValidUTF8(words, "?")), " ")
-	if len(words) > maxQuote {
-		words = strings.ToValidUTF8(words[:maxQuote], "") + "…"
-	}
-	return words
+	return plain.Short(words, maxQuote)
 }

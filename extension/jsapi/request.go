@@ -1,0 +1,263 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"sync"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/sessions"
+)
+
+const (
+	// mostNames is how many names the requests of a run may have, each of which is a time series of every http metric.
+	mostNames = 100
+	// opWait is the operation of User.waitFor.
+	opWait         = "wait_for"
+	maxWaitSeconds = 3600
+)
+
+// defaultWait is how many seconds waitFor waits.
+const defaultWait = 30.0
+
+var requestMethods = []string{ //nolint:gochecknoglobals // a constant list
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+}
+
+// requestName is what the tag name of a script's own request may be.
+var requestName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9 _.:/{}-]{0,99}$`)
+
+// anySuccess are the statuses that a request expects which says nothing else.
+var anySuccess = func() []int { //nolint:gochecknoglobals // a constant list
+	var all []int
+	for status := http.StatusOK; status < http.StatusMultipleChoices; status++ {
+		all = append(all, status)
+	}
+	return all
+}()
+
+// requestNames are those of the run's own requests.
+type requestNames struct {
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+// admit tells whether there is room for a name.
+func (n *requestNames) admit(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.known[name] {
+		return true
+	}
+	if len(n.known) >= mostNames {
+		return false
+	}
+	if n.known == nil {
+		n.known = make(map[string]bool)
+	}
+	n.known[name] = true
+	return true
+}
+
+// Request is User.request.
+func (u *User) Request(method, path, options sobek.Value) *sobek.Promise {
+	request := u.readRequest(method, path, options)
+	return u.operation(request.Operation, func(ctx context.Context) (js, error) {
+		answer, err := u.user.Request(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		text, err := answer.JSON(request.Operation)
+		if err != nil {
+			return nil, err
+		}
+		return func(rt *sobek.Runtime) any { return u.m.answerObject(rt, answer, text) }, nil
+	})
+}
+
+func (u *User) readRequest(method, path, options sobek.Value) platform.Request {
+	m := u.m
+	request := platform.Request{Expected: anySuccess}
+	request.Method, _ = export(method).(string)
+	if !slices.Contains(requestMethods, request.Method) {
+		m.throw("the method of request must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, got %s", show(method))
+	}
+	var ok bool
+	if request.URL, ok = export(path).(string); !ok {
+		m.throw("the path of request must be a string, got %s", show(path))
+	}
+	if err := platform.CheckPath(request.URL); err != nil {
+		m.throw("the path of request %s", err)
+	}
+	request.Operation = platform.RequestName(request.Method, request.URL)
+	r := reader{m, "request"}
+	r.read(options, map[string]func(string, sobek.Value){
+		"body":             r.body(&request.Body),
+		"name":             r.text(&request.Operation),
+		"expectedStatuses": r.statuses(&request.Expected),
+	})
+	if !requestName.MatchString(request.Operation) {
+		m.throw("name of request must be 1 to 100 letters, digits, spaces and _ . : / { } -, got %q; give one where the path has others",
+			request.Operation)
+	}
+	if !m.root.requestNames.admit(request.Operation) {
+		m.throw("the requests of this run have more than %d names, each of which is a time series of its own; give those of one kind "+
+			"one name, such as { name: 'profile' }", mostNames)
+	}
+	return request
+}
+
+// body reads the body of a request: a string goes as it is, anything else as JSON.
+func (r reader) body(into *[]byte) func(string, sobek.Value) {
+	return func(name string, value sobek.Value) {
+		if text, ok := export(value).(string); ok {
+			*into = []byte(text)
+			return
+		}
+		if *into = r.m.stringify(value); *into == nil {
+			r.m.throw("%s of %s must be something that JSON can say, got %s", name, r.what, show(value))
+		}
+	}
+}
+
+// answerObject is what request resolves to. A cookie may be a refresh token, which no script sees.
+func (m *Module) answerObject(rt *sobek.Runtime, answer *platform.Answer, text []byte) *sobek.Object {
+	headers := rt.NewObject()
+	for _, name := range sortedKeys(answer.Header) {
+		if name != "Set-Cookie" {
+			set(headers, name, answer.Header[name])
+		}
+	}
+	object := rt.NewObject()
+	set(object, "status", answer.Status)
+	set(object, "headers", headers)
+	switch {
+	case text != nil:
+		set(object, "body", m.parse(text))
+	case len(answer.Body) == 0:
+		set(object, "body", sobek.Null())
+	default:
+		set(object, "body", string(answer.Body))
+	}
+	set(object, "durationMs", milliseconds(answer.Duration))
+	return object
+}
+
+// Choose is User.choose.
+func (u *User) Choose(sessionID, choice sobek.Value) *sobek.Promise {
+	id, ok := export(sessionID).(string)
+	if !ok || id == "" || id == "." || id == ".." {
+		u.m.throw("the sessionId of choose must be the id of a session, got %s", show(sessionID))
+	}
+	text, _ := export(choice).(string)
+	chosen := platform.Choice(text)
+	if chosen != platform.ChooseMatch && chosen != platform.ChoosePass {
+		u.m.throw(`the choice of choose must be "MATCH" or "PASS", got %s`, show(choice))
+	}
+	return u.operation(platform.OpChoice, func(ctx context.Context) (js, error) {
+		answer, err := u.user.Choose(ctx, id, chosen)
+		if err != nil {
+			return nil, err
+		}
+		return func(rt *sobek.Runtime) any {
+			object := rt.NewObject()
+			set(object, "status", answer.Status)
+			if answer.Outcome != "" {
+				set(object, "outcome", answer.Outcome)
+			}
+			if len(answer.Deadline) > 0 {
+				set(object, "deadline", u.m.parse(answer.Deadline))
+			}
+			return object
+		}, nil
+	})
+}
+
+// WaitFor is User.waitFor. It waits from the moment of the call, so that what a later operation brings about is not missed.
+func (u *User) WaitFor(event, options sobek.Value) *sobek.Promise {
+	name, ok := export(event).(string)
+	if !ok || name == "" {
+		u.m.throw("the event of waitFor must be the name of an event, such as \"match:mutual\", got %s", show(event))
+	}
+	patience, namespace := defaultWait, ""
+	r := reader{u.m, "waitFor"}
+	r.read(options, map[string]func(string, sobek.Value){
+		"timeoutSeconds": r.number(&patience, 0.001, maxWaitSeconds),
+		"namespace": func(key string, value sobek.Value) {
+			r.text(&namespace)(key, value)
+			if namespace != "/queue" && namespace != "/video" {
+				u.m.throw(`namespace of waitFor must be "/queue" or "/video", got %s`, show(value))
+			}
+		},
+	})
+	run := u.m.lifetime().run
+	line, lineErr := u.openLine("waitFor()", "an event is heard on the socket only")
+	var waiter *sessions.Waiter
+	if lineErr == nil {
+		waiter = line.Expect(namespace, name)
+	}
+	promise := u.operation(opWait, func(context.Context) (js, error) {
+		if lineErr != nil {
+			return nil, lineErr
+		}
+		payload, err := waiter.Wait(run, seconds(patience))
+		if err != nil {
+			return nil, waitError(run, name, patience, line, err)
+		}
+		return func(*sobek.Runtime) any { return u.m.parse(payload) }, nil
+	})
+	u.m.mayBeRejected(promise)
+	return promise
+}
+
+// waitError says why an event was not heard.
+func waitError(run context.Context, event string, patience float64, line *sessions.Line, err error) error {
+	if run.Err() != nil {
+		return errStopped
+	}
+	e := &platform.Error{Name: platform.SocketError, Operation: opWait, Err: err}
+	switch {
+	case errors.Is(err, sessions.ErrNoEvent):
+		e.Name = platform.TimeoutError
+		e.Message = fmt.Sprintf("%s: no %s came within %v s", opWait, event, patience)
+	case errors.Is(err, sessions.ErrClosed):
+		e.Message = fmt.Sprintf("%s: the user closed its socket before %s came", opWait, event)
+	default:
+		e.Message = fmt.Sprintf("%s: the socket was lost (%s) before %s came", opWait, lossText(line.Loss()), event)
+	}
+	return e
+}
+
+// mayBeRejected lets a promise be rejected before the script awaits it: one that is made ahead of the operation that it is about.
+func (m *Module) mayBeRejected(promise *sobek.Promise) {
+	rt := m.vu.Runtime()
+	ignore := handler(rt, func(sobek.Value) error { return nil })
+	if _, err := m.builtins.then(rt)(rt.ToValue(promise), sobek.Undefined(), ignore); err != nil {
+		common.Throw(rt, err)
+	}
+}
+
+// adviseSocket warns, once in a run, of a user who joins a key that others share and cannot hear of its match. It is no error, for
+// the latency of a join can be measured without a match.
+func (u *User) adviseSocket(place sobek.Value) {
+	object, ok := place.(*sobek.Object)
+	if !ok || u.Connected() {
+		return
+	}
+	if shard, ok := toNumber(object.Get("shard")); !ok || shard < 0 {
+		return
+	}
+	u.m.root.advised.Do(func() {
+		const advice = "a user joined a queue key that others share, and has no socket: a match is heard on the socket only, so this user " +
+			"will not know of one. Call connect() before join(), or connect() and match()"
+		u.m.root.record.Warn(advice)
+		u.m.state.Logger.Warn(advice)
+	})
+}

@@ -1,0 +1,125 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// OpChoice is the operation of Choose.
+const OpChoice = "session_choice"
+
+// Choice is what a user chooses after a session.
+type Choice string
+
+// The choices.
+const (
+	ChooseMatch Choice = "MATCH"
+	ChoosePass  Choice = "PASS"
+)
+
+// Chosen is the answer to a choice.
+type Chosen struct {
+	Status   string          `json:"status"`   // pending until both have chosen, then resolved
+	Outcome  string          `json:"outcome"`  // of a resolved one: mutual or non_mutual
+	Deadline json.RawMessage `json:"deadline"` // of a pending one, as the service gives it
+}
+
+// Choose tells the service what the user chooses after a session that has ended.
+func (u *User) Choose(ctx context.Context, sessionID string, choice Choice) (Chosen, error) {
+	body, err := json.Marshal(map[string]Choice{"choice": choice})
+	if err != nil {
+		return Chosen{}, err
+	}
+	answer, err := u.Request(ctx, Request{
+		Operation: OpChoice, Method: http.MethodPost, URL: "/sessions/" + url.PathEscape(sessionID) + "/choice", Body: body,
+		Expected: []int{http.StatusCreated},
+	})
+	if err != nil {
+		return Chosen{}, err
+	}
+	var chosen Chosen
+	if json.Unmarshal(answer.Body, &chosen) != nil {
+		return chosen, protocolError(OpChoice, answer, "the body is not the JSON of a choice")
+	}
+	switch {
+	case chosen.Status == "pending" && chosen.Outcome == "":
+	case chosen.Status == "resolved" && (chosen.Outcome == "mutual" || chosen.Outcome == "non_mutual"):
+	default:
+		return chosen, protocolError(OpChoice, answer, "its status is %q and its outcome %q; it is pending, or resolved with mutual "+
+			"or non_mutual", shorten(chosen.Status), shorten(chosen.Outcome))
+	}
+	return chosen, nil
+}
+
+// Request sends any request as this user. Its URL is a path of the service, as CheckPath takes it; a body is JSON. An answer whose
+// status is not in Expected is an error.
+func (u *User) Request(ctx context.Context, request Request) (*Answer, error) {
+	if err := CheckPath(request.URL); err != nil {
+		return nil, err
+	}
+	request.URL = u.service.baseURL + request.URL
+	if request.Body != nil {
+		request.Header = http.Header{"Content-Type": {"application/json"}}
+	}
+	return u.authorized(ctx, request)
+}
+
+// JSON returns the body of an answer that says that it is JSON; nil and no error where it is something else.
+func (a *Answer) JSON(operation string) ([]byte, error) {
+	mediaType, _, _ := strings.Cut(a.Header["Content-Type"], ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	if len(a.Body) == 0 || (mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json")) {
+		return nil, nil
+	}
+	if !json.Valid(a.Body) {
+		return nil, protocolError(operation, a, "its body is not the JSON that it says it is")
+	}
+	return a.Body, nil
+}
+
+// CheckPath refuses what is not a path of the service, perhaps with a query: the user's token must go nowhere else.
+func CheckPath(path string) error {
+	const takes = "must be a path of the service, such as /users/me or /matches?limit=5"
+	u, err := url.Parse(path)
+	switch {
+	case err != nil || !isPrintable(path):
+		return errors.New(takes + "; the one given does not parse")
+	case u.Scheme != "" || u.Host != "" || u.User != nil || strings.HasPrefix(path, "//") || strings.ContainsRune(path, '\\'):
+		return errors.New(takes + ", not an address: requests go to the service alone")
+	case !strings.HasPrefix(path, "/"):
+		return fmt.Errorf("%s, got %q", takes, path)
+	case strings.Contains(path, "#"):
+		return fmt.Errorf("%s, without a fragment, got %q", takes, path)
+	case slices.ContainsFunc(strings.Split(u.Path, "/"), func(part string) bool { return part == "." || part == ".." }):
+		return fmt.Errorf("%s, without . and .., got %q", takes, path)
+	default:
+		return nil
+	}
+}
+
+// isPrintable tells whether a path is of visible ASCII characters, as it goes over the wire.
+func isPrintable(path string) bool {
+	return strings.IndexFunc(path, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+// RequestName is a name for the requests with a method and path, for metrics: without the query, and with :id for each part of
+// the path that looks like one, which is a number, or 12 characters or more with a digit in them. Other parts that differ from
+// user to user need a name of the script's own.
+func RequestName(method, path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		digits := strings.IndexFunc(part, func(r rune) bool { return '0' <= r && r <= '9' }) >= 0
+		number := part != "" && strings.Trim(part, "0123456789") == ""
+		if number || (digits && len(part) >= 12) {
+			parts[i] = ":id"
+		}
+	}
+	return method + " " + strings.Join(parts, "/")
+}
