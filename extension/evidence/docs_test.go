@@ -16,6 +16,7 @@ var commands = regexp.MustCompile("(?s)\n```sh\n(.*?)\n```\n(?:\n```text\n(.*?)\
 
 func TestEveryCommandOfThePagePrintsWhatItSays(t *testing.T) {
 	t.Parallel()
+	needJq(t)
 	page, err := os.ReadFile("../../docs/evidence.md")
 	require.NoError(t, err)
 	dir := t.TempDir()

@@ -43,11 +43,11 @@ type Series struct {
 type Outcome int
 
 const (
-	// OK: as asked.
+	// OK is as asked.
 	OK Outcome = iota
-	// Failed: answered otherwise, given up, lost. It counts as slower than any limit, however fast it was.
+	// Failed is answered otherwise, given up, lost. It counts as slower than any limit, however fast it was.
 	Failed
-	// Cut: under way when the run ended. The time is what it had waited. It counts as slower than the limit if it had
+	// Cut is under way when the run ended. The time is what it had waited. It counts as slower than the limit if it had
 	// waited longer than that, and otherwise not at all.
 	Cut
 )

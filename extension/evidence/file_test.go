@@ -110,10 +110,18 @@ func TestWhatWasRecordedBeforeFileAndDescriptionIsWritten(t *testing.T) {
 	}
 }
 
+func needJq(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("jq"); err != nil {
+		t.Skip("jq is not on PATH: that it reads evidence is not tested")
+	}
+}
+
 func TestARunThatIsGoingOnCanBeReadWithZcatAndJq(t *testing.T) {
 	t.Parallel()
+	needJq(t)
 	path := filepath.Join(t.TempDir(), "x"+Extension)
-	file, err := os.Create(path)
+	file, err := os.Create(path) //nolint:gosec // the test's own file
 	require.NoError(t, err)
 	r := described(t, Header{}, Runner{})
 	require.NoError(t, r.open(file, func(err error) { t.Error(err) }, 5*time.Millisecond))
@@ -229,6 +237,51 @@ func newClosed(t *testing.T) *Recorder {
 	r := newRecorder()
 	require.NoError(t, r.Close(End{}))
 	return r
+}
+
+// recordTo makes the test's own binary record to the file that it names.
+const recordTo = "EVIDENCE_TEST_RECORDS_TO"
+
+// recordUntilKilled records a request each millisecond, and ends after a minute where nothing kills it.
+func recordUntilKilled(path string) {
+	r := New(nil)
+	file, err := os.Create(path) //nolint:gosec // the test's own file
+	if err != nil || r.Describe(Header{}, Runner{}) != nil || r.open(file, nil, 20*time.Millisecond) != nil {
+		os.Exit(1)
+	}
+	for range 60_000 {
+		r.Time(join, time.Now(), time.Millisecond, OK, "")
+		time.Sleep(time.Millisecond)
+	}
+	os.Exit(1)
+}
+
+func TestWhatAKilledRunnerHasWrittenIsThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x"+Extension)
+	runner := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this binary
+	runner.Env = append(os.Environ(), recordTo+"="+path)
+	require.NoError(t, runner.Start())
+	requests := func() int64 {
+		run, err := ReadFile(path)
+		if err != nil {
+			return 0
+		}
+		n := int64(0)
+		for _, second := range run.Seconds {
+			n += second.Cells[join].OK.Count()
+		}
+		return n
+	}
+	require.Eventually(t, func() bool { return requests() > 100 }, 30*time.Second, 20*time.Millisecond)
+	written := requests()
+	require.NoError(t, runner.Process.Kill())
+	require.EqualError(t, runner.Wait(), "signal: killed")
+	require.GreaterOrEqual(t, requests(), written)
+	run, err := ReadFile(path)
+	require.NoError(t, err)
+	require.Nil(t, run.End)
+	require.False(t, run.Runners[0].Ended)
 }
 
 func TestAnOlderFileOfTheSameNameIsReplaced(t *testing.T) {

@@ -68,7 +68,7 @@ func Sum(parts ...*Histogram) *Histogram {
 		sum.count += part.Count()
 	}
 	previous := 0
-	for index, n := range dense {
+	for index, n := range &dense {
 		if n > 0 {
 			sum.packed = appendBucket(sum.packed, index-previous, n)
 			previous = index

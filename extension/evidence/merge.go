@@ -268,7 +268,7 @@ func checkTimes(parts []Part) error {
 		name        string
 		first, last int64
 	}
-	var spans []span
+	spans := make([]span, 0, len(parts))
 	for _, part := range parts {
 		began := part.Run.Header.Began.Unix()
 		s := span{part.Name, began, began}

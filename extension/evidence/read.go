@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"time"
 )
@@ -235,9 +236,7 @@ func (r *reader) addSecond(line []byte) error {
 	for _, c := range record.Cells {
 		second.cell(Series{c.Metric, c.Label}).add(&Cell{c.OK, c.Over, c.Failed, c.Cut, c.CutOver})
 	}
-	for name, value := range record.Levels {
-		second.Levels[name] = value
-	}
+	maps.Copy(second.Levels, record.Levels)
 	for name, n := range record.Counts {
 		second.Counts[name] += n
 	}

@@ -271,10 +271,11 @@ func (r *Recorder) fold() {
 }
 
 // known are the names so far. They are only ever appended to.
-func (r *Recorder) known() names {
+func (r *Recorder) known() *names {
 	r.hot.Lock()
 	defer r.hot.Unlock()
-	return r.names
+	known := r.names
+	return &known
 }
 
 // Run is what was recorded so far. Nothing that is recorded later changes it.

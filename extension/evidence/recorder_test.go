@@ -3,6 +3,7 @@ package evidence
 import (
 	"math"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -11,7 +12,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(recordTo); path != "" {
+		recordUntilKilled(path)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // start is when the clocks of the tests begin: half a second into second at0.
 var start = time.Date(2026, 11, 28, 6, 0, 0, 500_000_000, time.UTC)

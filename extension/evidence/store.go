@@ -182,7 +182,7 @@ func (u *unpacker) times() *Histogram {
 }
 
 // unpack reads a packed second.
-func (n names) unpack(blob []byte) *Second {
+func (n *names) unpack(blob []byte) *Second {
 	second := newSecond()
 	u := unpacker{blob}
 	for len(u.rest) > 0 {
@@ -202,7 +202,7 @@ func (n names) unpack(blob []byte) *Second {
 	return second
 }
 
-func (n names) unpackCell(u *unpacker) *Cell {
+func (n *names) unpackCell(u *unpacker) *Cell {
 	cell := &Cell{Over: u.number(), CutOver: u.number()}
 	for range u.number() {
 		if cell.Failed == nil {

@@ -6,9 +6,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
-	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
-	"github.com/verity-app/xk6-verity/extension/report"
 )
 
 // plannedPlace is what QueueShards.place returns: an object that a script can read, and whose body of a join is at hand. Users
