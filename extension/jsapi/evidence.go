@@ -140,31 +140,36 @@ func (u *User) noteUnheard(m sessions.Match, left platform.LeaveStatus) {
 	}
 }
 
-// stillWaiting names what had not come when the run ended.
-func stillWaiting(run *evidence.Run) []evidence.Waiting {
-	words := map[evidence.Metric]string{
-		evidence.MetricRequest: "for an answer", evidence.MetricMatch: "for their match", evidence.MetricSocket: "for their socket",
-	}
-	found := map[evidence.Metric]*evidence.Waiting{}
-	for _, second := range run.Seconds {
-		for series, cell := range second.Cells {
-			word, counts := words[series.Metric]
-			if !counts || cell.Cut.Count() == 0 {
-				continue
+// waits are what a summary names that had not come when the run ended, and how long of it is nothing to name.
+var waits = []struct {
+	metric evidence.Metric
+	words  string
+	usual  time.Duration
+}{ //nolint:gochecknoglobals // a constant table
+	{evidence.MetricSocket, "for their socket", time.Second},
+	{evidence.MetricMatch, "for their match", 3 * time.Second},
+	{evidence.MetricRequest, "for an answer", time.Second},
+}
+
+// stillWaiting names what had not come when the run ended, although it had been waited for for long.
+func stillWaiting(run *evidence.Run) (list []evidence.Waiting) {
+	for _, wait := range waits {
+		found := evidence.Waiting{What: wait.words}
+		for _, second := range run.Seconds {
+			for series, cell := range second.Cells {
+				if series.Metric != wait.metric {
+					continue
+				}
+				cell.Cut.Each(func(micros, n int64) {
+					if waited := time.Duration(micros) * time.Microsecond; waited > wait.usual {
+						found.Users += int(n)
+						found.Longest = max(found.Longest, waited)
+					}
+				})
 			}
-			w := found[series.Metric]
-			if w == nil {
-				w = &evidence.Waiting{What: word}
-				found[series.Metric] = w
-			}
-			w.Users += int(cell.Cut.Count())
-			w.Longest = max(w.Longest, time.Duration(cell.Cut.Quantile(1))*time.Microsecond)
 		}
-	}
-	var list []evidence.Waiting
-	for _, metric := range []evidence.Metric{evidence.MetricSocket, evidence.MetricMatch, evidence.MetricRequest} {
-		if found[metric] != nil {
-			list = append(list, *found[metric])
+		if found.Users > 0 {
+			list = append(list, found)
 		}
 	}
 	return list

@@ -176,34 +176,37 @@ func clockOffset(health platform.Health) time.Duration {
 	return offset
 }
 
-// endEvidence closes the evidence and judges it.
-func (r *RootModule) endEvidence(result report.Result, crossed []string, thresholds int, findings []report.Finding) (*evidence.Run, verdict.Verdict) {
+func (r *RootModule) isDescribed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.run.described
+}
+
+// endEvidence closes the evidence with what the report says, and judges it.
+func (r *RootModule) endEvidence(found *report.Report) (verdict.Verdict, []evidence.Waiting) {
 	now := time.Now()
 	r.closeEvents(now)
 	end := evidence.End{
-		At: now, Interrupted: result.Ending, Thresholds: thresholds, Crossed: crossed, UptimeBefore: -1, UptimeAfter: -1, Facts: r.record.Facts(),
+		At: now, Interrupted: found.Ending, UptimeBefore: -1, UptimeAfter: -1, Facts: r.record.Facts(),
+		Waiting: stillWaiting(r.evidence.Run()),
 	}
-	for _, f := range findings {
+	end.Crossed, end.Thresholds = found.CrossedThresholds()
+	for _, f := range found.Findings {
 		end.Findings = append(end.Findings, evidence.Finding(f))
 	}
 	r.mu.Lock()
-	run := r.run
-	r.mu.Unlock()
-	end.Ledger = run.ledger
-	if run.uptime >= 0 && !run.health.Asked.IsZero() {
-		end.UptimeBefore = (run.health.Uptime + run.loadBegan.Sub(run.health.Asked)).Seconds()
-		end.UptimeAfter = (run.uptime + now.Sub(run.ended)).Seconds()
+	defer r.mu.Unlock()
+	end.Ledger = r.run.ledger
+	if r.run.uptime >= 0 && !r.run.health.Asked.IsZero() {
+		end.UptimeBefore = (r.run.health.Uptime + r.run.loadBegan.Sub(r.run.health.Asked)).Seconds()
+		end.UptimeAfter = (r.run.uptime + now.Sub(r.run.ended)).Seconds()
 	}
-	end.Waiting = stillWaiting(r.evidence.Run())
 	if err := r.evidence.Close(end); err != nil {
-		r.record.Warn("the file of the evidence is not whole: " + err.Error())
+		found.Warnings = append(found.Warnings, "the file of the evidence is not whole: "+err.Error())
 	}
-	recorded := r.evidence.Run()
-	judged := verdict.Judge(recorded, run.header.Claims)
-	r.mu.Lock()
+	judged := verdict.Judge(r.evidence.Run(), r.run.header.Claims)
 	r.run.judged = judged.Status
-	r.mu.Unlock()
-	return recorded, judged
+	return judged, end.Waiting
 }
 
 // ExitCode is k6's, unless k6 found nothing wrong and the verdict did: then a FAIL counts as a crossed threshold, and NOT PROVEN as a run

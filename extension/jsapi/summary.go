@@ -62,6 +62,7 @@ type summaryOptions struct {
 // summarize returns the summary for the terminal, and writes that in files.
 func (r *RootModule) summarize(o summaryOptions) string {
 	found := r.record.Report(r.result(o))
+	r.judge(found)
 	text := found.Terminal(r.width)
 	if o.reportDir == "" {
 		return text
@@ -71,6 +72,15 @@ func (r *RootModule) summarize(o summaryOptions) string {
 		return text + report.Finding{Mark: "!", Title: "report", Text: err.Error()}.Terminal(r.width)
 	}
 	return text + report.Finding{Title: "report", Text: "written to " + strings.Join(paths, " and ")}.Terminal(r.width)
+}
+
+// judge ends the evidence, and adds to a report what it proves.
+func (r *RootModule) judge(found *report.Report) {
+	if !r.isDescribed() {
+		return // a script of its own, which has not said what it is
+	}
+	judged, waiting := r.endEvidence(found)
+	found.AddVerdict(judged, waiting)
 }
 
 // result gathers what is known of the run now that it is over.

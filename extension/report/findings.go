@@ -67,7 +67,7 @@ func (r *Record) Report(result Result) *Report {
 		report.Name += "-runner-" + strings.ReplaceAll(r.runner, " ", "-")
 	}
 	report.Findings = slices.Concat(
-		result.Users.findings(), operationFindings(result.Summary), r.errorFindings(), r.events.findings(), result.Sockets.findings(), result.Sessions.findings(),
+		result.Users.findings(), operationFindings(result.Summary), r.unheardFindings(), r.errorFindings(), r.events.findings(), result.Sockets.findings(), result.Sessions.findings(),
 		unstartedFindings(result.Unstarted), r.depth.findings(),
 		r.readings.findings(), runnerFindings(result.Runner, result.Summary), arrivalFindings(result.Summary),
 	)

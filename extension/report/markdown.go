@@ -14,6 +14,7 @@ import (
 func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s: %s\n\n", escape(r.Name), escape(r.headline()))
+	r.writeClaims(&b)
 	r.writeFacts(&b)
 	b.WriteString("\n## Thresholds\n\n")
 	rows := make([][]string, len(r.Thresholds))
@@ -49,10 +50,22 @@ func (r *Report) Markdown() []byte {
 	return b.Bytes()
 }
 
+func (r *Report) writeClaims(b *bytes.Buffer) {
+	if !r.claims() {
+		return
+	}
+	rows := make([][]string, len(r.Verdict.Claims))
+	for i, c := range r.Verdict.Claims {
+		rows[i] = escaped([]string{statusMark(c.Status) + " " + c.Status.String(), c.Text, c.Needed, c.Reason})
+	}
+	writeRows(b, []string{"verdict", "measured", "needed", "reason"}, rows)
+	b.WriteString("\n")
+}
+
 func (r *Report) writeFacts(b *bytes.Buffer) {
 	facts := [][]string{
 		{"target", r.Target}, {"scenario", r.Scenario}, {"profile", r.Profile}, {"runner", r.Runner}, {"plan", r.Plan},
-		{"ended", r.Ended.UTC().Format(time.RFC3339)}, {"took", r.Took.Round(time.Second).String()},
+		{"judged part", r.judgedPart()}, {"verdict", r.noClaimsText()}, {"ended", r.Ended.UTC().Format(time.RFC3339)}, {"took", r.Took.Round(time.Second).String()},
 	}
 	var rows [][]string
 	for _, fact := range facts {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
 // Report is what a run found, in words. It holds nothing secret.
@@ -27,6 +29,11 @@ type Report struct {
 	Findings   []Finding
 	Warnings   []string
 	Tables     []Table
+	// Verdict is what the evidence proves of the claims; nil where there is no evidence.
+	Verdict *verdict.Verdict
+
+	counted int      // thresholds, where they are not listed
+	crossed []string // of those
 }
 
 // Threshold is one condition on a metric.
@@ -55,31 +62,29 @@ type Table struct {
 
 // headline is the result in a few words. A run in which nothing was judged has not passed.
 func (r *Report) headline() string {
+	crossed, all := r.CrossedThresholds()
+	mark := "✓"
 	var parts []string
+	if r.claims() {
+		mark = statusMark(r.Verdict.Status)
+		parts = append(parts, r.Verdict.Status.String())
+	}
 	if r.Ending != "" {
+		mark = "✗"
 		parts = append(parts, r.Ending)
 	}
-	switch n := r.Crossed(); {
-	case len(r.Thresholds) == 0:
+	switch {
+	case all == 0 && !r.claims():
+		mark = "✗"
 		parts = append(parts, "there were no thresholds, so nothing was judged")
-	case n > 0:
-		parts = append(parts, fmt.Sprintf("%d of %d thresholds crossed", n, len(r.Thresholds)))
+	case len(crossed) > 0:
+		mark = "✗"
+		parts = append(parts, fmt.Sprintf("%d of %d thresholds crossed", len(crossed), all))
 	}
 	if len(parts) == 0 {
 		return "✓ passed"
 	}
-	return "✗ " + strings.Join(parts, "; ")
-}
-
-// Crossed counts the thresholds that did not pass.
-func (r *Report) Crossed() int {
-	n := 0
-	for _, t := range r.Thresholds {
-		if !t.Passed {
-			n++
-		}
-	}
-	return n
+	return mark + " " + strings.Join(parts, "; ")
 }
 
 // Prepare makes the folder for reports and tries whether a file can be written there.

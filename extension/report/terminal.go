@@ -19,7 +19,8 @@ const (
 // lines are not broken.
 func (r *Report) Terminal(width int) string {
 	var b strings.Builder
-	b.WriteString("\n\n" + Wrap("  █ ", fmt.Sprintf("VERITY %s on %s", r.Scenario, r.Target), width) + "\n")
+	b.WriteString("\n\n" + Wrap("  █ ", fmt.Sprintf("VERITY %s on %s%s", r.title(), r.Target, r.verdictText()), width) + "\n")
+	b.WriteString(r.claimLines(width))
 	for _, line := range r.lines() {
 		b.WriteString(line.Terminal(width))
 	}
@@ -33,7 +34,7 @@ func (r *Report) Terminal(width int) string {
 
 // lines are those of the summary, in order.
 func (r *Report) lines() []Finding {
-	lines := slices.Concat(r.ending(), r.Findings, []Finding{r.judged()})
+	lines := slices.Concat(r.ending(), r.noClaims(), r.Findings, []Finding{r.judged()})
 	for _, warning := range r.Warnings {
 		lines = append(lines, Finding{"!", "warning", warning})
 	}
@@ -50,20 +51,30 @@ func (r *Report) ending() []Finding {
 
 // judged says how many thresholds passed, and which did not.
 func (r *Report) judged() Finding {
-	var crossed []string
+	crossed, all := r.CrossedThresholds()
+	switch {
+	case all == 0 && r.claims():
+		return Finding{"", "thresholds", "there were none"}
+	case all == 0:
+		return Finding{"✗", "thresholds", "there were none, so nothing was judged"}
+	case len(crossed) > 0:
+		return finding("✗", "thresholds", "%d of %d crossed: %s", len(crossed), all, strings.Join(crossed, "; "))
+	default:
+		return finding("✓", "thresholds", "all %d passed", all)
+	}
+}
+
+// CrossedThresholds lists the thresholds that did not pass, and counts all.
+func (r *Report) CrossedThresholds() (crossed []string, all int) {
 	for _, t := range r.Thresholds {
 		if !t.Passed {
 			crossed = append(crossed, t.Metric+" "+t.Condition)
 		}
 	}
-	switch {
-	case len(r.Thresholds) == 0:
-		return Finding{"✗", "thresholds", "there were none, so nothing was judged"}
-	case len(crossed) > 0:
-		return finding("✗", "thresholds", "%d of %d crossed: %s", len(crossed), len(r.Thresholds), strings.Join(crossed, "; "))
-	default:
-		return finding("✓", "thresholds", "all %d passed", len(r.Thresholds))
+	if len(r.Thresholds) == 0 {
+		return r.crossed, r.counted
 	}
+	return crossed, len(r.Thresholds)
 }
 
 // Terminal is one line of the summary, broken at width.

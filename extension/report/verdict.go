@@ -1,0 +1,168 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/preflight"
+	"github.com/verity-app/xk6-verity/extension/verdict"
+)
+
+// Of says in words what the evidence of a run holds, and what it proves.
+func Of(run *evidence.Run, judged verdict.Verdict) *Report {
+	header := run.Header
+	r := &Report{
+		Name: header.Scenario, Scenario: header.Scenario, Profile: header.Profile, Target: header.Target, Plan: header.Plan,
+		Verdict: &judged,
+	}
+	if header.Profile != "" {
+		r.Name = header.Profile
+	}
+	if run.Truncated {
+		r.Warnings = append(r.Warnings, "the file of the evidence ends in the middle of a record, which was left out")
+	}
+	if run.End == nil {
+		r.Ending = "the evidence has no end: the runner was killed, or is still running"
+		return r
+	}
+	r.Ending, r.Ended, r.Took = run.End.Interrupted, run.End.At, run.End.At.Sub(header.Began)
+	r.counted, r.crossed = run.End.Thresholds, run.End.Crossed
+	for _, f := range run.End.Findings {
+		r.Findings = append(r.Findings, Finding(f))
+	}
+	r.Findings = append(r.Findings, waitingFindings(run.End.Waiting)...)
+	return r
+}
+
+// AddVerdict adds what the evidence of the run proves, and what had not come when it ended.
+func (r *Report) AddVerdict(judged verdict.Verdict, waiting []evidence.Waiting) {
+	r.Verdict = &judged
+	r.Findings = append(r.Findings, waitingFindings(waiting)...)
+}
+
+// waitingFindings name what had not come when the run ended.
+func waitingFindings(waiting []evidence.Waiting) (list []Finding) {
+	for _, w := range waiting {
+		list = append(list, finding("!", "still waiting", "%s users %s, %.1f s at the longest", Thousands(w.Users), w.What, w.Longest.Seconds()))
+	}
+	return list
+}
+
+// title is what a run is called: its profile where it makes that profile's claims.
+func (r *Report) title() string {
+	if r.Profile != "" && r.claims() {
+		return r.Profile
+	}
+	return r.Scenario
+}
+
+func (r *Report) claims() bool { return r.Verdict != nil && len(r.Verdict.Claims) > 0 }
+
+// verdictText is the heading's end: a colon and the verdict, or nothing where there are no claims.
+func (r *Report) verdictText() string {
+	if !r.claims() {
+		return ""
+	}
+	return ": " + r.Verdict.Status.String()
+}
+
+// claimLines are those of the summary, one a claim.
+func (r *Report) claimLines(width int) string {
+	if !r.claims() {
+		return ""
+	}
+	var b strings.Builder
+	texts := 0
+	for _, c := range r.Verdict.Claims {
+		texts = max(texts, utf8.RuneCountInString(c.Text))
+	}
+	for _, c := range r.Verdict.Claims {
+		status := fmt.Sprintf("    %s %-11s ", statusMark(c.Status), c.Status)
+		rest := c.Text + strings.Repeat(" ", texts-utf8.RuneCountInString(c.Text)) + "   " + needed(c)
+		if width == 0 || utf8.RuneCountInString(status+rest) <= width {
+			b.WriteString(status + rest + "\n")
+			continue
+		}
+		b.WriteString(Wrap(status, c.Text+"; "+needed(c), width))
+	}
+	return b.String() + "\n"
+}
+
+// needed is what a claim compares with, and why it is not PASS.
+func needed(c verdict.Result) string {
+	if c.Reason == "" {
+		return c.Needed
+	}
+	return c.Needed + ": " + c.Reason
+}
+
+func statusMark(s verdict.Status) string {
+	switch s {
+	case verdict.Pass:
+		return "✓"
+	case verdict.Fail:
+		return "✗"
+	default:
+		return "?"
+	}
+}
+
+// noClaims says why a run makes no claim.
+func (r *Report) noClaims() []Finding {
+	if r.Verdict == nil || r.claims() {
+		return nil
+	}
+	return []Finding{{"", "verdict", r.Verdict.NoClaims}}
+}
+
+func (r *Report) noClaimsText() string {
+	for _, f := range r.noClaims() {
+		return f.Text
+	}
+	return ""
+}
+
+// unheardFindings say that users were matched who did not hear of it. The lock is held.
+func (r *Record) unheardFindings() []Finding {
+	if r.unheard.n == 0 {
+		return nil
+	}
+	confirmed := ""
+	if r.unheardOf > 0 {
+		confirmed = fmt.Sprintf("; Redis has the match of %s of %s that were looked for", Thousands(r.unheardMatched), Thousands(r.unheardOf))
+	}
+	return []Finding{finding("✗", "unheard", "%s waits for a match were in vain, although the service had matched the users (matched_unheard: "+
+		"their leave was answered not_queued or already_matched)%s. The events do not reach the sockets. %s. Users, for example: %s",
+		Thousands(r.unheard.n), confirmed, preflight.UnheardCause, named(r.unheard.first, r.unheard.n))}
+}
+
+// claimCases are those of a JUnit report, one a claim.
+func (r *Report) claimCases() (cases []testCase) {
+	if r.Verdict == nil {
+		return nil
+	}
+	for _, c := range r.Verdict.Claims {
+		made := testCase{Class: r.Scenario, Name: "claim: " + c.Claim.Kind, Time: "0"}
+		switch c.Status {
+		case verdict.Fail:
+			made.Failure = &problem{Message: c.Text + "; " + needed(c), Type: "fail", Text: c.Text}
+		case verdict.NotProven:
+			made.Failure = &problem{Message: c.Reason, Type: "not proven", Text: c.Text + "; " + c.Needed}
+		default:
+		}
+		cases = append(cases, made)
+	}
+	return cases
+}
+
+// judgedPart is the part of a run on which the verdict rests; "" where there is none.
+func (r *Report) judgedPart() string {
+	if !r.claims() || r.Verdict.From.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%s to %s, %s", r.Verdict.From.Format(time.RFC3339), r.Verdict.To.Format(time.RFC3339),
+		(r.Verdict.To.Sub(r.Verdict.From) + time.Second).String())
+}
