@@ -64,9 +64,28 @@ func writeRunner(line lineWriter, u runner.Usage, data summaryData) {
 			"reports, so these latencies are not the service's alone. %s", milliseconds(u.LateP95), reported, advice(u))
 	}
 	if dropped := int(data.value("dropped_iterations", "count")); dropped > 0 {
-		line("✗", "arrivals", "%s iterations were not started in time, for no VU was free: the load was lower than planned. Set MAX_VUS and "+
-			"PREALLOCATED_VUS higher, or use a faster runner", thousands(dropped))
+		line("✗", "arrivals", "%s iterations were not started in time, for no VU was free: the load was lower than planned. %s",
+			thousands(dropped), arrivalAdvice(data))
 	}
+}
+
+// What an answer may take, in ms, and how many may fail, before VUs are short because they wait for the service.
+const (
+	slowAnswer   = 1000
+	manyFailures = 0.1
+)
+
+// arrivalAdvice says what to do about VUs that were not free.
+func arrivalAdvice(data summaryData) string {
+	failed, median := data.value("error_rate", "rate"), data.value("http_req_duration", "med")
+	if data.value("http_reqs", "count") == 0 {
+		return "They waited for a target that did not answer at all: more VUs would wait too"
+	}
+	if failed >= manyFailures || median >= slowAnswer {
+		return fmt.Sprintf("They waited for the target, which took %.0f ms (median) and failed %.0f %% of the operations: more VUs would "+
+			"wait too. Look at the service, or plan a lower SPIKE_RATE", median, 100*failed)
+	}
+	return "Set MAX_VUS and PREALLOCATED_VUS higher, or use a faster runner"
 }
 
 // advice says what to do about a runner that is too slow.

@@ -212,7 +212,7 @@ func addresses(ctx context.Context, baseURL string, options lib.Options) int {
 // client is one for what is no load: its requests emit no metrics. It has the VU's dialer, TLS and DNS options.
 func (v *Verity) client(state *vuState) *http.Client {
 	return &http.Client{
-		Transport: state.base, Timeout: seconds(v.timeout),
+		Transport: agentTransport{state.base, userAgent(state.Options)}, Timeout: seconds(v.timeout),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

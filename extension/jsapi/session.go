@@ -51,7 +51,7 @@ func (u *User) connect(ctx context.Context) error {
 	line, err := sessions.Open(ctx, sessions.Options{
 		URL: u.service.baseURL, UserID: u.ID, Token: token, Watch: u.m.root.sessions,
 		Dialer: state.Dialer.DialContext, TLSConfig: state.TLSConfig, Proxy: state.base.Proxy, Timeout: u.connection.timeout,
-		Header: map[string][]string{"User-Agent": {state.Options.UserAgent.String}},
+		Header: map[string][]string{"User-Agent": {userAgent(state.Options)}},
 	})
 	if err != nil {
 		return socketError(ctx, err)

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,10 +70,24 @@ func noAnswer(operation string, err error) error {
 		e.Name = TimeoutError
 		e.Message = operation + " was " + err.Error() + "; the service is overloaded or timeoutSeconds is too short"
 	default:
-		e.Name = ConnectionError
-		e.Message = operation + " got no answer: " + err.Error()
+		e.Name, e.Message = ConnectionError, operation+" "+NoAnswer(err)
 	}
 	return e
+}
+
+// NoAnswer says that a request had no answer, for this reason; of one for which there was no connection, that it was never sent.
+func NoAnswer(err error) string {
+	if neverSent(err) || withoutTLS(err) {
+		return "could not be sent: " + err.Error()
+	}
+	return "got no answer: " + err.Error()
+}
+
+// withoutTLS tells whether a connection was given up before it was encrypted, so that nothing was sent.
+func withoutTLS(err error) bool {
+	_, isCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, isNoTLS := errors.AsType[tls.RecordHeaderError](err)
+	return isCertificate || isNoTLS
 }
 
 func protocolError(operation string, answer *Answer, format string, args ...any) error {
