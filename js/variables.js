@@ -99,7 +99,7 @@ function valueOf(name, { takes }, text, fallback) {
 const ALLOW = 'ALLOW_UNKNOWN_VARIABLES';
 
 /** Names that are near one of ours, and those of other programs. */
-const OTHERS = ['REDIS_URI', 'REDIS_URLS', 'REPORTS_DIR', 'HOLDS'];
+const OTHERS = ['REDIS_URI', 'REDIS_URLS', 'REPORTS_DIR', 'PROFILER'];
 
 /** Refuses variables that a run would not heed although they seem to be meant for it. */
 export function refuseUnheeded(table, scenario) {
