@@ -133,7 +133,7 @@ function nearest(name, table, scenario) {
  * another first letter: BATCH_TIMEOUT is not MATCH_TIMEOUT.
  */
 function isMisspelled(name, ours) {
-  const most = ours.length < 10 ? 1 : 2;
+  const most = ours.length < 12 ? 1 : 2;
   return ours.length > 4 && name[0] === ours[0] && Math.abs(name.length - ours.length) <= most && distance(name, ours) <= most;
 }
 

@@ -156,7 +156,7 @@ func TestVariablesThatWouldNotBeHeededAreRefused(t *testing.T) {
 	for variable, c := range map[string]struct{ scenario, says string }{
 		"PROFLE=queue-dry":       {queue, fmt.Sprintf(near, "PROFLE", queue, "PROFILE")},
 		"TARGET_USERS=50":        {queue, fmt.Sprintf(near, "TARGET_USERS", queue, "TARGET_VUS")},
-		"TARGTE_VU=50":           {queue, fmt.Sprintf(near, "TARGTE_VU", queue, "TARGET_VUS")},
+		"TARGTE_VUS=50":          {queue, fmt.Sprintf(near, "TARGTE_VUS", queue, "TARGET_VUS")},
 		"SKIP_PREFLIGTH=1":       {sessions, fmt.Sprintf(near, "SKIP_PREFLIGTH", sessions, "SKIP_PREFLIGHT")},
 		"base_url=x":             {sessions, fmt.Sprintf(near, "base_url", sessions, "BASE_URL")},
 		"SESSION_USERS=7":        {sessions, fmt.Sprintf(near, "SESSION_USERS", sessions, "SESSION_VUS")},
