@@ -23,8 +23,9 @@ declare module 'k6/x/verity' {
   /** Signs webhooks as Stripe does. Make it in the init context; the secret is looked up at first use. */
   export class StripeSigner {
     /**
-     * @param secret the endpoint secret, whsec_…; an empty one is looked up in k6's default secret source
-     *   (--secret-source) under STRIPE_WEBHOOK_SECRET, at first use, which throws where there is none
+     * @param secret the endpoint secret, whsec_…; one with white space in it and an API key (sk_…, pk_…, rk_…) throw. An empty one
+     *   is looked up under STRIPE_WEBHOOK_SECRET in k6's secret sources (--secret-source), the default one first, at first use,
+     *   which throws where there is none
      */
     constructor(secret: string);
 
@@ -434,6 +435,9 @@ declare module 'k6/x/verity' {
    * users leave their queues and their connections close, also on Ctrl-C; at most 75 s after a scheduled end and 10 s
    * after an abort.
    *
+   * Under `stages` (ramping-vus) k6 lets a VU that it takes away go on for gracefulRampDown, 30 s by default, and the stay goes on
+   * as long. Set `gracefulRampDown: '0s'`, and `gracefulStop: '0s'` for the end: the users are taken out of their queues all the same.
+   *
    * A user whose cycle rejects backs off: as long as a ThrottledError says, otherwise 1 s, 2 s, 4 s … 30 s, and begins the
    * next turn. After an AuthError the user is taken out of its queue, as far as that can be done, and another one signs up in its
    * place, with the same number and an isolated queue key of its own. An error that is none of an operation's is logged once
@@ -506,8 +510,8 @@ declare module 'k6/x/verity' {
    * the width of the terminal (COLUMNS, if it is set), at 80 columns where there is none.
    *
    * @param options.reportDir a folder for the same as Markdown and as JUnit XML, in files named after the profile, or else the
-   *   scenario, over those of an earlier run; it is made where there is none; default: no files. Files that cannot be written cost a
-   *   line in the summary
+   *   scenario, over those of an earlier run; default: no files. It is made if it is not there (prepareReports() tries that before
+   *   the run). One that cannot be written, and a name with a / or \ in it, cost a line in the summary
    * @example export function handleSummary(data) { printSummary({ scenario: 'mine', target: __ENV.BASE_URL, data }); }
    */
   export function printSummary(options: {
@@ -522,12 +526,22 @@ declare module 'k6/x/verity' {
   export function prepareReports(dir: string): void;
 
   /**
-   * For setup(): keeps one sentence on what the run does, for the reports of printSummary.
+   * Ends the run with this one line and exit code 107: for a configuration that cannot work, in the init context or in setup().
+   * Nothing catches it. An error that is thrown does the same, with the stack of the script below it.
    *
-   * @param options.users how many users the stays of this runner are to have; printSummary says how many there were. Default: as
-   *   many as stays carried at once
+   * @example if (!(readers >= 1)) { refuse(`READERS must be a number from 1, got ${JSON.stringify(__ENV.READERS)}`); }
    */
-  export function notePlan(plan: string, options?: { users?: number }): void;
+  export function refuse(message: string): never;
+
+  /**
+   * What so many VUs, users and sockets of the whole test take of this runner's memory at least, in bytes, and how much there
+   * is: of the machine, or of the container. available is 0 where that is unknown. k6 makes all VUs before setup().
+   *
+   * @example const { needed, available } = planMemory({ vus: 200, users: 10000, sockets: 10000 });
+   */
+  export function planMemory(load: { vus?: number; users?: number; sockets?: number }): { needed: number; available: number };
+
+@@DESCRIBE@@
 
   /** Whether this process runs the script (k6 run), rather than inspects or archives it. */
   export const willRun: boolean;

@@ -4,12 +4,15 @@ package verity
 
 import (
 	"embed"
+	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
 	"go.k6.io/k6/v2/ext"
 	"go.k6.io/k6/v2/js/modules"
+	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/subcommand"
 
 	"github.com/verity-app/xk6-verity/extension/cli"
@@ -30,6 +33,11 @@ func init() {
 		// k6 makes its commands for every call, k6 run included.
 		module.SetOutput(gs.Stdout, cli.Width(gs))
 		module.SetCommand(command(gs.CmdArgs))
+		if note := cli.ScriptNote(gs.CmdArgs, os.Stdin); note != "" {
+			_, _ = fmt.Fprintln(gs.Stderr, note)
+		}
+		module.SetShare(share(gs.CmdArgs, gs.Env))
+		module.SetSecretSources(func() []string { return gs.Flags.SecretSource })
 		exit := gs.OSExit
 		gs.OSExit = func(code int) { exit(module.ExitCode(code)) }
 		return cli.New(gs, scripts)
@@ -54,6 +62,26 @@ func stayOffline() {
 			_ = os.Setenv(name, value) // it fails for an invalid name only
 		}
 	}
+}
+
+// share is the part of the test that this runner makes, as --execution-segment or K6_EXECUTION_SEGMENT says: 1 for the whole, and
+// for what is no segment, which k6 refuses.
+func share(args []string, env map[string]string) float64 {
+	const flag = "--execution-segment"
+	text := env["K6_EXECUTION_SEGMENT"]
+	for i, arg := range args {
+		if value, isGiven := strings.CutPrefix(arg, flag+"="); isGiven {
+			text = value
+		}
+		if arg == flag && i+1 < len(args) {
+			text = args[i+1]
+		}
+	}
+	segment, err := lib.NewExecutionSegmentFromString(text)
+	if err != nil || segment == nil {
+		return 1
+	}
+	return segment.FloatLength()
 }
 
 // command returns which of k6's commands that take a script is in its arguments. It need not come first, for flags and

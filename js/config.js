@@ -1,139 +1,108 @@
-// The configuration of the scenarios: environment variables, read and checked in this one place.
+// The configuration of the scenarios: their environment variables, in one table, and what follows from them.
 //
-// Form and range are checked here, in the init context, before any request. That BASE_URL and the webhook secret are
-// there is checked in setup() (see checkTarget), so that `k6 inspect` and `k6 archive` work without them.
+// Form and range are checked in the init context, before any request. That BASE_URL and the webhook secret are there is
+// checked in setup() (see checkTarget), so that `k6 inspect` and `k6 archive` work without them.
 
 import exec from 'k6/execution';
-import { PrometheusWatch, prepareReports, QueueProbe, StripeSigner, Verity, willRun } from 'k6/x/verity';
+import { planMemory, PrometheusWatch, prepareReports, QueueProbe, refuse, StripeSigner, Verity } from 'k6/x/verity';
+import { plannedVus, requireOptionsOf } from './options.js';
 import { profileOf } from './profiles.js';
+import {
+  anything, beginsRun, choice, decimal, duration, durationMs, flag, inEnvironment, readVariables, refuseUnheeded, seconds, whole,
+} from './variables.js';
+
+const QUEUE = 'queue-concurrency';
+const SESSIONS = 'video-session-sustain';
+const SPIKE = 'token-purchase-spike';
 
 const MAX_USERS = 1000000;
 const MAX_SECONDS = 24 * 3600;
-const DAY_MS = 24 * 3600 * 1000;
-const UNIT_MS = { ms: 1, s: 1000, m: 60 * 1000, h: 3600 * 1000, d: DAY_MS };
+const MAX_TOKENS = 2147483647;
 
-function refuse(name, takes, got) {
-  throw new Error(`${name} must be ${takes}, got ${JSON.stringify(got)}`);
-}
-
-/** The text of a variable of the environment; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
-function inEnvironment(name) {
-  const value = __ENV[name];
-  return value === undefined || value === '' ? undefined : value;
-}
-
-/** The profile that PROFILE selects, once the scenario is known. */
-let profile = { name: '', variables: {} };
-
-/** The text of a variable: of the environment, or else of the profile. */
-function given(name) {
-  return inEnvironment(name) || profile.variables[name];
-}
+/** A default that two scenarios share. */
+const both = (value) => ({ [QUEUE]: value, [SESSIONS]: value });
 
 /**
- * Takes the profile that PROFILE selects for this scenario, from then on, and returns its name with the variables of the
- * environment that win over its own.
+ * The variables: what each takes, and its default, in every scenario or in those of `of`. `also` are names under which it is
+ * looked for in vain. What they mean is in load-test/README.md.
  */
-function selectProfile(scenario) {
-  profile = profileOf(scenario, inEnvironment('PROFILE'));
-  const { name, variables } = profile;
-  if (name !== '' && flag('USE_SIMPLE', '0')) {
-    throw new Error(`PROFILE=${name} and USE_SIMPLE=1 exclude each other: both say how many users there are, and for how long`);
-  }
+const VARIABLES = {
+  BASE_URL: { takes: anything },
+  STRIPE_WEBHOOK_SECRET: { takes: anything, also: ['STRIPE_SECRET', 'WEBHOOK_SECRET'] },
+  PROFILE: { takes: anything },
+  SKIP_PREFLIGHT: { takes: flag, default: '0', also: ['NO_PREFLIGHT'] },
+  PREFLIGHT_ONLY: { takes: choice('table', 'json') },
+  REPORT_DIR: { takes: anything },
+  USE_SIMPLE: { takes: flag, default: '0', also: ['SIMPLE'] },
+  ALLOW_UNKNOWN_VARIABLES: { takes: flag, default: '0' },
+  PROMETHEUS_URL: { takes: anything },
+  PROMETHEUS_BEARER_TOKEN: { takes: anything, also: ['PROMETHEUS_TOKEN'] },
+  PROMETHEUS_QUERIES: { takes: anything },
+  THINK_TIME_MIN: { takes: seconds(0, MAX_SECONDS), of: { ...both(0.5), [SPIKE]: 0.05 } },
+  THINK_TIME_MAX: { takes: seconds(0, MAX_SECONDS), of: { [QUEUE]: 2, [SESSIONS]: 1.5, [SPIKE]: 0.2 } },
+  RAMP_UP: { takes: duration, of: { [QUEUE]: '10m', [SESSIONS]: '5m', [SPIKE]: '1m' } },
+  RAMP_DOWN: { takes: duration, of: { ...both('2m'), [SPIKE]: '1m' } },
+
+  TARGET_VUS: { takes: whole(1, MAX_USERS), of: { [QUEUE]: 10000 }, also: ['TARGET_USERS', 'QUEUE_USERS', 'QUEUE_VUS'] },
+  SESSION_VUS: { takes: whole(1, MAX_USERS), of: { [SESSIONS]: 2000 }, also: ['SESSION_USERS'] },
+  SESSION_HOLD_SECONDS: { takes: seconds(0.1, 3600), of: { [SESSIONS]: 45 }, also: ['SESSION_HOLD', 'HOLD_SECONDS'] },
+  HOLD: { takes: duration, of: { [QUEUE]: '0m', [SESSIONS]: '10m' }, also: ['HOLD_TIME'] },
+  USERS_PER_VU: { takes: whole(1, 10000), of: both() },
+  MATCH_TIMEOUT: { takes: seconds(0.1, 3600), of: both(30), also: ['MATCH_TIMEOUT_SECONDS'] },
+  QUEUE_MODE: { takes: choice('isolated', 'shared'), of: { [QUEUE]: 'isolated', [SESSIONS]: 'shared' } },
+  QUEUE_SHARDS: { takes: whole(1, MAX_USERS), of: both() },
+  QUEUE_REGION: { takes: anything, of: both('australiaCentral') },
+  SEED_TOKENS: { takes: flag, of: both('1') },
+  TOKENS_PER_USER: { takes: whole(1, MAX_TOKENS), of: { [QUEUE]: 2, [SESSIONS]: 5 } },
+  AUTO_TOP_UP: { takes: flag, of: both('1') },
+  TOP_UP_TOKENS: { takes: whole(1, MAX_TOKENS), of: both(5) },
+  BALANCE_CHECK_EVERY: { takes: whole(0, MAX_USERS), of: { [QUEUE]: 10, [SESSIONS]: 3 } },
+  REDIS_URL: { takes: anything, of: both() },
+
+  SEED_USER_COUNT: { takes: whole(1, 100000), of: { [SPIKE]: 100 }, also: ['SEED_USERS'] },
+  TOKENS_PER_EVENT: { takes: whole(1, MAX_TOKENS), of: { [SPIKE]: 5 } },
+  BASE_RATE: { takes: whole(0, 100000), of: { [SPIKE]: 20 } },
+  SPIKE_RATE: { takes: whole(1, 100000), of: { [SPIKE]: 400 } },
+  SPIKE_HOLD: { takes: duration, of: { [SPIKE]: '2m' } },
+  REPLAY_RATE: { takes: decimal(0, 1), of: { [SPIKE]: 0 } },
+  PREALLOCATED_VUS: { takes: whole(1, MAX_USERS), of: { [SPIKE]: undefined } },
+  MAX_VUS: { takes: whole(1, MAX_USERS), of: { [SPIKE]: undefined } },
+};
+
+/** The profile of a run with its name and the variables of the environment that win over its own. */
+function selectProfile(scenario, own) {
+  const { name, variables } = profileOf(scenario, inEnvironment('PROFILE'), own);
   const overrides = Object.keys(variables)
     .map((variable) => [variable, inEnvironment(variable)])
     .filter(([variable, value]) => value !== undefined && value !== variables[variable])
     .map(([variable, value]) => `${variable}=${value}`);
-  return Object.freeze({ name, overrides });
+  return Object.freeze({ name, overrides, variables });
 }
 
-function number(name, fallback, least, most, pattern, kind) {
-  const text = given(name);
-  if (text === undefined) {
-    return fallback;
-  }
-  const value = Number(text);
-  if (!pattern.test(text) || value < least || value > most) {
-    refuse(name, `a ${kind} from ${least} to ${most}`, text);
-  }
-  return value;
-}
-
-const whole = (name, fallback, least, most) => number(name, fallback, least, most, /^\d+$/, 'whole number');
-const decimal = (name, fallback, least, most) => number(name, fallback, least, most, /^\d+(\.\d+)?$/, 'number');
-
-function choice(name, fallback, choices) {
-  const text = given(name) || fallback;
-  if (!choices.includes(text)) {
-    refuse(name, choices.map((c) => JSON.stringify(c)).join(' or '), text);
-  }
-  return text;
-}
-
-const flag = (name, fallback) => choice(name, fallback, ['0', '1']) === '1';
-
-/** Milliseconds of a k6 duration such as 90s, 1m30s or 0m; undefined where it is none. */
-export function durationMs(text) {
-  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) {
-    return undefined;
-  }
-  return text.match(/\d+(\.\d+)?(ms|s|m|h|d)/g).reduce((sum, part) => {
-    const unit = part.match(/[a-z]+$/)[0];
-    return sum + parseFloat(part) * UNIT_MS[unit];
-  }, 0);
-}
-
-function duration(name, fallback) {
-  const text = given(name) || fallback;
-  const ms = durationMs(text);
-  if (ms === undefined || ms > DAY_MS) {
-    refuse(name, 'a duration of at most 24h such as 90s, 1m30s or 10m', text);
-  }
-  return text;
-}
-
-function range(nameMin, fallbackMin, nameMax, fallbackMax) {
-  const min = decimal(nameMin, fallbackMin, 0, MAX_SECONDS);
-  const max = decimal(nameMax, fallbackMax, 0, MAX_SECONDS);
+/** A range that two variables give. */
+function range(values, nameMin, nameMax) {
+  const [min, max] = [values[nameMin], values[nameMax]];
   if (min > max) {
-    throw new Error(`${nameMin} must not be above ${nameMax}, got ${min} and ${max}; set both`);
+    refuse(`${nameMin} must not be above ${nameMax}, got ${min} and ${max}; set both`);
   }
   return { min, max };
 }
 
+/** What the work returns. What it throws is refused, with the variable's name in place of the option's. */
+function named(work, option = '', variable = '') {
+  try {
+    return work();
+  } catch (error) {
+    return refuse(error.message.replace(option, variable));
+  }
+}
+
 /** The optional Redis of the Verity under test. Its form is checked; it is never shown, for it may hold a password. */
-function redisUrl() {
-  const url = given('REDIS_URL');
+function redisUrl(url) {
   if (url !== undefined) {
-    try {
-      new QueueProbe(url);
-    } catch (error) {
-      throw new Error(error.message.replace('QueueProbe: redis URL', 'REDIS_URL'));
-    }
+    named(() => new QueueProbe(url), 'QueueProbe: redis URL', 'REDIS_URL');
   }
   return url;
-}
-
-/** How a run that only looks says what it found: "table" or "json"; undefined for a run that goes on. */
-function preflightAs() {
-  const form = given('PREFLIGHT_ONLY') === undefined ? undefined : choice('PREFLIGHT_ONLY', '', ['table', 'json']);
-  if (form && flag('USE_SIMPLE', '0')) {
-    throw new Error('PREFLIGHT_ONLY and USE_SIMPLE=1 exclude each other: the flags that say how many users there are would be '
-      + 'carried out');
-  }
-  return form;
-}
-
-/** The folder for the reports of a run, if it is to write some. A run whose results cannot be written is refused before it. */
-function makeReportDir(dir) {
-  if (dir === undefined) {
-    return;
-  }
-  try {
-    prepareReports(dir);
-  } catch (error) {
-    throw new Error(error.message.replace('the folder for reports', 'REPORT_DIR'));
-  }
 }
 
 const OPTION_OF = {
@@ -143,29 +112,28 @@ const OPTION_OF = {
 };
 
 /** The optional Prometheus of the Verity under test. The token is never shown. */
-function prometheus() {
-  const url = given('PROMETHEUS_URL');
+function prometheus(values) {
+  const url = values.PROMETHEUS_URL;
   if (url === undefined) {
     for (const name of ['PROMETHEUS_BEARER_TOKEN', 'PROMETHEUS_QUERIES']) {
-      if (given(name) !== undefined) {
-        throw new Error(`${name} is set, but PROMETHEUS_URL is not; set both, or unset ${name}`);
+      if (values[name] !== undefined) {
+        refuse(`${name} is set, but PROMETHEUS_URL is not; set both, or unset ${name}`);
       }
     }
     return undefined;
   }
-  const bearerToken = given('PROMETHEUS_BEARER_TOKEN') || '';
-  const queries = prometheusQueries();
+  const bearerToken = values.PROMETHEUS_BEARER_TOKEN || '';
+  const queries = prometheusQueries(values.PROMETHEUS_QUERIES);
   try {
     return new PrometheusWatch({ url, bearerToken, queries });
   } catch (error) {
     const name = Object.keys(OPTION_OF).find((variable) => error.message.startsWith(OPTION_OF[variable]));
-    throw name ? new Error(error.message.replace(OPTION_OF[name], name)) : error;
+    return refuse(name ? error.message.replace(OPTION_OF[name], name) : error.message);
   }
 }
 
 /** An object of expressions by name; its entries are checked by PrometheusWatch. */
-function prometheusQueries() {
-  const text = given('PROMETHEUS_QUERIES');
+function prometheusQueries(text) {
   if (text === undefined) {
     return undefined;
   }
@@ -176,33 +144,57 @@ function prometheusQueries() {
     queries = null;
   }
   if (queries === null || typeof queries !== 'object' || Array.isArray(queries)) {
-    refuse('PROMETHEUS_QUERIES', 'a JSON object of PromQL expressions by name, such as {"logins": "sum(logins_total)"}', text);
+    refuse('PROMETHEUS_QUERIES must be a JSON object of PromQL expressions by name, such as {"logins": "sum(logins_total)"}, got '
+      + JSON.stringify(text));
   }
   return queries;
 }
 
-/** What every scenario needs. */
-function target(name) {
-  const selected = selectProfile(name);
-  const baseUrl = given('BASE_URL') || '';
-  const signer = new StripeSigner(given('STRIPE_WEBHOOK_SECRET') || '');
-  let verity;
-  try {
-    verity = new Verity({ baseUrl, signer });
-  } catch (error) {
-    throw new Error(error.message.replace('baseUrl of Verity', 'BASE_URL'));
+/** Refuses variables that say in two ways how many users there are. */
+function requireOnePlan(values) {
+  if (!values.USE_SIMPLE) {
+    return;
   }
-  const reportDir = given('REPORT_DIR');
-  if (willRun && __VU === 0) {
+  if (values.PROFILE !== undefined) {
+    refuse(`PROFILE=${values.PROFILE} and USE_SIMPLE=1 exclude each other: both say how many users there are, and for how long`);
+  }
+  if (values.PREFLIGHT_ONLY !== undefined) {
+    refuse('PREFLIGHT_ONLY and USE_SIMPLE=1 exclude each other: the flags that say how many users there are would be carried out');
+  }
+}
+
+/**
+ * What every scenario needs: its variables, the Verity under test, and how the run is reported. To be called in the init
+ * context, by a scenario of your own too.
+ *
+ * @param own.variables the scenario's own variables by name, as in the table above: { READERS: { takes: whole(1, 100), default: 20 } }
+ * @param own.profiles the scenario's own profiles: [{ name, variables: { READERS: '2' } }]
+ * @returns among others `variables`, the values by name
+ */
+export function configure(name, own = {}) {
+  const table = { ...VARIABLES, ...own.variables };
+  refuseUnheeded(table, name);
+  const { variables: ofProfile, ...profile } = selectProfile(name, own.profiles);
+  const values = readVariables(table, name, { variables: ofProfile });
+  requireOnePlan(values);
+  const baseUrl = values.BASE_URL || '';
+  const signer = named(() => new StripeSigner(values.STRIPE_WEBHOOK_SECRET || ''));
+  const verity = named(() => new Verity({ baseUrl, signer }), 'baseUrl of Verity', 'BASE_URL');
+  if (beginsRun) {
     requireTarget({ baseUrl, signer });
-    makeReportDir(reportDir);
+    if (values.REPORT_DIR !== undefined) {
+      named(() => prepareReports(values.REPORT_DIR), 'the folder for reports', 'REPORT_DIR');
+    }
   }
-  const preflightOnly = preflightAs();
   return {
-    name, profile: selected, baseUrl, signer, verity, prometheus: prometheus(), reportDir, preflightOnly, useSimple: flag('USE_SIMPLE', '0'),
-    skipPreflight: flag('SKIP_PREFLIGHT', '0'),
+    name, profile, variables: values, baseUrl, signer, verity, prometheus: prometheus(values), reportDir: values.REPORT_DIR,
+    preflightOnly: values.PREFLIGHT_ONLY, useSimple: values.USE_SIMPLE, skipPreflight: values.SKIP_PREFLIGHT,
+    plan: planOf(values, Object.keys(own.variables || {}).filter((variable) => table[variable].takes !== anything)),
   };
 }
+
+/** The variables from which k6's options follow, as texts by name. An archive keeps them with its options. */
+const planOf = (values, names) => Object.fromEntries(names.map((name) => [name, String(values[name])]));
 
 /**
  * How many users a VU carries where USERS_PER_VU does not say: as many as leave 20 VUs, so that a ramp has steps enough and
@@ -210,91 +202,113 @@ function target(name) {
  */
 export const defaultUsersPerVu = (users) => Math.min(100, Math.max(1, Math.floor(users / 20)));
 
-/** What the scenarios with users in a queue need. `usersName` is the variable that counts them. */
-function users(usersName, defaults) {
-  const useSimple = flag('USE_SIMPLE', '0');
+/** A scenario with users in a queue. `usersName` is the variable that counts them. */
+function queueScenario(name, usersName) {
+  const common = configure(name);
+  const values = common.variables;
   const config = {
-    users: whole(usersName, defaults.users, 1, MAX_USERS),
-    usersPerVu: whole('USERS_PER_VU', undefined, 1, 10000),
-    region: given('QUEUE_REGION') || 'australiaCentral',
-    mode: choice('QUEUE_MODE', defaults.mode, ['isolated', 'shared']),
-    shards: whole('QUEUE_SHARDS', undefined, 1, MAX_USERS),
-    think: range('THINK_TIME_MIN', defaults.think[0], 'THINK_TIME_MAX', defaults.think[1]),
-    seedTokens: flag('SEED_TOKENS', '1'),
-    tokensPerUser: whole('TOKENS_PER_USER', defaults.tokensPerUser, 1, 2147483647),
-    autoTopUp: flag('AUTO_TOP_UP', '1'),
-    topUpTokens: whole('TOP_UP_TOKENS', 5, 1, 2147483647),
-    balanceCheckEvery: whole('BALANCE_CHECK_EVERY', defaults.balanceCheckEvery, 0, MAX_USERS),
-    rampUp: duration('RAMP_UP', defaults.rampUp),
-    hold: duration('HOLD', defaults.hold),
-    rampDown: duration('RAMP_DOWN', defaults.rampDown),
-    redisUrl: redisUrl(),
-    matchTimeout: decimal('MATCH_TIMEOUT', 30, 0.1, 3600),
+    ...common,
+    usersName,
+    users: values[usersName],
+    usersPerVu: values.USERS_PER_VU,
+    plannedPerVu: values.USERS_PER_VU || defaultUsersPerVu(values[usersName]),
+    region: values.QUEUE_REGION,
+    mode: values.QUEUE_MODE,
+    shards: values.QUEUE_SHARDS,
+    think: range(values, 'THINK_TIME_MIN', 'THINK_TIME_MAX'),
+    seedTokens: values.SEED_TOKENS,
+    tokensPerUser: values.TOKENS_PER_USER,
+    autoTopUp: values.AUTO_TOP_UP,
+    topUpTokens: values.TOP_UP_TOKENS,
+    balanceCheckEvery: values.BALANCE_CHECK_EVERY,
+    rampUp: values.RAMP_UP,
+    hold: values.HOLD,
+    rampDown: values.RAMP_DOWN,
+    redisUrl: redisUrl(values.REDIS_URL),
+    matchTimeout: values.MATCH_TIMEOUT,
+    holdSeconds: values.SESSION_HOLD_SECONDS,
   };
-  config.plannedPerVu = config.usersPerVu || defaultUsersPerVu(config.users);
+  config.plan = {
+    ...planOf(values, [usersName, 'RAMP_UP', 'HOLD', 'RAMP_DOWN', 'QUEUE_MODE']), USERS_PER_VU: String(config.plannedPerVu),
+  };
   if (!config.seedTokens && !config.autoTopUp) {
-    throw new Error('SEED_TOKENS and AUTO_TOP_UP must not both be 0: nobody could ever join');
+    refuse('SEED_TOKENS and AUTO_TOP_UP must not both be 0: nobody could ever join');
   }
-  if (!useSimple && config.mode === 'shared' && config.users < 2) {
-    refuse(usersName, 'at least 2 where QUEUE_MODE is "shared", for a match needs two', String(config.users));
+  if (!config.useSimple) {
+    requirePlan(config);
   }
-  if (!useSimple && config.shards > config.users / 2) {
-    throw new Error(`QUEUE_SHARDS must be at most half of ${usersName}, for a shard needs two users, got ${config.shards} `
-      + `and ${config.users}`);
-  }
-  if (!useSimple && durationMs(config.rampUp) + durationMs(config.hold) + durationMs(config.rampDown) === 0) {
-    throw new Error('RAMP_UP, HOLD and RAMP_DOWN must not all be 0: the run would have no length');
-  }
-  return config;
+  return Object.freeze(config);
 }
+
+/** Refuses users and a length that no run can have, where the variables decide and not k6's flags. */
+function requirePlan(config) {
+  const { usersName, users, shards, rampUp, hold, rampDown } = config;
+  if (config.mode === 'shared' && users < 2) {
+    refuse(`${usersName} must be at least 2 where QUEUE_MODE is "shared", for a match needs two, got "${users}"`);
+  }
+  if (shards > users / 2) {
+    refuse(`QUEUE_SHARDS must be at most half of ${usersName}, for a shard needs two users, got ${shards} and ${users}`);
+  }
+  if (durationMs(rampUp) + durationMs(hold) + durationMs(rampDown) === 0) {
+    refuse('RAMP_UP, HOLD and RAMP_DOWN must not all be 0: the run would have no length');
+  }
+  requireMemory(config, `${usersName}=${users} with ${config.plannedPerVu} users a VU`, {
+    vus: plannedVus(config), users, sockets: config.mode === 'shared' ? users : 0,
+  });
+}
+
+/** Refuses a run that this machine's memory cannot hold. k6 makes all VUs before setup(), so that the preflight is too late. */
+function requireMemory({ skipPreflight }, what, load) {
+  if (!beginsRun || skipPreflight) {
+    return;
+  }
+  const { needed, available } = planMemory(load);
+  if (available > 0 && needed > available) {
+    refuse(`${what} takes about ${gigabytes(needed)}, and this machine has ${gigabytes(available)}: plan fewer users, more users a `
+      + 'VU, or several runners; SKIP_PREFLIGHT=1 runs it all the same');
+  }
+}
+
+const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB of memory`;
 
 /** queue-concurrency: TARGET_VUS users join and leave. */
-export function queueConcurrency() {
-  return Object.freeze({
-    ...target('queue-concurrency'),
-    ...users('TARGET_VUS', {
-      users: 10000, mode: 'isolated', think: [0.5, 2], tokensPerUser: 2, balanceCheckEvery: 10,
-      rampUp: '10m', hold: '0m', rampDown: '2m',
-    }),
-  });
-}
+export const queueConcurrency = () => queueScenario(QUEUE, 'TARGET_VUS');
 
 /** video-session-sustain: SESSION_VUS users hold sessions. */
-export function videoSessionSustain() {
-  return Object.freeze({
-    ...target('video-session-sustain'),
-    ...users('SESSION_VUS', {
-      users: 2000, mode: 'shared', think: [0.5, 1.5], tokensPerUser: 5, balanceCheckEvery: 3,
-      rampUp: '5m', hold: '10m', rampDown: '2m',
-    }),
-    holdSeconds: decimal('SESSION_HOLD_SECONDS', 45, 0.1, 3600),
-  });
-}
+export const videoSessionSustain = () => queueScenario(SESSIONS, 'SESSION_VUS');
 
 /** token-purchase-spike: webhooks arrive at BASE_RATE, then at SPIKE_RATE. */
 export function tokenPurchaseSpike() {
+  const common = configure(SPIKE);
+  const values = common.variables;
   const config = {
-    ...target('token-purchase-spike'),
-    seedUserCount: whole('SEED_USER_COUNT', 100, 1, 100000),
-    tokensPerEvent: whole('TOKENS_PER_EVENT', 5, 1, 2147483647),
-    baseRate: whole('BASE_RATE', 20, 0, 100000),
-    spikeRate: whole('SPIKE_RATE', 400, 1, 100000),
-    rampUp: duration('RAMP_UP', '1m'),
-    spikeHold: duration('SPIKE_HOLD', '2m'),
-    rampDown: duration('RAMP_DOWN', '1m'),
-    think: range('THINK_TIME_MIN', 0.05, 'THINK_TIME_MAX', 0.2),
-    replayRate: decimal('REPLAY_RATE', 0, 0, 1),
+    ...common,
+    seedUserCount: values.SEED_USER_COUNT,
+    tokensPerEvent: values.TOKENS_PER_EVENT,
+    baseRate: values.BASE_RATE,
+    spikeRate: values.SPIKE_RATE,
+    rampUp: values.RAMP_UP,
+    spikeHold: values.SPIKE_HOLD,
+    rampDown: values.RAMP_DOWN,
+    think: range(values, 'THINK_TIME_MIN', 'THINK_TIME_MAX'),
+    replayRate: values.REPLAY_RATE,
   };
   if (config.baseRate > config.spikeRate) {
-    throw new Error(`BASE_RATE must not be above SPIKE_RATE, got ${config.baseRate} and ${config.spikeRate}`);
+    refuse(`BASE_RATE must not be above SPIKE_RATE, got ${config.baseRate} and ${config.spikeRate}`);
   }
-  if (given('USERS_PER_VU') !== undefined) {
-    throw new Error('USERS_PER_VU has no meaning in token-purchase-spike: its webhooks come from Stripe; unset it');
-  }
-  config.preallocatedVus = whole('PREALLOCATED_VUS', vusFor(config), 1, MAX_USERS);
-  config.maxVus = whole('MAX_VUS', Math.max(4 * vusFor(config), config.preallocatedVus), 1, MAX_USERS);
+  config.preallocatedVus = values.PREALLOCATED_VUS || vusFor(config);
+  config.maxVus = values.MAX_VUS || Math.max(4 * vusFor(config), config.preallocatedVus);
   if (config.preallocatedVus > config.maxVus) {
-    throw new Error(`PREALLOCATED_VUS must not be above MAX_VUS, got ${config.preallocatedVus} and ${config.maxVus}`);
+    refuse(`PREALLOCATED_VUS must not be above MAX_VUS, got ${config.preallocatedVus} and ${config.maxVus}`);
+  }
+  config.plan = {
+    ...planOf(values, ['BASE_RATE', 'SPIKE_RATE', 'RAMP_UP', 'SPIKE_HOLD', 'RAMP_DOWN']),
+    PREALLOCATED_VUS: String(config.preallocatedVus), MAX_VUS: String(config.maxVus),
+  };
+  if (!config.useSimple) {
+    requireMemory(config, `PREALLOCATED_VUS=${config.preallocatedVus}`, {
+      vus: config.preallocatedVus, users: config.preallocatedVus, sockets: 0,
+    });
   }
   return Object.freeze(config);
 }
@@ -310,52 +324,45 @@ function vusFor({ spikeRate, think, replayRate }) {
  */
 export function requireTarget({ baseUrl, signer }) {
   if (baseUrl === '') {
-    throw new Error('BASE_URL is not set; it must be the http or https URL of the Verity under test, such as '
-      + 'https://staging.example.com');
+    refuse('BASE_URL is not set; it must be the http or https URL of the Verity under test, such as https://staging.example.com');
   }
-  signer.sign('');
-}
-
-/** An archive holds the options of the variables with which it was made; other ones cannot be told to it afterwards. */
-function requireSameOptions(config) {
-  const scenario = exec.test.options.scenarios[config.name];
-  if (!scenario || config.users === undefined || config.preflightOnly) {
-    return;
-  }
-  const planned = Math.max(...scenario.stages.map((stage) => stage.target));
-  const wanted = Math.ceil(config.users / config.plannedPerVu);
-  if (planned !== wanted) {
-    throw new Error(`the options have ${planned} VUs, but the variables ask for ${wanted} (${config.users} users, `
-      + `${config.plannedPerVu} a VU): an archive keeps the options of the variables with which it was made; make it anew`);
-  }
+  named(() => signer.sign(''));
 }
 
 /** k6's flags override the script's scenario, of which the profile is a part, and which is none in a run that only looks. */
-function requireScenarioIsRun({ name, profile: selected, preflightOnly }) {
+function requireScenarioIsRun({ name, profile, preflightOnly, useSimple }) {
   if (name in exec.test.options.scenarios) {
     return;
   }
+  const flags = 'flags such as --vus, --duration, --iterations and --stage';
   if (preflightOnly) {
-    throw new Error('PREFLIGHT_ONLY and flags such as --vus, --duration, --iterations and --stage exclude each other');
+    refuse(`PREFLIGHT_ONLY and ${flags} exclude each other`);
   }
-  if (selected.name !== '') {
-    throw new Error(`PROFILE=${selected.name} and flags such as --vus, --duration, --iterations and --stage exclude each `
-      + 'other: both say how many users there are, and for how long');
+  if (profile.name !== '') {
+    refuse(`PROFILE=${profile.name} and ${flags} exclude each other: both say how many users there are, and for how long`);
+  }
+  const { vus, duration: length, iterations, stages } = Object.values(exec.test.options.scenarios)[0];
+  if (!vus && !length && !iterations && !stages) {
+    refuse(`${useSimple ? 'USE_SIMPLE=1' : 'An archive that was made with USE_SIMPLE=1'} leaves the number of users and the length to k6: `
+      + 'give it --vus and --duration, such as --vus 10 --duration 30s, or --stage');
   }
 }
 
-/**
- * To be called in setup(): refuses a run that cannot work, aborts one whose target is no Verity, and looks whether the
- * service and this runner stand what the run asks, which `load` computes.
- */
-export function checkTarget(config, load) {
+/** To be called first in setup(): refuses a run that k6's options and flags make another one than the variables say. */
+export function checkPlan(config) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
   if (executionSegment && !executionSegmentSequence) {
-    throw new Error('--execution-segment needs --execution-segment-sequence beside it: without it every runner numbers '
-      + 'its users alike');
+    refuse('--execution-segment needs --execution-segment-sequence beside it: without it every runner numbers its users alike');
   }
   requireScenarioIsRun(config);
-  requireSameOptions(config);
+  requireOptionsOf(config);
+}
+
+/**
+ * To be called in setup(): aborts a run whose target is no Verity, and looks whether the service and this runner stand what the
+ * run asks, which `load` computes.
+ */
+export function checkTarget(config, load) {
   requireTarget(config);
   return config.verity.preflight({
     ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json',

@@ -18,7 +18,7 @@
 
 import exec from 'k6/execution';
 import { runnerShare } from 'k6/x/verity';
-import { durationMs } from './config.js';
+import { durationMs } from './variables.js';
 import { isSimple, totalUsers, usersPerVu } from './options.js';
 import { planOfQueues } from './queues.js';
 

@@ -1,7 +1,8 @@
 // k6's options: executors, thresholds and the statistics of the summary.
 
 import exec from 'k6/execution';
-import { durationMs } from './config.js';
+import { refuse } from 'k6/x/verity';
+import { durationMs } from './variables.js';
 
 /** A final stage takes a run down to nothing; it is as long as the ramp-down, and a minute at most. */
 const LAST_STAGE_MS = 60 * 1000;
@@ -49,10 +50,13 @@ const NO_LOAD = {
   executor: 'ramping-arrival-rate', startRate: 0, preAllocatedVUs: 1, stages: [{ duration: '1ms', target: 0 }], gracefulStop: '0s',
 };
 
-/** What the scenarios have in common. A scenario's executor is left out with USE_SIMPLE: then k6's flags decide. */
-function options(config, scenario, limits) {
+/**
+ * k6's options of a scenario, with what all have in common. The executor is left out with USE_SIMPLE: then k6's flags decide.
+ * The variables that it follows from stand in its `env`, where an archive keeps them (see requireOptionsOf).
+ */
+export function scenarioOptions(config, scenario, limits) {
   if (config.preflightOnly) {
-    return { scenarios: { [config.name]: NO_LOAD } };
+    return { scenarios: { [config.name]: { ...NO_LOAD, env: { PREFLIGHT_ONLY: config.preflightOnly } } } };
   }
   const common = {
     thresholds: limits,
@@ -60,16 +64,36 @@ function options(config, scenario, limits) {
     setupTimeout: '10m',
     teardownTimeout: '10m',
   };
-  return config.useSimple ? common : { ...common, scenarios: { [config.name]: scenario } };
+  return config.useSimple ? common : { ...common, scenarios: { [config.name]: { ...scenario, env: config.plan } } };
+}
+
+/**
+ * Refuses variables that contradict the options of the run. An archive keeps the options of the variables with which it was
+ * made; other ones cannot be told to it afterwards, and would be announced and not run. Not in the init context.
+ */
+export function requireOptionsOf({ name, plan, preflightOnly, useSimple }) {
+  const scenario = exec.test.options.scenarios[name];
+  if (!scenario) {
+    return; // k6's flags decide
+  }
+  const madeWith = scenario.env || {};
+  const otherRun = { PREFLIGHT_ONLY: preflightOnly, USE_SIMPLE: useSimple ? '1' : undefined };
+  const now = { ...plan, ...otherRun };
+  const contradicting = Object.keys({ ...madeWith, ...otherRun }).filter((variable) => madeWith[variable] !== now[variable])
+    .map((variable) => `${variable} was ${madeWith[variable] || 'not set'} and is ${now[variable] || 'not set'}`);
+  if (contradicting.length > 0) {
+    refuse(`the options of this run were made with other variables: ${contradicting.join(', ')}; an archive keeps the options of the `
+      + 'variables with which it was made: run it with the same ones, or make it anew');
+  }
 }
 
 /** How many VUs carry the users when the script's own scenario runs. */
-const plannedVus = (config) => Math.ceil(config.users / config.plannedPerVu);
+export const plannedVus = (config) => Math.ceil(config.users / config.plannedPerVu);
 
 /** Users come, stay and go. The stay drains in Go, so k6 gives no grace of its own. */
 export function rampingUsers(config, limits) {
   const vus = plannedVus(config);
-  return options(config, {
+  return scenarioOptions(config, {
     executor: 'ramping-vus',
     startVUs: 0,
     stages: [
@@ -82,20 +106,41 @@ export function rampingUsers(config, limits) {
   }, limits);
 }
 
+/** The stages of a spike: up to SPIKE_RATE, held, down to BASE_RATE, and to 0. */
+export const spikeStages = (config) => [
+  { duration: config.rampUp, target: config.spikeRate },
+  { duration: config.spikeHold, target: config.spikeRate },
+  { duration: config.rampDown, target: config.baseRate },
+  { duration: `${Math.min(LAST_STAGE_MS, durationMs(config.rampDown)) / 1000}s`, target: 0 },
+];
+
+/** How many events a spike has. */
+function plannedEvents(config) {
+  let rate = config.baseRate;
+  return spikeStages(config).reduce((sum, { duration, target }) => {
+    const mean = (rate + target) / 2;
+    rate = target;
+    return sum + mean * durationMs(duration) / 1000;
+  }, 0);
+}
+
+/**
+ * At least 95 % of the planned events are sent: k6 drops an arrival for which no VU is free. Without any the metric is 0. Of
+ * several runners each is allowed as many as the whole.
+ */
+export const dropThreshold = (config) => ({
+  dropped_iterations: [`count<${Math.max(1, Math.ceil(plannedEvents(config) / 20))}`],
+});
+
 /** Events come at a rate, however fast the service is. */
 export function arrivalSpike(config, limits) {
-  return options(config, {
+  return scenarioOptions(config, {
     executor: 'ramping-arrival-rate',
     startRate: config.baseRate,
     timeUnit: '1s',
     preAllocatedVUs: config.preallocatedVus,
     maxVUs: config.maxVus,
-    stages: [
-      { duration: config.rampUp, target: config.spikeRate },
-      { duration: config.spikeHold, target: config.spikeRate },
-      { duration: config.rampDown, target: config.baseRate },
-      { duration: `${Math.min(LAST_STAGE_MS, durationMs(config.rampDown)) / 1000}s`, target: 0 },
-    ],
+    stages: spikeStages(config),
   }, limits);
 }
 

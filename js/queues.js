@@ -1,6 +1,6 @@
 // Where the users of a run wait: how many queue keys, what the matcher makes of them, and how deep they are.
 
-import { endDepthWatch, planQueue, QueueShards, watchDepth } from 'k6/x/verity';
+import { endDepthWatch, planQueue, QueueShards, refuse, watchDepth } from 'k6/x/verity';
 import { durationMs } from './config.js';
 import { arriveWithinSeconds, isSimple, totalUsers, usersPerVu } from './options.js';
 
@@ -30,7 +30,7 @@ export function queueShards(config) {
   let shards;
   return () => {
     if (shared && totalUsers(config) < 2) {
-      throw new Error('QUEUE_MODE=shared needs at least 2 users, for a match needs two; raise --vus or USERS_PER_VU');
+      refuse('QUEUE_MODE=shared needs at least 2 users, for a match needs two; raise --vus or USERS_PER_VU');
     }
     shards = shards || new QueueShards({
       ...load(config), region: config.region, mode: config.mode, usersPerVu: usersPerVu(config),

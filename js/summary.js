@@ -27,6 +27,12 @@ export function describeUsers(config) {
   return `${load}; think ${config.think.min} to ${config.think.max} s`;
 }
 
+/** Describes the events of a spike for announce(). */
+export function describeSpike(config) {
+  const rate = isSimple(config) ? "events one after the other, as k6's flags say," : `${config.baseRate} to ${config.spikeRate} events/s`;
+  return `${rate} for ${config.seedUserCount} users, ${config.tokensPerEvent} tokens each, ${100 * config.replayRate} % sent again`;
+}
+
 /** A handleSummary that adds our lines and files and, returning nothing, leaves k6's own summary as it is. */
 export const summarize = (config) => (data) => {
   printSummary({

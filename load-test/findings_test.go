@@ -117,7 +117,7 @@ func TestRunsWithoutAnAnswerFail(t *testing.T) {
 				}
 				return false
 			})
-			r := k6Run(scenario, late, "TARGET_VUS=2", "SESSION_VUS=2",
+			r := k6Run(scenario, late, "TARGET_VUS=2", "SESSION_VUS=2", "ALLOW_UNKNOWN_VARIABLES=1",
 				"RAMP_UP=1s", "HOLD=1s", "RAMP_DOWN=0s", "SKIP_PREFLIGHT=1").run(t)
 			require.Equal(t, exitcodes.ThresholdsHaveFailed, r.exit)
 			require.Subset(t, r.crossed(), []string{"operations count>0", "queue_join_latency max>0"})
@@ -163,6 +163,6 @@ func TestAnArchiveOfOtherVariablesIsRefused(t *testing.T) {
 	require.Zero(t, k6("archive", "--archive-out", archive, "-e", "TARGET_VUS=7", queueConcurrency).run(t).exit)
 	r := k6Run(archive, target, "TARGET_VUS=5").run(t)
 	require.Equal(t, exitcodes.ScriptException, r.exit)
-	require.Contains(t, r.stderr, "the options have 7 VUs, but the variables ask for 5 (5 users, 1 a VU)")
+	require.Contains(t, r.stderr, "TARGET_VUS was 7 and is 5")
 	require.Zero(t, target.state(t).requests(routeSignUp))
 }

@@ -106,6 +106,7 @@ func TestInspectShowsTheDesign(t *testing.T) {
 				"http_req_duration{name:stripe_webhook}": limit,
 				"error_rate{name:tokens_balance}":        {"rate==0"},
 				"operations{name:tokens_balance}":        {"count>0"},
+				"dropped_iterations":                     {"count<3690"}, // a twentieth of 73,800 events
 			}),
 		},
 	}
@@ -118,7 +119,7 @@ func TestInspectShowsTheDesign(t *testing.T) {
 			require.Len(t, options.Scenarios, 1)
 			for _, scenario := range options.Scenarios {
 				maps.DeleteFunc(scenario, func(name string, value any) bool {
-					return value == nil || name == "preAllocatedVUs" || name == "maxVUs"
+					return value == nil || name == "preAllocatedVUs" || name == "maxVUs" || name == "env"
 				})
 				require.Equal(t, c.scenario, scenario)
 			}
@@ -140,8 +141,12 @@ func TestInspectFollowsTheVariables(t *testing.T) {
 		require.Equal(t, stages(stage{"10m0s", vus}, stage{"0s", vus}, stage{"2m0s", 0}), options.Scenarios["queue-concurrency"]["stages"],
 			"the default of USERS_PER_VU for %s users", users)
 	}
-	options := inspect(t, queueConcurrency, "TARGET_VUS=25", "USERS_PER_VU=10", "RAMP_UP=90s", "HOLD=1m30s", "RAMP_DOWN=500ms")
+	options := inspect(t, queueConcurrency, "TARGET_VUS=25", "USERS_PER_VU=10", "RAMP_UP=90", "HOLD=1m30s", "RAMP_DOWN=500ms")
 	require.Equal(t, stages(stage{"1m30s", 3}, stage{"1m30s", 3}, stage{"500ms", 0}), options.Scenarios["queue-concurrency"]["stages"])
+
+	require.Equal(t, map[string]any{
+		"TARGET_VUS": "25", "USERS_PER_VU": "10", "RAMP_UP": "90s", "HOLD": "1m30s", "RAMP_DOWN": "500ms", "QUEUE_MODE": "isolated",
+	}, options.Scenarios["queue-concurrency"]["env"], "what an archive keeps of the variables")
 
 	options = inspect(t, tokenPurchaseSpike, "PREALLOCATED_VUS=7", "MAX_VUS=9", "BASE_RATE=1", "SPIKE_RATE=3", "RAMP_UP=10s",
 		"SPIKE_HOLD=20s", "RAMP_DOWN=30s")

@@ -261,6 +261,7 @@ func (r result) requireOneError(t *testing.T, texts ...string) {
 	for _, text := range texts {
 		require.Contains(t, messages[0], text)
 	}
+	require.NotContains(t, messages[0], `\tat `, "a stack")
 	require.NotContains(t, r.stdout, "level=error")
 }
 

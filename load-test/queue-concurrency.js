@@ -3,7 +3,7 @@
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
 import { stay } from 'k6/x/verity';
-import { checkTarget, queueConcurrency } from '../js/config.js';
+import { checkPlan, checkTarget, queueConcurrency } from '../js/config.js';
 import { arrive, join, leave, match, prepare } from '../js/journey.js';
 import { userLoad } from '../js/load.js';
 import {
@@ -22,6 +22,7 @@ export const options = rampingUsers(config, shared
   : thresholds(['queue_join', 'queue_leave'], { queue_join_latency: ['p(95)<3000', 'max>0'] }));
 
 export function setup() {
+  checkPlan(config);
   announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`, totalUsers(config));
   watchQueueDepth(config);
   return checkTarget(config, userLoad).then(() => startReadings(config));

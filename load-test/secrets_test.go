@@ -13,10 +13,10 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// brief makes any of the scenarios a matter of seconds.
+// brief makes any of the scenarios a matter of seconds, with the variables of all.
 var brief = []string{ //nolint:gochecknoglobals // constant
 	"TARGET_VUS=5", "SESSION_VUS=6", "SESSION_HOLD_SECONDS=1", "SEED_USER_COUNT=5", "BASE_RATE=1", "SPIKE_RATE=10",
-	"RAMP_UP=1s", "HOLD=2s", "SPIKE_HOLD=1s", "RAMP_DOWN=1s",
+	"RAMP_UP=1s", "HOLD=2s", "SPIKE_HOLD=1s", "RAMP_DOWN=1s", "ALLOW_UNKNOWN_VARIABLES=1",
 }
 
 // Every run of these tests is searched for the secret and for tokens (process.wait); here are the places beyond that.

@@ -3,12 +3,12 @@
 
 import exec from 'k6/execution';
 import { think } from 'k6/x/verity';
-import { checkTarget, tokenPurchaseSpike } from '../js/config.js';
+import { checkPlan, checkTarget, tokenPurchaseSpike } from '../js/config.js';
 import { backOff, checkBalances, seedUsers, sell } from '../js/journey.js';
 import { purchaseLoad } from '../js/load.js';
-import { arrivalSpike, thresholds } from '../js/options.js';
+import { arrivalSpike, dropThreshold, thresholds } from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
-import { announce, summarize } from '../js/summary.js';
+import { announce, describeSpike, summarize } from '../js/summary.js';
 
 const config = tokenPurchaseSpike();
 
@@ -16,11 +16,12 @@ export const options = arrivalSpike(config, thresholds(['stripe_webhook'], {
   // One balance that does not add up is one too many, and none read is no answer.
   'error_rate{name:tokens_balance}': ['rate==0'],
   'operations{name:tokens_balance}': ['count>0'],
+  ...dropThreshold(config),
 }));
 
 export function setup() {
-  announce(config, `${config.baseRate} to ${config.spikeRate} events/s for ${config.seedUserCount} users, `
-    + `${config.tokensPerEvent} tokens each, ${100 * config.replayRate} % sent again`);
+  checkPlan(config);
+  announce(config, describeSpike(config));
   return checkTarget(config, purchaseLoad)
     .then(() => startReadings(config))
     .then(() => seedUsers(config, config.seedUserCount));

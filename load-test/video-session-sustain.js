@@ -3,7 +3,7 @@
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
 import { stay } from 'k6/x/verity';
-import { checkTarget, videoSessionSustain } from '../js/config.js';
+import { checkPlan, checkTarget, videoSessionSustain } from '../js/config.js';
 import { arrive, holdSession, prepare } from '../js/journey.js';
 import { userLoad } from '../js/load.js';
 import {
@@ -21,6 +21,7 @@ export const options = rampingUsers(config, thresholds(['queue_join'], {
 }));
 
 export function setup() {
+  checkPlan(config);
   announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`, totalUsers(config));
   watchQueueDepth(config);
   return checkTarget(config, userLoad).then(() => startReadings(config));

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.k6.io/k6/v2/cmd/state"
 	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/errext/exitcodes"
@@ -47,7 +48,12 @@ It prints its address and the variables to set on stdout, and at the end its acc
   k6 x verity standin --redis-url redis://127.0.0.1:6379/1 --session 5s
   k6 x verity standin --lose-match 0.1`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return serveStandin(gs, options, account) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := requireAboveZero(cmd.Flags()); err != nil {
+				return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+			}
+			return serveStandin(gs, options, account)
+		},
 	}
 	cmd.Flags().StringVar(&account, "account", "", "also write the account into this `FILE` at the end, as JSON")
 	addStandinFlags(cmd, &options)
@@ -72,6 +78,16 @@ func addStandinFlags(cmd *cobra.Command, options *standin.Options) {
 	flags.DurationVar(&options.WebhookLatency, "webhook-latency", 0, "time that crediting a webhook takes")
 	flags.DurationVar(&options.PingInterval, "ping-interval", socketio.DefaultPingInterval, "time between two pings to a socket")
 	flags.DurationVar(&options.PingTimeout, "ping-timeout", socketio.DefaultPingTimeout, "close sockets that do not answer a ping for so long")
+}
+
+// requireAboveZero refuses 0 for what cannot be without it, and would otherwise be taken for the default.
+func requireAboveZero(flags *pflag.FlagSet) error {
+	for _, name := range []string{"tick", "pairs-per-tick", "session", "token-ttl", "keep-alive", "ping-interval", "ping-timeout"} {
+		if value := flags.Lookup(name).Value.String(); value == "0" || value == "0s" {
+			return fmt.Errorf("--%s must be above 0; leave it out for the default", name)
+		}
+	}
+	return nil
 }
 
 func addDefectFlags(cmd *cobra.Command, defects *standin.Defects) {

@@ -37,3 +37,17 @@ func TestStandinFlags(t *testing.T) {
 		require.Equal(t, tc.want, got, "%q", tc.args)
 	}
 }
+
+func TestStandinFlagsThatMustBeAboveZero(t *testing.T) {
+	t.Parallel()
+	for flag, value := range map[string]string{
+		"tick": "0s", "pairs-per-tick": "0", "session": "0s", "token-ttl": "0", "keep-alive": "0ms", "ping-interval": "0s", "ping-timeout": "0s",
+	} {
+		cmd := newStandinCommand(nil)
+		require.NoError(t, cmd.ParseFlags([]string{"--" + flag, value}))
+		require.EqualError(t, requireAboveZero(cmd.Flags()), "--"+flag+" must be above 0; leave it out for the default")
+	}
+	cmd := newStandinCommand(nil)
+	require.NoError(t, cmd.ParseFlags([]string{"--lone-key", "0s", "--latency", "0s", "--mute-after", "0s"}))
+	require.NoError(t, requireAboveZero(cmd.Flags()))
+}

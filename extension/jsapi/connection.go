@@ -181,8 +181,8 @@ func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest
 	if header == nil {
 		header = make(http.Header, 1)
 	}
-	if agent := c.state.Options.UserAgent; agent.Valid && header["User-Agent"] == nil {
-		header["User-Agent"] = []string{agent.String}
+	if header["User-Agent"] == nil {
+		header["User-Agent"] = []string{userAgent(c.state.Options)}
 	}
 	tags := c.state.Tags.GetCurrentValues()
 	tags.SetTag(metrics.TagName.String(), request.Operation)

@@ -46,6 +46,9 @@ type RootModule struct {
 	forgot  sync.Once     // an await; told
 	turn    chan struct{} // held by the one stay that does what is done once for the whole process
 	command string
+	share   float64 // of the test, that this runner makes
+
+	secretSources func() []string // values of --secret-source
 
 	prometheus prometheusRun
 
@@ -65,7 +68,7 @@ var _ modules.Module = (*RootModule)(nil)
 func New(out io.Writer) *RootModule {
 	r := &RootModule{
 		seeded: make(map[string]*platform.User), enrolled: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
-		sessions: sessions.NewWatch(), turn: make(chan struct{}, 1),
+		sessions: sessions.NewWatch(), turn: make(chan struct{}, 1), share: 1, secretSources: func() []string { return nil },
 	}
 	r.depth.record = &r.record
 	r.evidence = evidence.New(nil)
@@ -77,6 +80,9 @@ func New(out io.Writer) *RootModule {
 
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.
 func (r *RootModule) SetCommand(name string) { r.command = name }
+
+// SetShare tells which part of the test this runner makes, where the options are not known yet: 1 for the whole.
+func (r *RootModule) SetShare(share float64) { r.share = share }
 
 // SetOutput sets where lines for the reader go, k6's own stdout, which keeps them clear of its progress bars, and how many columns that
 // has; 0: lines are not broken. It is called before any script runs.
@@ -183,6 +189,8 @@ func (m *Module) namedExports() map[string]any {
 		"prepareReports":  m.prepareReports,
 		"describeRun":     m.describeRun,
 		"arrival":         m.arrival,
+		"refuse":          m.refuse,
+		"planMemory":      m.planMemory,
 		"snapshot":        m.snapshot,
 		"PrometheusWatch": m.newPrometheusWatch,
 		"willRun":         m.root.command == "run",

@@ -31,7 +31,7 @@ func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
 		{`new verity.Verity({ url: 'x' })`, `TypeError: unknown option "url" of Verity; it takes baseUrl, countOperations, signer, ` +
 			`timeoutSeconds`},
 		{`new verity.Verity({ baseUrl: 5 })`, `TypeError: baseUrl of Verity must be a string, got 5`},
-		{`new verity.Verity({ baseUrl: 'host%zz' })`, `TypeError: baseUrl of Verity must be an http or https URL of scheme, host and ` +
+		{`new verity.Verity({ baseUrl: 'http://host%zz' })`, `TypeError: baseUrl of Verity must be an http or https URL of scheme, host and ` +
 			`port only, such as https://staging.example.com, got a value that does not parse`},
 		{`new verity.Verity({ signer: 'whsec_hunter2' })`,
 			`TypeError: signer of Verity must be a StripeSigner, such as new StripeSigner(secret); what it got may be a secret and is not shown`},

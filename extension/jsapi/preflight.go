@@ -65,7 +65,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 		}
 		service.Health, service.Addresses = health, addresses(ctx, v.baseURL, state.Options)
 		checks := preflight.Look(ctx, client, service, options.plan, machine)
-		if options.trial && refusal(checks) == nil {
+		if options.trial && preflightRefusal(checks) == nil {
 			checks = append(checks, v.trial(client, state).Run(ctx))
 		}
 		callback(func() error {
@@ -75,7 +75,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 			v.m.root.preflighted(health, failures(checks))
 			err := v.m.root.tellPreflight(checks, options)
 			if err == nil && !options.override {
-				err = refusal(checks)
+				err = preflightRefusal(checks)
 			}
 			if err != nil {
 				v.m.root.ending.refuse(err)
@@ -174,8 +174,8 @@ func (r *RootModule) tellPreflight(checks []preflight.Check, options lookOptions
 	return nil
 }
 
-// refusal returns an error where checks failed, and so the run must not begin.
-func refusal(checks []preflight.Check) error {
+// preflightRefusal returns an error where checks failed, and so the run must not begin.
+func preflightRefusal(checks []preflight.Check) error {
 	failed := failures(checks)
 	if len(failed) == 0 {
 		return nil
@@ -238,7 +238,7 @@ func addresses(ctx context.Context, baseURL string, options lib.Options) int {
 // client is one for what is no load: its requests emit no metrics. It has the VU's dialer, TLS and DNS options.
 func (v *Verity) client(state *vuState) *http.Client {
 	return &http.Client{
-		Transport: state.base, Timeout: seconds(v.timeout),
+		Transport: agentTransport{state.base, userAgent(state.Options)}, Timeout: seconds(v.timeout),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

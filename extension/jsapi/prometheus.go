@@ -12,7 +12,6 @@ import (
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/lib/netext"
-	"go.k6.io/k6/v2/secretsource"
 
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/snapshot"
@@ -55,12 +54,13 @@ func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(str
 func (m *Module) prometheus(o prometheusOptions, state *vuState) (*snapshot.Reader, error) {
 	token := o.token
 	if token == "" {
-		if found, err := m.secrets.Get(secretsource.DefaultSourceName, prometheusToken); err == nil {
+		if found, err := m.secret(prometheusToken); err == nil {
 			token = found
 		}
 	}
 	return snapshot.New(snapshot.Options{
 		URL: o.url, BearerToken: token, Queries: o.queries, Timeout: seconds(o.timeoutSeconds), Transport: quietTransport(state),
+		UserAgent: userAgent(state.Options),
 	})
 }
 

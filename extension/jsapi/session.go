@@ -74,7 +74,7 @@ func (s *vuState) socketOptions(baseURL, userID, token string, watch *sessions.W
 	return sessions.Options{
 		URL: baseURL, UserID: userID, Token: token, Watch: watch,
 		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy, Timeout: timeout,
-		Header: map[string][]string{"User-Agent": {s.Options.UserAgent.String}},
+		Header: map[string][]string{"User-Agent": {userAgent(s.Options)}},
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
-	"go.k6.io/k6/v2/secretsource"
 
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
@@ -35,6 +34,11 @@ func (m *Module) newStripeSigner(call sobek.ConstructorCall) *sobek.Object {
 		}
 		secret = text
 	}
+	if secret != "" {
+		if _, err := payments.NewSigner(secret); err != nil {
+			m.throw("%s: %s", secretName, err)
+		}
+	}
 	signer := &StripeSigner{m: m, signer: sync.OnceValues(func() (*payments.Signer, error) { return m.findSigner(secret) })}
 	return m.vu.Runtime().ToValue(signer).ToObject(m.vu.Runtime())
 }
@@ -42,7 +46,7 @@ func (m *Module) newStripeSigner(call sobek.ConstructorCall) *sobek.Object {
 // findSigner takes the secret as given, or from a k6 secret source.
 func (m *Module) findSigner(secret string) (*payments.Signer, error) {
 	if secret == "" {
-		found, err := m.secrets.Get(secretsource.DefaultSourceName, secretName)
+		found, err := m.secret(secretName)
 		if err != nil {
 			return nil, fmt.Errorf("%s is not set; give it in the environment, or under that name in a k6 secret source "+
 				"(--secret-source): %w", secretName, err)

@@ -189,7 +189,7 @@ func TestErrorsThatAScriptCatches(t *testing.T) {
 		[true,"InsufficientTokensError","queue_join",400,"queue_join was answered 400: Insufficient token balance; buy tokens before joining",true],
 		[true,"HTTPError","queue_join",400,"queue_join was answered 400: City must be a non-empty string when provided",true],
 		[true,"HTTPError","stripe_webhook",500,"stripe_webhook was answered 500: Internal server error",true],
-		[true,"ConnectionError","auth_signup",0,"auth_signup got no answer: dial tcp 127.0.0.1:1: connect: connection refused",true],
+		[true,"ConnectionError","auth_signup",0,"auth_signup could not be sent: dial tcp 127.0.0.1:1: connect: connection refused",true],
 		[true,"Error",null,null,"tokens cannot be bought: give Verity a signer",true]
 	]`, got)
 }

@@ -44,6 +44,14 @@ func TestNewSignerRefusesASecretThatCannotWork(t *testing.T) {
 		{"blank", " \n", "the webhook secret is empty"},
 		{"line end from a copy", "whsec_x\n", "the webhook secret has white space around it"},
 		{"leading blank", " whsec_x", "the webhook secret has white space around it"},
+		{"a space", "whsec_x y", "the webhook secret has white space or a control character in it"},
+		{"NUL", "whsec_x\x00y", "the webhook secret has white space or a control character in it"},
+		{"an API key", "sk_live_hunter2", "the webhook secret begins with sk_, as a key of Stripe's API does; the secret of the webhook " +
+			"endpoint is needed, which begins with whsec_"},
+		{"a restricted key", "rk_test_hunter2", "the webhook secret begins with rk_, as a key of Stripe's API does; the secret of the " +
+			"webhook endpoint is needed, which begins with whsec_"},
+		{"a publishable key", "pk_live_hunter2", "the webhook secret begins with pk_, as a key of Stripe's API does; the secret of the " +
+			"webhook endpoint is needed, which begins with whsec_"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -7,9 +7,11 @@ package payments
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/stripe/stripe-go/v76/webhook"
 )
@@ -24,14 +26,23 @@ type Signer struct {
 
 // NewSigner returns a Signer for the endpoint secret that Stripe shows as whsec_….
 //
-// It refuses an empty secret and one with white space around it, which is what a careless copy leaves behind; Stripe's
-// own libraries take the bytes as they are and every signature would be wrong.
+// It refuses what cannot be one: nothing, white space, which is what a careless copy leaves behind, and a key of Stripe's API.
+// Stripe's own libraries take the bytes as they are, and every signature would be wrong.
 func NewSigner(secret string) (*Signer, error) {
 	if strings.TrimSpace(secret) == "" {
 		return nil, errors.New("the webhook secret is empty")
 	}
 	if strings.TrimSpace(secret) != secret {
 		return nil, errors.New("the webhook secret has white space around it")
+	}
+	if strings.ContainsFunc(secret, func(char rune) bool { return unicode.IsSpace(char) || unicode.IsControl(char) }) {
+		return nil, errors.New("the webhook secret has white space or a control character in it")
+	}
+	for _, kind := range []string{"sk_", "pk_", "rk_"} {
+		if strings.HasPrefix(secret, kind) {
+			return nil, fmt.Errorf("the webhook secret begins with %s, as a key of Stripe's API does; the secret of the webhook endpoint "+
+				"is needed, which begins with whsec_", kind)
+		}
 	}
 	return &Signer{secret: secret}, nil
 }

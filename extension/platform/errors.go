@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,14 +101,28 @@ func NoAnswer(operation string, err error) error {
 		e.Name = ProtocolError
 		e.Message = operation + ": " + plain.Error(err).Error() + askWhatItIs
 	default:
-		e.Name = ConnectionError
-		e.Message = operation + " got no answer: " + plain.Error(err).Error()
+		e.Name, e.Message = ConnectionError, operation+" "+WhyNoAnswer(plain.Error(err))
 	}
 	return e
 }
 
 // askWhatItIs ends the message of a ProtocolError.
 const askWhatItIs = "; is this a Verity, and of a version that this tool knows?"
+
+// WhyNoAnswer says that a request had no answer, for this reason; of one for which there was no connection, that it was never sent.
+func WhyNoAnswer(err error) string {
+	if neverSent(err) || withoutTLS(err) {
+		return "could not be sent: " + err.Error()
+	}
+	return "got no answer: " + err.Error()
+}
+
+// withoutTLS reports whether a connection was given up before it was encrypted, so that nothing was sent.
+func withoutTLS(err error) bool {
+	_, isCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, isNoTLS := errors.AsType[tls.RecordHeaderError](err)
+	return isCertificate || isNoTLS
+}
 
 func protocolError(operation string, answer *Answer, format string, args ...any) error {
 	return &Error{

@@ -2,11 +2,14 @@ package platform
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/plain"
@@ -32,7 +35,7 @@ func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Heal
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return health, fmt.Errorf("%s cannot be reached: %w; is the service up, and BASE_URL right?", baseURL, plain.Error(errors.Unwrap(err)))
+		return health, fmt.Errorf("%s cannot be reached: %w; %s", baseURL, plain.Error(errors.Unwrap(err)), unreachableAdvice(err))
 	}
 	health.Answered, health.Date = time.Now(), response.Header.Get("Date")
 	defer func() { _ = response.Body.Close() }()
@@ -43,6 +46,10 @@ func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Heal
 	if response.StatusCode == http.StatusTooManyRequests {
 		return health, fmt.Errorf("%s throttles this runner already (GET /health was answered 429); wait a minute, "+
 			"and have the rate limit lifted", baseURL)
+	}
+	if location := response.Header.Get("Location"); response.StatusCode/100 == 3 && location != "" {
+		return health, fmt.Errorf("%s is not a Verity: GET /health was answered %d, which sends to %s; set BASE_URL to the address that "+
+			"serves it itself", baseURL, response.StatusCode, withoutSecrets(location))
 	}
 	if response.StatusCode != http.StatusOK {
 		return health, fmt.Errorf("%s is not a healthy Verity: GET /health was answered %d with %s; check BASE_URL",
@@ -61,6 +68,24 @@ func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Heal
 	}
 	health.Uptime = time.Duration(*said.UptimeSeconds * float64(time.Second))
 	return health, nil
+}
+
+// unreachableAdvice says what to look at where there is no answer.
+func unreachableAdvice(err error) string {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "if it is the service's own, self-signed certificate, trust it with SSL_CERT_FILE=FILE, or run with " +
+			"--insecure-skip-tls-verify (or K6_INSECURE_SKIP_TLS_VERIFY=true)"
+	}
+	return "is the service up, and BASE_URL right?"
+}
+
+// withoutSecrets is an address without what may hold a secret: credentials, a query and a fragment.
+func withoutSecrets(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "an address that does not parse"
+	}
+	return strconv.Quote(shorten((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()))
 }
 
 func healthBody(body []byte) string {

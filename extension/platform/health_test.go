@@ -1,6 +1,8 @@
 package platform_test
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -53,6 +55,36 @@ func TestCheckHealth(t *testing.T) {
 			require.EqualError(t, err, strings.Replace(tc.want, "URL", server.URL, 1))
 		})
 	}
+}
+
+func TestCheckHealthFollowsNoRedirect(t *testing.T) {
+	t.Parallel()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for location, want := range map[string]string{
+		"https://verity.example.com/health":              `"https://verity.example.com/health"`,
+		"https://user:hunter2@login/start?token=hunter2": `"https://login/start"`,
+		"/login#hunter2": `"/login"`,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", location)
+			w.WriteHeader(http.StatusMovedPermanently)
+		}))
+		_, err := platform.CheckHealth(t.Context(), client, server.URL)
+		server.Close()
+		require.EqualError(t, err, server.URL+" is not a Verity: GET /health was answered 301, which sends to "+want+
+			"; set BASE_URL to the address that serves it itself")
+	}
+}
+
+func TestCheckHealthOfASelfSignedCertificate(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	_, err := platform.CheckHealth(t.Context(), &http.Client{Transport: &http.Transport{}}, server.URL)
+	require.EqualError(t, err, server.URL+" cannot be reached: tls: failed to verify certificate: x509: certificate signed by unknown "+
+		"authority; if it is the service's own, self-signed certificate, trust it with SSL_CERT_FILE=FILE, or run with "+
+		"--insecure-skip-tls-verify (or K6_INSECURE_SKIP_TLS_VERIFY=true)")
 }
 
 func TestCheckHealthOfNothing(t *testing.T) {

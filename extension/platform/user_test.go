@@ -2,6 +2,7 @@ package platform_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -264,6 +265,16 @@ func TestErrorsWithoutAnAnswer(t *testing.T) {
 			"tokens_balance was not answered in time; the service is overloaded or timeoutSeconds is too short"},
 		{errors.New("dial tcp 127.0.0.1:1: connection refused"), platform.ConnectionError,
 			"tokens_balance got no answer: dial tcp 127.0.0.1:1: connection refused"},
+		{&net.OpError{Op: "dial", Err: errors.New("connection refused")}, platform.ConnectionError,
+			"tokens_balance could not be sent: dial: connection refused"},
+		{&net.DNSError{Err: "no such host", Name: "verity"}, platform.ConnectionError,
+			"tokens_balance could not be sent: lookup verity: no such host"},
+		{&tls.CertificateVerificationError{Err: errors.New("x509: unknown authority")}, platform.ConnectionError,
+			"tokens_balance could not be sent: tls: failed to verify certificate: x509: unknown authority"},
+		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, platform.ConnectionError,
+			"tokens_balance could not be sent: tls: first record does not look like a TLS handshake"},
+		{&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, platform.ConnectionError,
+			"tokens_balance got no answer: read: connection reset by peer"},
 	} {
 		verity := newFakeVerity()
 		user := verity.signUp(t)

@@ -145,7 +145,7 @@ func (r route) limit(load Load, a answer, unexpected string) Check {
 	check := Check{Name: r.operation}
 	switch {
 	case a.err != nil:
-		check.Verdict, check.Found = Failed, fmt.Sprintf("%s %s got no answer: %s", r.method, r.path, a.err)
+		check.Verdict, check.Found = Failed, fmt.Sprintf("%s %s %s", r.method, r.path, platform.WhyNoAnswer(a.err))
 		return check
 	case a.status == http.StatusTooManyRequests:
 		check.Verdict, check.Found = Failed, fmt.Sprintf("this runner is blocked already (429), for another %d s",

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/verity-app/xk6-verity/extension/address"
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
@@ -68,8 +69,8 @@ type Ghosts struct {
 // It does not connect. No error of a probe shows the URL or a part of it but for the host's address.
 func NewProbe(redisURL string) (*Probe, error) {
 	options, err := redis.ParseURL(redisURL)
-	if err != nil {
-		return nil, errors.New("redis URL: " + whatIsWrong(redisURL) +
+	if fault := whatIsWrong(redisURL, err); fault != "" {
+		return nil, errors.New("redis URL: " + fault +
 			"; give redis://[user:password@]host[:port][/database], or rediss:// for TLS")
 	}
 	options.PoolSize = 2
@@ -80,18 +81,25 @@ func NewProbe(redisURL string) (*Probe, error) {
 }
 
 // whatIsWrong does not quote, for any part of a URL that does not parse may be the password.
-func whatIsWrong(redisURL string) string {
+// It is "" where nothing is. go-redis takes an empty host for this machine, and any number for a port or a database.
+func whatIsWrong(redisURL string, refused error) string {
 	u, err := url.Parse(redisURL)
 	switch {
 	case err != nil:
 		return "it does not parse (a password may need percent-encoding)"
 	case u.Scheme != "redis" && u.Scheme != "rediss":
 		return "its scheme is neither redis nor rediss"
-	case u.RawQuery != "":
+	case address.HostFault(u) != "":
+		return "it has no host, or a port that is not from 1 to 65535"
+	case refused != nil && u.RawQuery != "":
 		return "its query is not one that go-redis takes"
+	case refused != nil, negative(u.Path), negative(u.Query().Get("db")):
+		return "its path is not a database number"
 	}
-	return "its path is not a database number"
+	return ""
 }
+
+func negative(number string) bool { return strings.HasPrefix(strings.TrimPrefix(number, "/"), "-") }
 
 // Close closes the connections.
 func (p *Probe) Close() error { return p.client.Close() }

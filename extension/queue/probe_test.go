@@ -360,6 +360,12 @@ func TestNoErrorShowsWhatMayBeAPassword(t *testing.T) {
 		"redis://pa/s3cret@h":            "its path is not a database number",
 		"redis://h/zero":                 "its path is not a database number",
 		"redis://h/0/1":                  "its path is not a database number",
+		"redis://h/-1":                   "its path is not a database number",
+		"redis://h?db=-1":                "its path is not a database number",
+		"redis://:s3cret@:6379":          "it has no host, or a port that is not from 1 to 65535",
+		"redis:///0":                     "it has no host, or a port that is not from 1 to 65535",
+		"redis://h:65536":                "it has no host, or a port that is not from 1 to 65535",
+		"redis://h:":                     "it has no host, or a port that is not from 1 to 65535",
 		"redis://h/?s3cret=1":            "its query is not one that go-redis takes",
 		"redis://h/?read_timeout=s3cret": "its query is not one that go-redis takes",
 	} {

@@ -102,17 +102,28 @@ func Prepare(dir string) error {
 	return fmt.Errorf("must be a folder that this process may write to, got %q: %w", dir, err)
 }
 
+// tried is about as long as a report: a full disk takes an empty file.
+const tried = 16 << 10
+
 func tryWriting(dir string) error {
 	f, err := os.CreateTemp(dir, ".verity-report-*")
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+	_, err = f.Write(make([]byte, tried))
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
-// Write writes NAME.md and NAME.xml into the folder, which it makes where there is none, over those of an earlier run, and returns
-// their paths.
+// Write writes NAME.md and NAME.xml into the folder, over those of an earlier run, and returns their paths. It makes the folder
+// if it is not there. A name that would lead out of it is refused.
 func (r *Report) Write(dir string) (paths []string, err error) {
+	if r.Name == "" || r.Name == "." || r.Name == ".." || strings.ContainsAny(r.Name, `/\`+"\x00") {
+		return nil, fmt.Errorf("its files would be named after %q, which is no name of a file in %q: give a scenario and a profile "+
+			`without / and \`, r.Name, dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- for others to read
+		return nil, fmt.Errorf("making the folder of the report: %w", err)
+	}
 	junit, err := r.JUnit()
 	if err != nil {
 		return nil, err
@@ -137,7 +148,7 @@ func (r *Report) Write(dir string) (paths []string, err error) {
 func replace(path string, text []byte) error {
 	temporary := path + ".part"
 	if err := os.WriteFile(temporary, text, 0o644); err != nil { // #nosec G306 -- for others to read; it holds no secret
-		return err
+		return errors.Join(err, os.Remove(temporary))
 	}
 	if err := os.Rename(temporary, path); err != nil {
 		return errors.Join(err, os.Remove(temporary))

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/xml"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -212,7 +213,36 @@ func TestWrite(t *testing.T) {
 	_, err = example().Write(dir)
 	require.NoError(t, err, "a folder that is not there is made")
 	_, err = example().Write(filepath.Join(dir, "queue-dry.md"))
-	require.ErrorContains(t, err, "writing the report: mkdir ")
+	require.ErrorContains(t, err, "making the folder of the report: mkdir ")
+}
+
+func TestWriteKeepsToItsFolder(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "reports")
+	for _, name := range []string{"", ".", "..", "../x", "a/b", `a\b`, "/etc/x", "a\x00b"} {
+		r := example()
+		r.Name = name
+		_, err := r.Write(dir)
+		require.EqualError(t, err, fmt.Sprintf("its files would be named after %q, which is no name of a file in %q: give a scenario and a "+
+			`profile without / and \`, name, dir))
+	}
+	require.NoDirExists(t, dir)
+}
+
+// Linux has a file that is on a full disk.
+func TestAFullDiskIsNamed(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("this system has no /dev/full")
+	}
+	dir := t.TempDir()
+	part := filepath.Join(dir, "queue-dry.md.part")
+	require.NoError(t, os.Symlink("/dev/full", part))
+	_, err := example().Write(dir)
+	require.EqualError(t, err, "writing the report: write "+part+": no space left on device")
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries, "half a file is left behind")
 }
 
 func TestAFolderThatCannotBeWrittenToIsRefused(t *testing.T) {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/runner"
@@ -53,8 +54,27 @@ func arrivalFindings(s Summary) []Finding {
 	if dropped == 0 {
 		return nil
 	}
-	return []Finding{finding("✗", "arrivals", "%s iterations were not started in time, for no VU was free: the load was lower than planned. "+
-		"Set MAX_VUS and PREALLOCATED_VUS higher, or use a faster runner", Thousands(dropped))}
+	return []Finding{finding("✗", "arrivals", "%s iterations were not started in time, for no VU was free: the load was lower than planned. %s",
+		Thousands(dropped), arrivalAdvice(s))}
+}
+
+// What an answer may take, in ms, and how many may fail, before VUs are short because they wait for the service.
+const (
+	slowAnswer   = 1000
+	manyFailures = 0.1
+)
+
+// arrivalAdvice says what to do about VUs that were not free.
+func arrivalAdvice(s Summary) string {
+	failed, median := s.value("error_rate", "rate"), s.value("http_req_duration", "med")
+	if s.count("http_reqs") == 0 {
+		return "They waited for a target that did not answer at all: more VUs would wait too"
+	}
+	if failed >= manyFailures || median >= slowAnswer {
+		return fmt.Sprintf("They waited for the target, which took %.0f ms (median) and failed %.0f %% of the operations: more VUs would "+
+			"wait too. Look at the service, or plan a lower SPIKE_RATE", median, 100*failed)
+	}
+	return "Set MAX_VUS and PREALLOCATED_VUS higher, or use a faster runner"
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

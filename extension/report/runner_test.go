@@ -35,7 +35,7 @@ func TestTheSummaryTellsOfTheRunner(t *testing.T) {
 	t.Parallel()
 	data := func(p95, dropped float64) Summary {
 		var d Summary
-		text := fmt.Sprintf(`{"metrics":{"http_req_duration":{"values":{"p(95)":%g}},"dropped_iterations":{"values":{"count":%g}}}}`, p95, dropped)
+		text := fmt.Sprintf(`{"metrics":{"http_req_duration":{"values":{"p(95)":%g}},"dropped_iterations":{"values":{"count":%g}},"http_reqs":{"values":{"count":100}}}}`, p95, dropped)
 		require.NoError(t, json.Unmarshal([]byte(text), &d))
 		return d
 	}
@@ -73,5 +73,27 @@ func TestTheSummaryTellsOfTheRunner(t *testing.T) {
 			}
 			require.Equal(t, tc.want, text)
 		})
+	}
+}
+
+func TestWhatToDoAboutMissedArrivals(t *testing.T) {
+	t.Parallel()
+	const lack = "Set MAX_VUS and PREALLOCATED_VUS higher, or use a faster runner"
+	for _, tc := range []struct {
+		requests, failed, median float64
+		want                     string
+	}{
+		{100, 0, 12, lack},
+		{100, 0.09, 999, lack},
+		{0, 0, 0, "They waited for a target that did not answer at all: more VUs would wait too"},
+		{100, 0, 4200, "They waited for the target, which took 4200 ms (median) and failed 0 % of the operations: more VUs would wait too. " +
+			"Look at the service, or plan a lower SPIKE_RATE"},
+		{100, 1, 0.3, "They waited for the target, which took 0 ms (median) and failed 100 % of the operations: more VUs would wait too. " +
+			"Look at the service, or plan a lower SPIKE_RATE"},
+	} {
+		var data Summary
+		require.NoError(t, json.Unmarshal(fmt.Appendf(nil, `{"metrics":{"http_reqs":{"values":{"count":%g}},"error_rate":{"values":{"rate":%g}},
+			"http_req_duration":{"values":{"med":%g}}}}`, tc.requests, tc.failed, tc.median), &data))
+		require.Equal(t, tc.want, arrivalAdvice(data))
 	}
 }

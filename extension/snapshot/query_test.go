@@ -139,24 +139,28 @@ func TestAddresses(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
+	const noScheme = ", got a value that does not begin with http:// or https:// (it is not shown, for it may be a secret)"
 	for raw, want := range map[string]string{
 		"":                          "is not set; it " + errAddress,
-		"localhost:9090":            errAddress + `, got "localhost:9090"`,
-		"ftp://example.com":         errAddress + `, got "ftp://example.com"`,
-		"http://":                   errAddress + `, got "http://"`,
+		"localhost:9090":            errAddress + noScheme,
+		"eyJhbGciOi.pa55word.c2ln":  errAddress + noScheme,
+		"u:pa55word@h:9090/p":       errAddress + noScheme,
+		"pa55word@h?x=1":            errAddress + noScheme,
+		"ftp://pa55word.com":        errAddress + `, got the scheme "ftp"`,
+		"http://":                   errAddress + ", got a value without a host",
+		"http://:9090":              errAddress + ", got a value without a host",
+		"http://h:70000":            errAddress + ", got the port 70000, and a port is from 1 to 65535",
 		"http://[::1":               errAddress + ", got a value that does not parse",
 		"http://u:pa55word@h":       "must not contain credentials (they would be shown in logs and results); a bearer token has a place of its own",
-		"u:pa55word@h:9090/p":       "must not contain credentials (they would be shown in logs and results); a bearer token has a place of its own",
-		"pa55word@h?x=1":            "must not contain credentials (they would be shown in logs and results); a bearer token has a place of its own",
-		"http://h/p?key=pa55word":   errAddress + `; take off what follows "http://h/p"`,
-		"http://h/p#/graph":         errAddress + `; take off what follows "http://h/p"`,
+		"http://h/p?key=pa55word":   errAddress + "; take off what follows the path",
+		"http://h/p#/graph":         errAddress + "; take off what follows the path",
 		"http://u:pa55word%zz@h/?x": errAddress + ", got a value that does not parse",
 	} {
 		_, err := ParseURL(raw)
 		require.EqualError(t, err, want, raw)
 	}
 	_, err := New(Options{URL: "nowhere"})
-	require.EqualError(t, err, "the URL of Prometheus "+errAddress+`, got "nowhere"`)
+	require.EqualError(t, err, "the URL of Prometheus "+errAddress+noScheme)
 	for _, token := range []string{"two words", "line\n", "sch\u00f6n"} {
 		_, err = New(Options{URL: "http://h", BearerToken: token})
 		require.EqualError(t, err, "the bearer token of Prometheus must be visible ASCII characters without a space or a line break; "+

@@ -45,6 +45,8 @@ type Options struct {
 	Queries     []Query
 	// Transport sends the requests; default: one with Go's settings. Its idle connections are closed after each reading.
 	Transport *http.Transport
+	// UserAgent is the header User-Agent; default: Go's.
+	UserAgent string
 	// Timeout is how long one request may take; default 5 s.
 	Timeout time.Duration
 }
@@ -74,7 +76,7 @@ func New(o Options) (*Reader, error) {
 		transport = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	}
 	client, err := api.NewClient(api.Config{Address: address, Client: &http.Client{
-		Transport: &authorized{transport, o.BearerToken},
+		Transport: &authorized{transport, o.BearerToken, o.UserAgent},
 		// A redirect would take the token to where nobody meant to send it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}})
@@ -93,16 +95,19 @@ func New(o Options) (*Reader, error) {
 
 // authorized sends requests with a bearer token, and notes the status of their answers.
 type authorized struct {
-	base  http.RoundTripper
-	token string
+	base             http.RoundTripper
+	token, userAgent string
 }
 
 type statusKey struct{}
 
 // RoundTrip sends one request.
 func (a *authorized) RoundTrip(request *http.Request) (*http.Response, error) {
+	request = request.Clone(request.Context())
+	if a.userAgent != "" {
+		request.Header.Set("User-Agent", a.userAgent)
+	}
 	if a.token != "" {
-		request = request.Clone(request.Context())
 		request.Header.Set("Authorization", "Bearer "+a.token)
 	}
 	response, err := a.base.RoundTrip(request)

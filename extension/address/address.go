@@ -1,0 +1,45 @@
+// Package address says what is wrong with the address of a server, without repeating it: a value that is no address may be a
+// secret that was put into the wrong variable.
+package address
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+const maxPort = 65535
+
+// Fault says why a value is not the http or https URL of a server; "" where it is one, whatever follows the host. Of the value
+// it repeats a scheme and a port at most.
+func Fault(raw string) string {
+	u, err := url.Parse(raw)
+	switch {
+	case !strings.Contains(raw, "://"):
+		return "a value that does not begin with http:// or https:// (it is not shown, for it may be a secret)"
+	case err != nil:
+		return "a value that does not parse"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Sprintf("the scheme %q", u.Scheme)
+	default:
+		return HostFault(u)
+	}
+}
+
+// HostFault says why the host and port of a URL are none; "" where they are, or only the port is left out.
+func HostFault(u *url.URL) string {
+	port := u.Port()
+	switch {
+	case u.Hostname() == "":
+		return "a value without a host"
+	case port == "" && strings.HasSuffix(u.Host, ":"):
+		return "a value whose port is empty"
+	case port == "":
+		return ""
+	}
+	if number, err := strconv.Atoi(port); err != nil || number < 1 || number > maxPort {
+		return fmt.Sprintf("the port %s, and a port is from 1 to %d", port, maxPort)
+	}
+	return ""
+}

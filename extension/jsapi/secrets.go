@@ -1,0 +1,42 @@
+package jsapi
+
+import (
+	"slices"
+	"strings"
+
+	"go.k6.io/k6/v2/secretsource"
+)
+
+// SetSecretSources sets where the names of k6's secret sources are: the values of --secret-source.
+func (r *RootModule) SetSecretSources(configured func() []string) { r.secretSources = configured }
+
+// secret looks a secret up in the default source of k6, and then in the others. The error is that of the last one.
+func (m *Module) secret(name string) (string, error) {
+	value, err := m.secrets.Get(secretsource.DefaultSourceName, name)
+	if err == nil {
+		return value, nil
+	}
+	for _, source := range secretSourceNames(m.root.secretSources()) {
+		if value, err = m.secrets.Get(source, name); err == nil {
+			return value, nil
+		}
+	}
+	return "", err
+}
+
+// secretSourceNames are the names that k6 gives to its sources: that in the configuration, as in file=name=vault,secrets.env,
+// or else their type.
+func secretSourceNames(configured []string) []string {
+	var names []string
+	for _, line := range configured {
+		kind, config, _ := strings.Cut(line, "=")
+		name := kind
+		for option := range strings.SplitSeq(config, ",") {
+			if given, isName := strings.CutPrefix(option, "name="); isName && given != "" {
+				name = given
+			}
+		}
+		names = append(names, name)
+	}
+	return slices.Compact(names)
+}

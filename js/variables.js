@@ -1,0 +1,155 @@
+// How the scenarios read environment variables: from one table, in the init context, before any request.
+//
+// A table has for each variable what it takes, and its default. From it come the values, the refusals, and the look for
+// variables that would not be heeded: another scenario's, or a misspelled one.
+
+import { refuse, willRun } from 'k6/x/verity';
+
+const UNIT_MS = { ms: 1, s: 1000, m: 60 * 1000, h: 3600 * 1000, d: 24 * 3600 * 1000 };
+const LONGEST_MS = 24 * 3600 * 1000;
+
+/** Milliseconds of a k6 duration such as 90s, 1m30s or 0m; undefined where it is none. */
+export function durationMs(text) {
+  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) {
+    return undefined;
+  }
+  return text.match(/\d+(\.\d+)?(ms|s|m|h|d)/g).reduce((sum, part) => {
+    const unit = part.match(/[a-z]+$/)[0];
+    return sum + parseFloat(part) * UNIT_MS[unit];
+  }, 0);
+}
+
+/** A time as it may be written: 6 is 6s. */
+const withUnit = (text) => (/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text);
+
+// What a variable takes: in words, and how its text is read. What cannot be read is undefined.
+
+const within = (value, least, most) => (value >= least && value <= most ? value : undefined);
+
+export const whole = (least, most) => ({
+  takes: `a whole number from ${least} to ${most}`,
+  read: (text) => (/^\d+$/.test(text) ? within(Number(text), least, most) : undefined),
+});
+
+export const decimal = (least, most) => ({
+  takes: `a number from ${least} to ${most}`,
+  read: (text) => (/^\d+(\.\d+)?$/.test(text) ? within(Number(text), least, most) : undefined),
+});
+
+/** A number of seconds, given as 6, 6s, 500ms or 1m30s. */
+export const seconds = (least, most) => ({
+  takes: `a number of seconds from ${least} to ${most}, such as 6, 6s or 500ms`,
+  read: (text) => within(durationMs(withUnit(text)) / 1000, least, most),
+});
+
+/** A duration as k6's options take it. */
+export const duration = {
+  takes: 'a duration of at most 24h such as 90s, 1m30s or 10m',
+  read: (text) => (durationMs(withUnit(text)) <= LONGEST_MS ? withUnit(text) : undefined),
+};
+
+export const choice = (...choices) => ({
+  takes: choices.map((one) => JSON.stringify(one)).join(' or '),
+  read: (text) => (choices.includes(text) ? text : undefined),
+});
+
+export const flag = {
+  takes: choice('0', '1').takes,
+  read: (text) => ({ 0: false, 1: true })[text],
+};
+
+/** Any text; what it means is checked where it is used. */
+export const anything = { takes: 'a text', read: (text) => text };
+
+/** The text of a variable of the environment; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
+export function inEnvironment(name) {
+  const value = __ENV[name];
+  return value === undefined || value === '' ? undefined : value;
+}
+
+/** The default of a variable in a scenario: `of` has that of each scenario which has the variable, if not all have it. */
+const defaultOf = (variable, scenario) => (variable.of ? variable.of[scenario] : variable.default);
+
+const belongsTo = (variable, scenario) => !variable.of || scenario in variable.of;
+
+/** The values of a scenario's variables by name: of the environment, else of the profile, else the default. */
+export function readVariables(table, scenario, profile) {
+  const values = {};
+  for (const [name, variable] of Object.entries(table)) {
+    if (belongsTo(variable, scenario)) {
+      values[name] = valueOf(name, variable, inEnvironment(name) || profile.variables[name], defaultOf(variable, scenario));
+    }
+  }
+  return Object.freeze(values);
+}
+
+function valueOf(name, { takes }, text, fallback) {
+  const given = text === undefined && fallback !== undefined ? String(fallback) : text;
+  if (given === undefined) {
+    return undefined;
+  }
+  const value = takes.read(given);
+  if (value === undefined) {
+    refuse(`${name} must be ${takes.takes}, got ${JSON.stringify(given)}`);
+  }
+  return value;
+}
+
+/** Turns the look for variables that would not be heeded off. */
+const ALLOW = 'ALLOW_UNKNOWN_VARIABLES';
+
+/** Names that are near one of ours, and those of other programs. */
+const OTHERS = ['REDIS_URI', 'REDIS_URLS', 'REPORTS_DIR', 'PROFILER'];
+
+/** Refuses variables that a run would not heed although they seem to be meant for it. */
+export function refuseUnheeded(table, scenario) {
+  if (__VU !== 0 || inEnvironment(ALLOW) === '1') {
+    return;
+  }
+  for (const name of Object.keys(__ENV).filter(inEnvironment)) {
+    const variable = table[name];
+    if (variable && !belongsTo(variable, scenario)) {
+      refuse(`${name} is a variable of ${Object.keys(variable.of).join(' and ')}, and ${scenario} would not heed it; unset it, or `
+        + `set ${ALLOW}=1`);
+    }
+    const meant = variable ? undefined : nearest(name, table, scenario);
+    if (meant) {
+      refuse(`${name} is no variable of ${scenario}, but ${meant} is: rename it, or set ${ALLOW}=1 if it is for something else`);
+    }
+  }
+}
+
+/** Which of the scenario's variables a name is probably meant to be; undefined for none. */
+function nearest(name, table, scenario) {
+  if (name.startsWith('K6_') || OTHERS.includes(name)) {
+    return undefined;
+  }
+  const ours = Object.keys(table).filter((one) => belongsTo(table[one], scenario));
+  return ours.find((one) => (table[one].also || []).includes(name) || isMisspelled(name.toUpperCase(), one));
+}
+
+/**
+ * Whether a name differs from ours by a letter or, in a long name, by two. Four letters are too few to tell, and so is
+ * another first letter: BATCH_TIMEOUT is not MATCH_TIMEOUT.
+ */
+function isMisspelled(name, ours) {
+  const most = ours.length < 12 ? 1 : 2;
+  return ours.length > 4 && name[0] === ours[0] && Math.abs(name.length - ours.length) <= most && distance(name, ours) <= most;
+}
+
+/** How many letters must be put in, left out, replaced or swapped with the next to make one text of the other. */
+function distance(a, b) {
+  const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)];
+  for (let i = 1; i <= a.length; i++) {
+    rows.push([i]);
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = rows[i - 1][j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? rows[i - 2][j - 2] + 1 : replaced;
+      rows[i][j] = Math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, replaced, swapped);
+    }
+  }
+  return rows[a.length][b.length];
+}
+
+/** Whether this is where a run is refused or made ready: once, in the first init context of k6 run. */
+export const beginsRun = willRun && __VU === 0;

@@ -1,0 +1,125 @@
+package loadtest_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/errext/exitcodes"
+)
+
+// A spike most of which was never sent says nothing about the service, whatever the answers to the rest were.
+func TestASpikeThatDidNotHappenFails(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		latency time.Duration
+		advice  string
+	}{
+		"too few VUs": {0, "Set MAX_VUS and PREALLOCATED_VUS higher, or use a faster runner"},
+		"a slow target": {
+			1500 * time.Millisecond, "They waited for the target, which took 15",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := startStandin(t, conditions{latency: c.latency})
+			r := k6Run(tokenPurchaseSpike, target, "SEED_USER_COUNT=2", "BASE_RATE=20", "SPIKE_RATE=40", "RAMP_UP=1s", "SPIKE_HOLD=3s",
+				"RAMP_DOWN=1s", "PREALLOCATED_VUS=1", "MAX_VUS=1", "THINK_TIME_MIN=0.5s", "THINK_TIME_MAX=500ms").run(t)
+			r.requireCrossed(t, "dropped_iterations count<10")
+			require.Greater(t, r.count("dropped_iterations"), 100)
+			require.Contains(t, r.stdout, c.advice)
+		})
+	}
+}
+
+// USE_SIMPLE=1 leaves the scenario out, and so the start line has none of its rates.
+func TestASimpleRunAnnouncesNoRates(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	r := k6Run(tokenPurchaseSpike, target, "SEED_USER_COUNT=2").simple("2", "2s").run(t)
+	r.requirePassed(t)
+	require.Contains(t, r.stdout, target.url+": events one after the other, as k6's flags say, for 2 users")
+	require.NotContains(t, r.stdout, "events/s")
+}
+
+// All that a run sends names the tool, the preflight and the sockets too; k6's own flag wins.
+func TestRequestsNameTheTool(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		flags []string
+		agent string
+	}{
+		"ours": {nil, `^xk6-verity/\S+ k6/2\.\d+\.\d+$`},
+		"k6's": {[]string{"--user-agent", "mine"}, `^mine$`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			behind := startStandin(t, whole)
+			address, err := url.Parse(behind.url)
+			require.NoError(t, err)
+			var mu sync.Mutex
+			agents := map[string]string{} // by path
+			proxy := httputil.NewSingleHostReverseProxy(address)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				agents[r.URL.Path] = r.UserAgent()
+				mu.Unlock()
+				proxy.ServeHTTP(w, r)
+			}))
+			t.Cleanup(server.Close)
+			k6Run(queueConcurrency, &target{url: server.URL, secret: secret}, "QUEUE_MODE=shared").simple("4", "4s").flags(c.flags...).run(t)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, path := range []string{"/health", "/auth/signup-anonymous", "/queue/join", "/webhooks/stripe", "/socket.io/"} {
+				require.Contains(t, sortedKeys(agents), path)
+			}
+			for path, agent := range agents {
+				require.Regexp(t, c.agent, agent, path)
+			}
+		})
+	}
+}
+
+func TestASecretInASourceThatIsNotTheDefault(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first.env"), filepath.Join(dir, "second.env")
+	require.NoError(t, os.WriteFile(first, []byte("OTHER=x\n"), 0o600))
+	require.NoError(t, os.WriteFile(second, []byte("STRIPE_WEBHOOK_SECRET="+secret+"\n"), 0o600))
+	k6Run(queueConcurrency, startStandin(t, conditions{}), "STRIPE_WEBHOOK_SECRET=").simple("2", "3s").
+		flags("--secret-source", "file=default,"+first, "--secret-source", "file=name=second,"+second).run(t).requirePassed(t)
+}
+
+// The example of a scenario of one's own has all that the scenarios have.
+func TestAScenarioOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join("..", "examples", "scenario.js")
+	text, err := os.ReadFile(script)
+	require.NoError(t, err)
+	require.Less(t, strings.Count(string(text), "\n"), 40)
+	target, dir := startStandin(t, conditions{}), t.TempDir()
+	r := k6Run(script, target, "PROFILE=readers-dry", "READ_EVERY=250ms", "REPORT_DIR="+dir).run(t)
+	r.requirePassed(t)
+	require.Contains(t, r.stdout, target.url+": profile readers-dry; 2 users read their balance every 0.25 s for 2s")
+	require.Contains(t, r.stdout, "16 a minute planned (READERS / READ_EVERY)")
+	require.FileExists(t, filepath.Join(dir, "readers-dry.md"))
+	for variable, says := range map[string]string{
+		"READERS=0":          `READERS must be a whole number from 1 to 10000, got \"0\"`,
+		"READ_EVERY=2m":      `READ_EVERY must be a number of seconds from 0.1 to 60, such as 6, 6s or 500ms, got \"2m\"`,
+		"READER=2":           "READER is no variable of balance-readers, but READERS is",
+		"TARGET_VUS=2":       "TARGET_VUS is a variable of queue-concurrency, and balance-readers would not heed it",
+		"PROFILE=queue-full": "PROFILE=queue-full is of queue-concurrency.js, and this is balance-readers.js; its profiles: readers-dry",
+	} {
+		refused := k6Run(script, target, variable).run(t)
+		require.Equal(t, exitcodes.ScriptException, refused.exit)
+		refused.requireOneError(t, says)
+	}
+}
