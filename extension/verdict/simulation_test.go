@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -247,7 +248,7 @@ func falseOnQuantiles(t *testing.T, s shape, seconds, rate int, part float64) {
 		return verdict.Judge(simulated(s, seed, seconds, rate, part), joinsWithin).Claims[0]
 	})
 	pass, fail := percentOf(statuses[verdict.Pass], n), percentOf(statuses[verdict.Fail], n)
-	t.Logf("| %s | %d | %s | %.2f | %.1f %% | %.1f %% | %.1f %% |", s.name, seconds, fmt.Sprint(seconds*rate), part, pass, fail,
+	t.Logf("| %s | %d | %s | %.2f | %.1f %% | %.1f %% | %.1f %% |", s.name, seconds, strconv.Itoa(seconds*rate), part, pass, fail,
 		percentOf(whys[verdict.CheckUnsteady], n))
 	require.Equal(t, n, statuses[verdict.Pass]+statuses[verdict.Fail]+statuses[verdict.NotProven])
 	if seconds < s.needs || n < 1000 {
