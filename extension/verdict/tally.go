@@ -13,7 +13,7 @@ const bucketWidth = 1.008
 
 // allowances are the parts of a limit by which a time must exceed it before it is held against the service, for as much of
 // it may be the runner's delay. How often the runner's delay was longer than that is taken off, so each of them is valid.
-var allowances = []float64{0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5}
+var allowances = []float64{0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2, 5}
 
 // tally is what a claim about a share is judged by: how much was counted and how much of it missed, by second.
 type tally struct {
