@@ -217,12 +217,16 @@ func tried(seeds int, judge func(seed uint64) verdict.Result) (statuses map[verd
 // everyLength simulates runs of each length, for the table in docs/verdict.md.
 var everyLength = flag.Bool("every-length", false, "simulate runs of each length, which takes some minutes")
 
-// seeds are a tenth where the race detector makes each ten times slower: there they are tried for races only.
+// seeds are few where the race detector makes each ten times slower: there they show that the code runs, not how often it is wrong.
 func seeds() int {
-	if testing.Short() || underRace {
+	switch {
+	case underRace:
+		return 20
+	case testing.Short():
 		return 100
+	default:
+		return 1000
 	}
-	return 1000
 }
 
 var joinsWithin = []evidence.Claim{{Kind: verdict.KindLatency, Operations: []string{"queue_join"}, WithinMs: limitMs}}
@@ -235,6 +239,9 @@ func TestFalseVerdictsOnQuantilesAreRare(t *testing.T) {
 				continue
 			}
 			for _, part := range []float64{0.99, 1.01, 0.9, 1.1} {
+				if !*everyLength && !s.decides && math.Abs(part-1) > 0.05 {
+					continue // nothing is required of it, and the closer ones are harder
+				}
 				name := fmt.Sprintf("%s/%d s of %d a second/true p95 %.2f of the limit", s.name, length.seconds, length.rate, part)
 				t.Run(name, func(t *testing.T) { falseOnQuantiles(t, s, length.seconds, length.rate, part) })
 			}
@@ -266,14 +273,14 @@ func falseOnQuantiles(t *testing.T, s shape, seconds, rate int, part float64) {
 
 // errorShapes are how errors come: each says for a second how many of n operations fail.
 var errorShapes = []struct {
-	name  string
-	needs int // see shape
-	draw  func(r *rand.Rand, rate float64) func(n int) int
+	name    string
+	decides bool // at half and twice the limit, 60,000 operations are enough
+	draw    func(r *rand.Rand, rate float64) func(n int) int
 }{
-	{"independent errors", 0, func(r *rand.Rand, rate float64) func(int) int {
+	{"independent errors", true, func(r *rand.Rand, rate float64) func(int) int {
 		return func(n int) int { return binomial(r, n, rate) }
 	}},
-	{"errors in bursts of 5 s", 0, func(r *rand.Rand, rate float64) func(int) int {
+	{"errors in bursts of 5 s", false, func(r *rand.Rand, rate float64) func(int) int {
 		inside := bursts(r, 0.1)
 		return func(n int) int {
 			if inside() {
@@ -322,7 +329,7 @@ func TestFalseVerdictsOnRatesAreRare(t *testing.T) {
 				} else {
 					require.LessOrEqual(t, fail, 5.0, "false FAIL")
 				}
-				if part == 0.5 || part == 2 {
+				if s.decides && math.Abs(part-1) > 0.05 {
 					require.GreaterOrEqual(t, pass+fail, 90.0, "decided")
 				}
 			})
@@ -355,7 +362,7 @@ func beside(seed uint64, mean float64, service func(r *rand.Rand) float64) *evid
 func TestADelayedRunnerNeverFailsAHealthyService(t *testing.T) {
 	for _, mean := range []float64{0.5, 10, 30, 100, 1000} {
 		t.Run(fmt.Sprintf("delays of %v ms", mean), func(t *testing.T) {
-			n := seeds() / 10
+			n := max(seeds()/10, 10)
 			statuses, _ := tried(n, func(seed uint64) verdict.Result {
 				return verdict.Judge(beside(seed, mean, func(r *rand.Rand) float64 { return 30 * math.Exp(0.5*r.NormFloat64()) }), joinsWithin).Claims[0]
 			})
@@ -368,7 +375,7 @@ func TestADelayedRunnerNeverFailsAHealthyService(t *testing.T) {
 }
 
 func TestAnUnquietRunnerStillFailsASlowService(t *testing.T) {
-	n := seeds() / 10
+	n := max(seeds()/10, 10)
 	statuses, _ := tried(n, func(seed uint64) verdict.Result {
 		return verdict.Judge(beside(seed, 3, func(r *rand.Rand) float64 {
 			if r.Float64() < 0.08 {
@@ -381,7 +388,7 @@ func TestAnUnquietRunnerStillFailsASlowService(t *testing.T) {
 }
 
 func TestTheTrueQuantileLiesInTheInterval(t *testing.T) {
-	n := seeds()
+	const n = 300
 	below, above := 0, 0
 	for seed := range n {
 		result := verdict.Judge(simulated(shapes[0], uint64(seed), 60, 50, 0.9), joinsWithin).Claims[0] // #nosec G115 -- not negative
