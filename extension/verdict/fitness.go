@@ -25,10 +25,11 @@ type judge struct {
 	overridden  bool
 	throttled   int64
 	restarted   bool
-	interrupted string // how the evidence is incomplete; "" for not
-	missing     bool   // a runner's evidence is absent or ends early
-	lagged      bool   // the runner's delay was watched
-	lag         float64
+	interrupted string            // how the evidence is incomplete; "" for not
+	missing     bool              // a runner's evidence is absent or ends early
+	lagged      bool              // the runner's delay was watched
+	lag         float64           // its p95 in the judged part, in ms
+	unread      int               // seconds of the judged part without a reading of it
 	checks      map[string]string // what is unfit, by the check's name
 	fit         map[string]string // what is fit
 }
@@ -127,6 +128,8 @@ func (j *judge) checkRunner(claims []evidence.Claim) {
 	for at := from; at <= to; at++ {
 		if cell := j.cell(evidence.Series{Metric: evidence.MetricLag}, at); cell != nil {
 			cells = append(cells, cell.OK)
+		} else {
+			j.unread++
 		}
 		if second := j.run.Seconds[at]; second != nil && second.Levels[evidence.LevelCPULimit] > 0 {
 			read++

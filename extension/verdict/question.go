@@ -143,8 +143,12 @@ func (j *judge) doubt(r *Result, q question) {
 			"give it more VUs (MAX_VUS) or processors, or use several runners", percent(q.t.all().share()), q.what, q.missed, millis(q.late)))
 		return
 	}
-	r.notProven(CheckRunner, fmt.Sprintf("%s of the %s %s, but the runner's own delay (p95 %s) may be why: "+
-		"use a machine with more processors, or several runners, and nothing else beside them", percent(q.t.all().share()), q.what, q.missed, millis(j.lag)))
+	delay := "p95 " + millis(j.lag)
+	if j.unread > 0 {
+		delay += fmt.Sprintf(", and no reading in %s", plural(j.unread, "second"))
+	}
+	r.notProven(CheckRunner, fmt.Sprintf("%s of the %s %s, but the runner's own delay (%s) may be why: "+
+		"use a machine with more processors, or several runners, and nothing else beside them", percent(q.t.all().share()), q.what, q.missed, delay))
 }
 
 // decide is for evidence that nothing of the run makes unfit.
@@ -231,14 +235,14 @@ func (q question) brokenEnd() bool { return q.brokenFrom() >= 0 }
 func (q question) brokenFrom() int {
 	for _, misses := range q.t.certain {
 		end, start := sample{}, len(q.t.n)
-		for i := len(q.t.n) - 1; i >= 0; i-- {
-			if q.t.n[i] == 0 {
+		for i, n := range slices.Backward(q.t.n) {
+			if n == 0 {
 				continue
 			}
-			if misses[i]*2 <= q.t.n[i] {
+			if misses[i]*2 <= n {
 				break
 			}
-			end, start = sample{end.n + q.t.n[i], end.misses + misses[i]}, i
+			end, start = sample{end.n + n, end.misses + misses[i]}, i
 		}
 		long := len(q.t.n) - start
 		if long >= 3 && long*4 >= len(q.t.n) && end.misses >= 5 && end.lower(0.99) > q.allowed {

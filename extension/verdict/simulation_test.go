@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -216,12 +217,16 @@ func tried(seeds int, judge func(seed uint64) verdict.Result) (statuses map[verd
 // everyLength simulates runs of each length, for the table in docs/verdict.md.
 var everyLength = flag.Bool("every-length", false, "simulate runs of each length, which takes some minutes")
 
-// seeds are a tenth where the race detector makes each ten times slower: there they are tried for races only.
+// seeds are few where the race detector makes each ten times slower: there they show that the code runs, not how often it is wrong.
 func seeds() int {
-	if testing.Short() || underRace {
+	switch {
+	case underRace:
+		return 20
+	case testing.Short():
 		return 100
+	default:
+		return 1000
 	}
-	return 1000
 }
 
 var joinsWithin = []evidence.Claim{{Kind: verdict.KindLatency, Operations: []string{"queue_join"}, WithinMs: limitMs}}
@@ -234,6 +239,9 @@ func TestFalseVerdictsOnQuantilesAreRare(t *testing.T) {
 				continue
 			}
 			for _, part := range []float64{0.99, 1.01, 0.9, 1.1} {
+				if !*everyLength && !s.decides && math.Abs(part-1) > 0.05 {
+					continue // nothing is required of it, and the closer ones are harder
+				}
 				name := fmt.Sprintf("%s/%d s of %d a second/true p95 %.2f of the limit", s.name, length.seconds, length.rate, part)
 				t.Run(name, func(t *testing.T) { falseOnQuantiles(t, s, length.seconds, length.rate, part) })
 			}
@@ -247,7 +255,7 @@ func falseOnQuantiles(t *testing.T, s shape, seconds, rate int, part float64) {
 		return verdict.Judge(simulated(s, seed, seconds, rate, part), joinsWithin).Claims[0]
 	})
 	pass, fail := percentOf(statuses[verdict.Pass], n), percentOf(statuses[verdict.Fail], n)
-	t.Logf("| %s | %d | %s | %.2f | %.1f %% | %.1f %% | %.1f %% |", s.name, seconds, fmt.Sprint(seconds*rate), part, pass, fail,
+	t.Logf("| %s | %d | %s | %.2f | %.1f %% | %.1f %% | %.1f %% |", s.name, seconds, strconv.Itoa(seconds*rate), part, pass, fail,
 		percentOf(whys[verdict.CheckUnsteady], n))
 	require.Equal(t, n, statuses[verdict.Pass]+statuses[verdict.Fail]+statuses[verdict.NotProven])
 	if seconds < s.needs || n < 1000 {
@@ -265,14 +273,14 @@ func falseOnQuantiles(t *testing.T, s shape, seconds, rate int, part float64) {
 
 // errorShapes are how errors come: each says for a second how many of n operations fail.
 var errorShapes = []struct {
-	name  string
-	needs int // see shape
-	draw  func(r *rand.Rand, rate float64) func(n int) int
+	name    string
+	decides bool // at half and twice the limit, 60,000 operations are enough
+	draw    func(r *rand.Rand, rate float64) func(n int) int
 }{
-	{"independent errors", 0, func(r *rand.Rand, rate float64) func(int) int {
+	{"independent errors", true, func(r *rand.Rand, rate float64) func(int) int {
 		return func(n int) int { return binomial(r, n, rate) }
 	}},
-	{"errors in bursts of 5 s", 0, func(r *rand.Rand, rate float64) func(int) int {
+	{"errors in bursts of 5 s", false, func(r *rand.Rand, rate float64) func(int) int {
 		inside := bursts(r, 0.1)
 		return func(n int) int {
 			if inside() {
@@ -321,7 +329,7 @@ func TestFalseVerdictsOnRatesAreRare(t *testing.T) {
 				} else {
 					require.LessOrEqual(t, fail, 5.0, "false FAIL")
 				}
-				if part == 0.5 || part == 2 {
+				if s.decides && math.Abs(part-1) > 0.05 {
 					require.GreaterOrEqual(t, pass+fail, 90.0, "decided")
 				}
 			})
@@ -329,42 +337,58 @@ func TestFalseVerdictsOnRatesAreRare(t *testing.T) {
 	}
 }
 
-// A runner that is late twice for each request, with its answer too, by as much as its own timers say.
-func TestADelayedRunnerNeverFailsAHealthyService(t *testing.T) {
+// beside is a minute of a service beside a runner that is late twice for each request, for its answer too, by as much as its own
+// timers say: by mean ms on average.
+func beside(seed uint64, mean float64, service func(r *rand.Rand) float64) *evidence.Run {
 	const seconds, rate = 60, 50
-	for _, mean := range []float64{1, 10, 30, 100, 1000} {
+	r := rand.New(rand.NewPCG(seed, 15)) // #nosec G404 -- the same numbers each time
+	delay := func() float64 { return mean * r.ExpFloat64() }
+	return eachSecond(ended(seconds), func(_ int, s *evidence.Second) {
+		served, micros, late := &evidence.Cell{}, make([]int64, rate), make([]int64, 50)
+		for i := range micros {
+			micros[i] = int64(1000 * (service(r) + delay() + delay()))
+			if micros[i] > limitMs*1000 {
+				served.Over++
+			}
+		}
+		for i := range late {
+			late[i] = int64(1000 * delay())
+		}
+		served.OK = evidence.HistogramOf(micros...)
+		s.Cells[joins], s.Cells[lag] = served, &evidence.Cell{OK: evidence.HistogramOf(late...)}
+	})
+}
+
+func TestADelayedRunnerNeverFailsAHealthyService(t *testing.T) {
+	for _, mean := range []float64{0.5, 10, 30, 100, 1000} {
 		t.Run(fmt.Sprintf("delays of %v ms", mean), func(t *testing.T) {
-			statuses, _ := tried(seeds()/10, func(seed uint64) verdict.Result {
-				r := rand.New(rand.NewPCG(seed, 15)) // #nosec G404 -- the same numbers each time
-				delay := func() float64 { return mean * r.ExpFloat64() }
-				run := ended(seconds)
-				for at := range run.Seconds {
-					served := &evidence.Cell{}
-					micros, late := make([]int64, rate), make([]int64, 20)
-					for i := range micros {
-						micros[i] = int64(1000 * (30*math.Exp(0.5*r.NormFloat64()) + delay() + delay()))
-						if micros[i] > limitMs*1000 {
-							served.Over++
-						}
-					}
-					for i := range late {
-						late[i] = int64(1000 * delay())
-					}
-					served.OK = evidence.HistogramOf(micros...)
-					run.Seconds[at].Cells[joins], run.Seconds[at].Cells[lag] = served, &evidence.Cell{OK: evidence.HistogramOf(late...)}
-				}
-				return verdict.Judge(run, joinsWithin).Claims[0]
+			n := max(seeds()/10, 10)
+			statuses, _ := tried(n, func(seed uint64) verdict.Result {
+				return verdict.Judge(beside(seed, mean, func(r *rand.Rand) float64 { return 30 * math.Exp(0.5*r.NormFloat64()) }), joinsWithin).Claims[0]
 			})
 			require.Zero(t, statuses[verdict.Fail])
-			if mean <= 1 {
-				require.Equal(t, seeds()/10, statuses[verdict.Pass])
+			if mean < 1 {
+				require.Equal(t, n, statuses[verdict.Pass])
 			}
 		})
 	}
 }
 
+func TestAnUnquietRunnerStillFailsASlowService(t *testing.T) {
+	n := max(seeds()/10, 10)
+	statuses, _ := tried(n, func(seed uint64) verdict.Result {
+		return verdict.Judge(beside(seed, 3, func(r *rand.Rand) float64 {
+			if r.Float64() < 0.08 {
+				return 150
+			}
+			return 20
+		}), joinsWithin).Claims[0]
+	})
+	require.GreaterOrEqual(t, percentOf(statuses[verdict.Fail], n), 90.0)
+}
+
 func TestTheTrueQuantileLiesInTheInterval(t *testing.T) {
-	n := seeds()
+	const n = 300
 	below, above := 0, 0
 	for seed := range n {
 		result := verdict.Judge(simulated(shapes[0], uint64(seed), 60, 50, 0.9), joinsWithin).Claims[0] // #nosec G115 -- not negative

@@ -41,7 +41,8 @@ func (s sample) lower(level float64) float64 {
 	if s.n <= 0 || s.misses <= 0 {
 		return 0
 	}
-	return distuv.Beta{Alpha: s.misses, Beta: s.n - s.misses + 1}.Quantile(1 - level)
+	misses := min(s.misses, s.n) // an error may be counted in another second than its operation, and the last of them in none
+	return distuv.Beta{Alpha: misses, Beta: s.n - misses + 1}.Quantile(1 - level)
 }
 
 // worth is the same share in the number of independent samples that it is worth.

@@ -13,7 +13,7 @@ const bucketWidth = 1.008
 
 // allowances are the parts of a limit by which a time must exceed it before it is held against the service, for as much of
 // it may be the runner's delay. How often the runner's delay was longer than that is taken off, so each of them is valid.
-var allowances = []float64{0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5}
+var allowances = []float64{0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2, 5}
 
 // tally is what a claim about a share is judged by: how much was counted and how much of it missed, by second.
 type tally struct {
@@ -170,11 +170,28 @@ func (j *judge) sentLate(metric evidence.Metric, second int64, micros float64) f
 }
 
 // delayed is the share of a second in which the runner's own timers were late by more than that, in µs. A long delay may be one
-// reading only, so each counts for the time that it lasted, too.
+// reading only, so each counts for the time that it lasted, too. Readings come about once a second: where a second has none, the
+// seconds beside it stand for it, and where they have none either the runner stood still.
 func (j *judge) delayed(second int64, micros float64) float64 {
+	if second > j.last {
+		return 0 // after the load
+	}
+	share, read := j.delayedIn(second, micros)
+	if read {
+		return share
+	}
+	before, readBefore := j.delayedIn(second-1, micros)
+	after, readAfter := j.delayedIn(second+1, micros)
+	if readBefore || readAfter {
+		return max(before, after)
+	}
+	return 1
+}
+
+func (j *judge) delayedIn(second int64, micros float64) (share float64, read bool) {
 	cell := j.cell(evidence.Series{Metric: evidence.MetricLag}, second)
 	if cell == nil || cell.OK.Count() == 0 {
-		return j.unwatched(second)
+		return 0, false
 	}
 	readings, lasted := int64(0), 0.0
 	cell.OK.Each(func(late, n int64) {
@@ -183,15 +200,7 @@ func (j *judge) delayed(second int64, micros float64) float64 {
 			lasted += float64(late) * float64(n) / 1e6
 		}
 	})
-	return min(max(float64(readings)/float64(cell.OK.Count()), lasted), 1)
-}
-
-// unwatched is 1 for a second without a reading of the runner's delay, for then it stood still. There is none before and after the load.
-func (j *judge) unwatched(second int64) float64 {
-	if second <= j.last {
-		return 1
-	}
-	return 0
+	return min(max(float64(readings)/float64(cell.OK.Count()), lasted), 1), true
 }
 
 // certainFailures counts those of a second's failures that are the service's own doing.

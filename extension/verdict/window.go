@@ -22,7 +22,7 @@ func findWindow(run *evidence.Run, first, last int64) window {
 	if len(run.Seconds) == 0 {
 		return window{}
 	}
-	enough := func(s *evidence.Second) bool { return true }
+	enough := func(*evidence.Second) bool { return true }
 	switch {
 	case run.Header.PlannedUsers > 0:
 		least := plannedPart * float64(run.Header.PlannedUsers)
@@ -44,6 +44,9 @@ func findWindow(run *evidence.Run, first, last int64) window {
 	return w
 }
 
+// longest is how many seconds of a run are looked at, from its first on: a week, more than any has, lest a wrong time in a file take all memory.
+const longest = 7 * 24 * 3600
+
 // extent is the first and the last second of a run.
 func extent(run *evidence.Run) (first, last int64) {
 	started := false
@@ -53,7 +56,7 @@ func extent(run *evidence.Run) (first, last int64) {
 		}
 		first, last = min(first, at), max(last, at)
 	}
-	return first, last
+	return first, min(last, first+longest)
 }
 
 // levels are the readings of a level from one second to another; a second without one has that of the second before.
