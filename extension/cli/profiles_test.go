@@ -15,7 +15,7 @@ func TestProfilesAsATable(t *testing.T) {
 	profiles, err := readProfiles(os.DirFS("../.."))
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, printProfiles(&out, profiles, false))
+	require.NoError(t, printProfiles(&out, profiles, "./k6", false))
 	require.Equal(t, `PROFILE         SCENARIO               USERS  LENGTH  SHOWS THAT
 queue-dry       queue-concurrency      1000   2m      the queue works with 1,000 users, before 10,000 try
 sessions-dry    video-session-sustain  500    5m      users match in time and hold about 240 sessions at once
@@ -24,7 +24,8 @@ sessions-full   video-session-sustain  2000   17m     2,000 users hold about 950
 sessions-1000   video-session-sustain  2200   17m     2,200 users hold more than 1,000 sessions at once
 purchase-spike  token-purchase-spike   100    5m      20 to 400 webhooks a second go through, each credited once
 
-Run them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set:
+Run them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set, in the folder of load-test
+(`+"`./k6 x verity init DIR`"+` unpacks it):
 
   PROFILE=queue-dry ./k6 run load-test/queue-concurrency.js
   PROFILE=sessions-dry ./k6 run load-test/video-session-sustain.js
@@ -40,7 +41,7 @@ func TestProfilesAsJSON(t *testing.T) {
 	profiles, err := readProfiles(os.DirFS("../.."))
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, printProfiles(&out, profiles, true))
+	require.NoError(t, printProfiles(&out, profiles, "k6", true))
 	var list []map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &list))
 	require.Len(t, list, 6)
@@ -49,7 +50,7 @@ func TestProfilesAsJSON(t *testing.T) {
 		"variables": map[string]any{
 			"TARGET_VUS": "1000", "RAMP_UP": "1m", "HOLD": "30s", "RAMP_DOWN": "30s", "QUEUE_MODE": "isolated",
 		},
-		"users": 1000.0, "lengthSeconds": 120.0, "command": "PROFILE=queue-dry ./k6 run load-test/queue-concurrency.js",
+		"users": 1000.0, "lengthSeconds": 120.0, "command": "PROFILE=queue-dry k6 run load-test/queue-concurrency.js",
 	}, list[0])
 }
 
@@ -63,6 +64,6 @@ func TestProfilesThatCannotBeListed(t *testing.T) {
 		"profile x does not say how many users there are":        {"RAMP_UP": "1m"},
 		`RAMP_UP of profile x: time: invalid duration "a while"`: {"TARGET_VUS": "1", "RAMP_UP": "a while"},
 	} {
-		require.EqualError(t, printProfiles(&bytes.Buffer{}, []profile{{Name: "x", Variables: variables}}, false), want)
+		require.EqualError(t, printProfiles(&bytes.Buffer{}, []profile{{Name: "x", Variables: variables}}, "k6", false), want)
 	}
 }
