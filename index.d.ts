@@ -3,7 +3,7 @@
  *
  * Every call that waits returns a promise and leaves the VU's event loop free, so that one VU can carry many users.
  * Nothing connects in the init context. Unknown option keys, wrong types and numbers out of range are TypeErrors that name
- * the option, the value and what it takes. Facts about the wire are from Verity's contract, verity-api.md.
+ * the option, the value and what it takes. Facts about the wire are from Verity's contract, docs/verity-api.md.
  *
  * Requests emit k6's own http_* metrics, with the tag `name` set to the operation: auth_signup, auth_refresh, queue_join,
  * queue_leave, tokens_balance or stripe_webhook. No secret and no token is ever in a message, a tag, a URL or a log line.

@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Verity's Redis keys (verity-api.md, Redis).
+// Verity's Redis keys (docs/verity-api.md, Redis).
 const (
 	redisKeys  = "queue:keys"  // set of queue keys
 	redisZset  = "queue:zset:" // + queue key: sorted set of user ids
