@@ -3,7 +3,7 @@
  *
  * Every call that waits returns a promise and leaves the VU's event loop free, so that one VU can carry many users.
  * Nothing connects in the init context. Unknown option keys, wrong types and numbers out of range are TypeErrors that name
- * the option, the value and what it takes. Facts about the wire are from Verity's contract, verity-api.md.
+ * the option, the value and what it takes. Facts about the wire are from Verity's contract, docs/verity-api.md.
  *
  * Requests emit k6's own http_* metrics, with the tag `name` set to the operation: auth_signup, auth_refresh, queue_join,
  * queue_leave, tokens_balance or stripe_webhook. No secret and no token is ever in a message, a tag, a URL or a log line.
@@ -308,6 +308,16 @@ declare module 'k6/x/verity' {
      * @example await verity.preflight({ requests: { queue_join: { perMinute: 600, arithmetic: '10 a second' } }, connections: 25 });
      */
     preflight(plan: PreflightPlan): Promise<void>;
+
+    /**
+     * For teardown(): reads the balances of this process's users, those of stays and those of setup(), and holds them against what
+     * each bought, spent and got back. One that does not add up, and one that cannot be read, count as failed operations
+     * (tokens_balance). Takes 4 minutes at most, and gives a service that hangs up after 10 readings.
+     *
+     * @param options.atMost of how many users, spread evenly over all: 1 to 1000000 (default)
+     * @example export const teardown = () => verity.audit({ atMost: 1000 });
+     */
+    audit(options?: { atMost?: number }): Promise<{ users: number; unread: number; wrong: number }>;
   }
 
   /** What a run is about to ask, of the service and of this runner. */
@@ -325,6 +335,11 @@ declare module 'k6/x/verity' {
     override?: boolean;
     /** Print JSON instead of a table: default false. */
     json?: boolean;
+    /**
+     * Two users sign up and match in a queue key of their own, and must hear match and session:start within 10 s each: default
+     * false. It needs the signer, and leaves two accounts and a session.
+     */
+    trial?: boolean;
   }
 
   /** The answer to a webhook. */
@@ -541,7 +556,49 @@ declare module 'k6/x/verity' {
    */
   export function planMemory(load: { vus?: number; users?: number; sockets?: number }): { needed: number; available: number };
 
-@@DESCRIBE@@
+  /**
+   * For setup(): says what the run is, for its evidence, verdict and reports.
+   *
+   * Throws a TypeError where a claim cannot be judged; docs/verdict.md has the claims.
+   *
+   * @example describeRun({ scenario: 'mine', target: __ENV.BASE_URL, plan: '20 users read', users: 20 });
+   */
+  export function describeRun(run: {
+    scenario?: string;
+    /** The profile that makes the claims; files are named after it, or else after the scenario. */
+    profile?: string;
+    target?: string;
+    /** One sentence on what the run does. */
+    plan?: string;
+    /** How many users the whole test is to have in stays; printSummary says how many there were. */
+    users?: number;
+    /** How many events a second the whole test has at its top, where there are no users. */
+    rate?: number;
+    /** How many of either there are at the start, default 0, and how that changes: evenly within `seconds` to `target`. */
+    start?: number;
+    stages?: { seconds: number; target: number }[];
+    /** What the run claims, as in js/profiles.json. */
+    claims?: object[];
+    /** Why a run that could make claims makes none. */
+    noClaims?: string;
+    /** A folder for the file of the evidence, NAME.evidence.jsonl.gz; default: it is kept in memory only. */
+    reportDir?: string;
+  }): void;
+
+  /**
+   * The event of an arrival rate that this iteration sends, which describeRun told of. Call it first in the iteration. What an
+   * event takes counts from the time when it was due.
+   *
+   * @example
+   * const sending = arrival();
+   * await verity.webhook(event).then(() => sending.answered(), (error) => sending.answered(error));
+   */
+  export function arrival(): {
+    /** How long after the time when the event was due the iteration began, in s. */
+    readonly lateSeconds: number;
+    /** Says that the event was answered as asked or, with an error, that it was not. */
+    answered(error?: unknown): void;
+  };
 
   /** Whether this process runs the script (k6 run), rather than inspects or archives it. */
   export const willRun: boolean;

@@ -20,9 +20,9 @@ import (
 	"github.com/verity-app/xk6-verity/extension/version"
 )
 
-// scripts are the scenarios and what they share, so that the binary alone can run them.
+// scripts are the scenarios, what they share, the examples and the types, so that the binary alone can run and unpack them.
 //
-//go:embed js/*.js js/*.json load-test/*.js
+//go:embed js/*.js js/*.json load-test/*.js load-test/README.md examples/*.js examples/*.ts examples/README.md index.d.ts jsconfig.json
 var scripts embed.FS
 
 func init() {

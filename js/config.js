@@ -31,6 +31,7 @@ const VARIABLES = {
   STRIPE_WEBHOOK_SECRET: { takes: anything, also: ['STRIPE_SECRET', 'WEBHOOK_SECRET'] },
   PROFILE: { takes: anything },
   SKIP_PREFLIGHT: { takes: flag, default: '0', also: ['NO_PREFLIGHT'] },
+  TRIAL: { takes: flag, of: both() },
   PREFLIGHT_ONLY: { takes: choice('table', 'json') },
   REPORT_DIR: { takes: anything },
   USE_SIMPLE: { takes: flag, default: '0', also: ['SIMPLE'] },
@@ -71,13 +72,29 @@ const VARIABLES = {
 
 /** The profile of a run with its name and the variables of the environment that win over its own. */
 function selectProfile(scenario, own) {
-  const { name, variables } = profileOf(scenario, inEnvironment('PROFILE'), own);
+  const { name, variables, claims = [] } = profileOf(scenario, inEnvironment('PROFILE'), own);
   const overrides = Object.keys(variables)
     .map((variable) => [variable, inEnvironment(variable)])
     .filter(([variable, value]) => value !== undefined && value !== variables[variable])
     .map(([variable, value]) => `${variable}=${value}`);
-  return Object.freeze({ name, overrides, variables });
+  return Object.freeze({ name, overrides, variables, claims });
 }
+
+/** How a variable asks less of the service: by a lower value, a higher one, or any other. */
+const LESS = {
+  TARGET_VUS: (is, was) => is < was,
+  SESSION_VUS: (is, was) => is < was,
+  SPIKE_RATE: (is, was) => is < was,
+  THINK_TIME_MIN: (is, was) => is > was,
+  THINK_TIME_MAX: (is, was) => is > was,
+  QUEUE_MODE: (is, was) => is !== was,
+  SESSION_HOLD_SECONDS: (is, was) => is !== was,
+};
+
+/** The variables, as VARIABLE=value, with which a run asks less of the service than its profile does. */
+const lessThanProfile = (values, profileValues) => Object.keys(LESS)
+  .filter((name) => values[name] !== undefined && profileValues[name] !== undefined && LESS[name](values[name], profileValues[name]))
+  .map((name) => `${name}=${values[name]}`);
 
 /** A range that two variables give. */
 function range(values, nameMin, nameMax) {
@@ -177,6 +194,7 @@ export function configure(name, own = {}) {
   const { variables: ofProfile, ...profile } = selectProfile(name, own.profiles);
   const values = readVariables(table, name, { variables: ofProfile });
   requireOnePlan(values);
+  const less = lessThanProfile(values, readVariables(table, name, { variables: ofProfile }, () => undefined));
   const baseUrl = values.BASE_URL || '';
   const signer = named(() => new StripeSigner(values.STRIPE_WEBHOOK_SECRET || ''));
   const verity = named(() => new Verity({ baseUrl, signer }), 'baseUrl of Verity', 'BASE_URL');
@@ -187,7 +205,7 @@ export function configure(name, own = {}) {
     }
   }
   return {
-    name, profile, variables: values, baseUrl, signer, verity, prometheus: prometheus(values), reportDir: values.REPORT_DIR,
+    name, profile: { ...profile, less }, variables: values, baseUrl, signer, verity, prometheus: prometheus(values), reportDir: values.REPORT_DIR,
     preflightOnly: values.PREFLIGHT_ONLY, useSimple: values.USE_SIMPLE, skipPreflight: values.SKIP_PREFLIGHT,
     plan: planOf(values, Object.keys(own.variables || {}).filter((variable) => table[variable].takes !== anything)),
   };
@@ -348,6 +366,10 @@ function requireScenarioIsRun({ name, profile, preflightOnly, useSimple }) {
   }
 }
 
+/** Whether two users match before the load: where its users will, unless TRIAL says otherwise; of a run that only looks, if TRIAL asks. */
+const wantsTrial = ({ mode, variables, preflightOnly }) => (mode === 'shared' && variables.TRIAL !== false
+  && (!preflightOnly || variables.TRIAL === true));
+
 /** To be called first in setup(): refuses a run that k6's options and flags make another one than the variables say. */
 export function checkPlan(config) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
@@ -365,6 +387,6 @@ export function checkPlan(config) {
 export function checkTarget(config, load) {
   requireTarget(config);
   return config.verity.preflight({
-    ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json',
+    ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json', trial: wantsTrial(config),
   });
 }

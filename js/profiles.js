@@ -7,7 +7,7 @@ import { refuse } from 'k6/x/verity';
 const text = open(import.meta.resolve('./profiles.json'));
 
 /** The profile of a run that selects none. */
-const NONE = Object.freeze({ name: '', variables: Object.freeze({}) });
+const NONE = Object.freeze({ name: '', variables: Object.freeze({}), claims: [] });
 
 /** The profile of this name, which must be one of this scenario: of the plan, or of its own. */
 export function profileOf(scenario, name, own = []) {

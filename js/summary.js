@@ -1,15 +1,48 @@
 // What a run says to its reader beside k6's own output.
 
-import { notePlan, print, printSummary, runnerShare } from 'k6/x/verity';
-import { isSimple, totalUsers, usersPerVu } from './options.js';
+import { describeRun, print, printSummary } from 'k6/x/verity';
+import { isSimple, spikeStages, totalUsers, usersPerVu } from './options.js';
+import { durationMs } from './variables.js';
 
 /** A line at the start of a run; to be called in setup(), once. `users` is how many the whole test is to have in stays, if any. */
 export function announce(config, what, users = 0) {
   if (config.preflightOnly === 'json') {
     return; // a machine reads
   }
-  notePlan(what, users > 0 ? { users: Math.max(1, Math.round(users * runnerShare())) } : {});
+  describeRun({
+    scenario: config.name, target: config.baseUrl, plan: `${describeProfile(config.profile)}${what}`, reportDir: config.reportDir,
+    ...loadOf(config, users), ...claimsOf(config),
+  });
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
+}
+
+/** How many users or events the plan wants, and when. */
+function loadOf(config, users) {
+  if (isSimple(config)) {
+    return { users };
+  }
+  if (config.spikeRate !== undefined) {
+    return { rate: config.spikeRate, start: config.baseRate, stages: inSeconds(spikeStages(config)) };
+  }
+  return {
+    users,
+    stages: inSeconds([
+      { duration: config.rampUp, target: users }, { duration: config.hold, target: users }, { duration: config.rampDown, target: 0 },
+    ]),
+  };
+}
+
+const inSeconds = (stages) => stages.map(({ duration, target }) => ({ seconds: durationMs(duration) / 1000, target }));
+
+/** The claims of the run's profile; none where the run asks less of the service than its profile does. */
+function claimsOf({ profile }) {
+  if (profile.name === '') {
+    return {};
+  }
+  if (profile.less.length > 0) {
+    return { noClaims: `no claim is made: ${profile.less.join(', ')} asks less of the service than the profile ${profile.name} does` };
+  }
+  return { profile: profile.name, claims: profile.claims };
 }
 
 function describeProfile({ name, overrides }) {
@@ -36,6 +69,6 @@ export function describeSpike(config) {
 /** A handleSummary that adds our lines and files and, returning nothing, leaves k6's own summary as it is. */
 export const summarize = (config) => (data) => {
   printSummary({
-    scenario: config.name, profile: config.profile.name, target: config.baseUrl, reportDir: config.reportDir, data,
+    scenario: config.name, profile: claimsOf(config).profile, target: config.baseUrl, reportDir: config.reportDir, data,
   });
 };

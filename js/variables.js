@@ -73,11 +73,11 @@ const defaultOf = (variable, scenario) => (variable.of ? variable.of[scenario] :
 const belongsTo = (variable, scenario) => !variable.of || scenario in variable.of;
 
 /** The values of a scenario's variables by name: of the environment, else of the profile, else the default. */
-export function readVariables(table, scenario, profile) {
+export function readVariables(table, scenario, profile, given = inEnvironment) {
   const values = {};
   for (const [name, variable] of Object.entries(table)) {
     if (belongsTo(variable, scenario)) {
-      values[name] = valueOf(name, variable, inEnvironment(name) || profile.variables[name], defaultOf(variable, scenario));
+      values[name] = valueOf(name, variable, given(name) || profile.variables[name], defaultOf(variable, scenario));
     }
   }
   return Object.freeze(values);

@@ -116,7 +116,7 @@ func postEvent(t *testing.T, target *target, body, signature string) (int, strin
 	return status, string(answer)
 }
 
-// The two servers judge the runs, so both must be what verity-api.md says; what they disagree on is a defect of one.
+// The two servers judge the runs, so both must be what docs/verity-api.md says; what they disagree on is a defect of one.
 
 func TestServersComputeTheRecordedQueueKeys(t *testing.T) {
 	t.Parallel()

@@ -45,8 +45,7 @@ func stages(list ...stage) []any {
 	return out
 }
 
-// commonThresholds are those of every scenario. (throttled_requests is not in design.md's list: a throttled run must not
-// pass.)
+// commonThresholds are those of every scenario. A throttled run must not pass.
 func commonThresholds(more map[string][]string) map[string][]string {
 	limits := map[string][]string{
 		"http_reqs":          {"count>0"},

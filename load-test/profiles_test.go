@@ -156,7 +156,7 @@ func TestProfilesCommand(t *testing.T) {
 	require.Zero(t, r.exit)
 	require.Empty(t, r.stderr)
 	for name := range readProfiles(t) {
-		require.Contains(t, r.stdout, "  PROFILE="+name+" ./k6 run load-test/")
+		require.Contains(t, r.stdout, "  PROFILE="+name+" "+k6Binary(t)+" run load-test/")
 	}
 	r = k6("x", "verity", "profiles", "--json").run(t)
 	var list []struct{ Name, Command string }

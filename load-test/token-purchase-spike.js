@@ -2,9 +2,9 @@
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
 import exec from 'k6/execution';
-import { think } from 'k6/x/verity';
+import { arrival, think } from 'k6/x/verity';
 import { checkPlan, checkTarget, tokenPurchaseSpike } from '../js/config.js';
-import { backOff, checkBalances, seedUsers, sell } from '../js/journey.js';
+import { audit, backOff, seedUsers, sell } from '../js/journey.js';
 import { purchaseLoad } from '../js/load.js';
 import { arrivalSpike, dropThreshold, thresholds } from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
@@ -28,9 +28,10 @@ export function setup() {
 }
 
 export default async function ({ userIds }) {
+  const sending = arrival();
   const userId = userIds[exec.scenario.iterationInTest % userIds.length];
   try {
-    await purchase(config.signer.checkoutCompleted({ userId, tokens: config.tokensPerEvent }));
+    await purchase(config.signer.checkoutCompleted({ userId, tokens: config.tokensPerEvent }), sending);
     await think(config.think.min, config.think.max);
   } catch (error) {
     await backOff(error);
@@ -38,18 +39,19 @@ export default async function ({ userIds }) {
 }
 
 /** Sends an event, and a part of them again: half of those at once, the others a little later. */
-async function purchase(event) {
+async function purchase(event, sending) {
   const replayed = Math.random() < config.replayRate;
   const atOnce = replayed && Math.random() < 0.5;
-  await sell(config, event, atOnce ? 2 : 1);
+  await sell(config, event, atOnce ? 2 : 1).then(() => sending.answered(), (error) => {
+    sending.answered(error);
+    throw error;
+  });
   if (replayed && !atOnce) {
     await think(0.5, 2);
     await sell(config, event);
   }
 }
 
-export function teardown({ userIds }) {
-  return checkBalances(config, userIds).then(() => endReadings(config));
-}
+export const teardown = () => audit(config).then(() => endReadings(config));
 
 export const handleSummary = summarize(config);

@@ -11,11 +11,11 @@ import (
 // Name is the name of the subcommand under k6 x.
 const Name = "verity"
 
-// New returns the command. scripts holds the folders js and load-test.
+// New returns the command. scripts holds the folders js, load-test and examples.
 func New(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   Name,
-		Short: "Load-test a Verity: a local stand-in, a smoke run, a plan of queue keys, profiles, a preflight, latencies of a run",
+		Short: "Load-test a Verity: a local stand-in, a smoke run, plans, profiles, a preflight, the scenarios, results of a run",
 		Long: `Load-test a Verity.
 
 The scenarios themselves are run with k6 run; these commands go with them.`,
@@ -23,6 +23,6 @@ The scenarios themselves are run with k6 run; these commands go with them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newStandinCommand(gs), newSmokeCommand(gs, scripts), newPlanCommand(gs), newProfilesCommand(gs, scripts),
-		newPreflightCommand(gs, scripts), newExportCommand(gs))
+		newPreflightCommand(gs, scripts), newInitCommand(gs, scripts), newShowCommand(gs), newExportCommand(gs), newVersionCommand(gs))
 	return cmd
 }

@@ -34,7 +34,7 @@ var passedFlags = []struct{ name, usage string }{ //nolint:gochecknoglobals // a
 
 type preflightOptions struct {
 	scenario, from string
-	asJSON         bool
+	asJSON, trial  bool
 	passed         []string // flags for k6 run
 }
 
@@ -66,6 +66,7 @@ marked ✗, 107 if something is or the configuration was refused, and 108 if the
 	flags.StringVar(&options.scenario, "scenario", "", "the scenario whose plan it is (default: that of PROFILE)")
 	flags.StringVar(&options.from, "from", "", "use the scenarios of this checkout (default: those in the binary)")
 	flags.BoolVar(&options.asJSON, "json", false, "print JSON")
+	flags.BoolVar(&options.trial, "trial", false, "let two users match in a queue key of their own, as each run with sockets does (makes two accounts)")
 	for _, flag := range passedFlags {
 		flags.String(flag.name, "", flag.usage)
 	}
@@ -135,6 +136,9 @@ func runPreflight(ctx context.Context, gs *state.GlobalState, script string, opt
 		options.passed, []string{script})
 	cmd := exec.CommandContext(ctx, binary, args...) // #nosec G204 -- this binary
 	cmd.Env = append(preflightEnviron(os.Environ()), "PREFLIGHT_ONLY="+form, "SKIP_PREFLIGHT=")
+	if options.trial {
+		cmd.Env = append(cmd.Env, "TRIAL=1")
+	}
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = gs.Stdout, &said
 	code, err := exitCode(cmd.Run())

@@ -46,7 +46,7 @@ next step.`,
 			if err != nil {
 				return err
 			}
-			return printProfiles(gs.Stdout, profiles, asJSON)
+			return printProfiles(gs.Stdout, profiles, started(gs.CmdArgs), asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -96,8 +96,9 @@ func (p profile) length() (time.Duration, error) {
 	return sum, nil
 }
 
-func (p profile) command() string {
-	return fmt.Sprintf("PROFILE=%s ./k6 run load-test/%s.js", p.Name, p.Scenario)
+// command is what runs the profile, with a k6 that is started so.
+func (p profile) command(k6 string) string {
+	return fmt.Sprintf("PROFILE=%s %s run load-test/%s.js", p.Name, k6, p.Scenario)
 }
 
 // listedProfile is what is printed of a profile.
@@ -109,7 +110,7 @@ type listedProfile struct {
 	Command       string  `json:"command"`
 }
 
-func listed(profiles []profile) ([]listedProfile, error) {
+func listed(profiles []profile, k6 string) ([]listedProfile, error) {
 	list := make([]listedProfile, 0, len(profiles))
 	for _, p := range profiles {
 		users, err := p.users()
@@ -120,13 +121,13 @@ func listed(profiles []profile) ([]listedProfile, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, listedProfile{p, users, length.Seconds(), p.command()})
+		list = append(list, listedProfile{p, users, length.Seconds(), p.command(k6)})
 	}
 	return list, nil
 }
 
-func printProfiles(out io.Writer, profiles []profile, asJSON bool) error {
-	list, err := listed(profiles)
+func printProfiles(out io.Writer, profiles []profile, k6 string, asJSON bool) error {
+	list, err := listed(profiles, k6)
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,8 @@ func printProfiles(out io.Writer, profiles []profile, asJSON bool) error {
 	for _, p := range list {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.Name, p.Scenario, p.Users, minutes(p.LengthSeconds), p.Shows)
 	}
-	_, _ = fmt.Fprint(table, "\nRun them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set:\n\n")
+	_, _ = fmt.Fprint(table, "\nRun them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set, in the folder of load-test\n"+
+		"(`"+k6+" x verity init DIR` unpacks it):\n\n")
 	for _, p := range list {
 		_, _ = fmt.Fprintf(table, "  %s\n", p.Command)
 	}

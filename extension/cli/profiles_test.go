@@ -15,7 +15,7 @@ func TestProfilesAsATable(t *testing.T) {
 	profiles, err := readProfiles(os.DirFS("../.."))
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, printProfiles(&out, profiles, false))
+	require.NoError(t, printProfiles(&out, profiles, "./k6", false))
 	require.Equal(t, `PROFILE         SCENARIO               USERS  LENGTH  SHOWS THAT
 queue-dry       queue-concurrency      1000   3m30s   the queue works with 1,000 users, before 10,000 try
 match-dry       queue-concurrency      500    3m30s   users match in time, 500 in 4 keys
@@ -26,7 +26,8 @@ sessions-full   video-session-sustain  2000   17m     2,000 users hold about 950
 sessions-1000   video-session-sustain  2200   17m     2,200 users hold more than 1,000 sessions at once
 purchase-spike  token-purchase-spike   100    5m      20 to 400 webhooks a second go through, each credited once
 
-Run them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set:
+Run them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set, in the folder of load-test
+(`+"`./k6 x verity init DIR`"+` unpacks it):
 
   PROFILE=queue-dry ./k6 run load-test/queue-concurrency.js
   PROFILE=match-dry ./k6 run load-test/queue-concurrency.js
@@ -44,7 +45,7 @@ func TestProfilesAsJSON(t *testing.T) {
 	profiles, err := readProfiles(os.DirFS("../.."))
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, printProfiles(&out, profiles, true))
+	require.NoError(t, printProfiles(&out, profiles, "k6", true))
 	var list []map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &list))
 	require.Len(t, list, 8)
@@ -58,7 +59,7 @@ func TestProfilesAsJSON(t *testing.T) {
 			map[string]any{"claim": "latency", "operations": []any{"queue_join", "queue_leave"}, "quantile": 0.95, "withinMs": 100.0},
 			map[string]any{"claim": "errors", "below": 0.001}, map[string]any{"claim": "tokens"},
 		},
-		"users": 1000.0, "lengthSeconds": 210.0, "command": "PROFILE=queue-dry ./k6 run load-test/queue-concurrency.js",
+		"users": 1000.0, "lengthSeconds": 210.0, "command": "PROFILE=queue-dry k6 run load-test/queue-concurrency.js",
 	}, list[0])
 }
 
@@ -72,6 +73,6 @@ func TestProfilesThatCannotBeListed(t *testing.T) {
 		"profile x does not say how many users there are":        {"RAMP_UP": "1m"},
 		`RAMP_UP of profile x: time: invalid duration "a while"`: {"TARGET_VUS": "1", "RAMP_UP": "a while"},
 	} {
-		require.EqualError(t, printProfiles(&bytes.Buffer{}, []profile{{Name: "x", Variables: variables}}, false), want)
+		require.EqualError(t, printProfiles(&bytes.Buffer{}, []profile{{Name: "x", Variables: variables}}, "k6", false), want)
 	}
 }

@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -25,11 +26,19 @@ func (r *RootModule) recordRequest(request *platform.Request, began time.Time, a
 	case err == nil && !request.Failed(answer.Status):
 		r.evidence.Time(series, began, answer.Duration, evidence.OK, "")
 	case err == nil:
-		r.evidence.Time(series, began, answer.Duration, evidence.Failed, strconv.Itoa(answer.Status))
+		r.evidence.Time(series, began, answer.Duration, evidence.Failed, statusKind(answer.Status))
 	default:
 		outcome, kind := outcomeOf(platform.NoAnswer(request.Operation, err))
 		r.evidence.Time(series, began, time.Since(began), outcome, kind)
 	}
+}
+
+// statusKind is the kind of failure of an answer with this status.
+func statusKind(status int) string {
+	if status == http.StatusTooManyRequests {
+		return kindName(report.ErrorKind{Name: platform.ThrottledError, Status: status})
+	}
+	return kindName(report.ErrorKind{Name: platform.HTTPError, Status: status})
 }
 
 // outcomeOf reports whether the end of the run cut what ended with this error, and how it failed otherwise.

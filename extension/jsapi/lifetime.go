@@ -11,7 +11,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-// How long what is under way may go on after an iteration was told to end (design.md, Lifetime).
+// How long what is under way may go on after an iteration was told to end (docs/architecture.md, Lifetime).
 const (
 	scheduleDrainLimit = 75 * time.Second
 	abortDrainLimit    = 10 * time.Second

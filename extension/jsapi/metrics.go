@@ -9,7 +9,7 @@ import (
 	"go.k6.io/k6/v2/metrics"
 )
 
-// verityMetrics are the metrics that this module emits beside k6's own (design.md, Metrics).
+// verityMetrics are the metrics that this module emits beside k6's own (docs/architecture.md, Metrics).
 type verityMetrics struct {
 	queueJoinLatency     *metrics.Metric // trend, ms: duration of a POST /queue/join that was answered 201
 	stripeWebhookLatency *metrics.Metric // trend, ms: duration of a POST /webhooks/stripe that was answered as asked

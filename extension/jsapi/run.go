@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -226,24 +227,29 @@ func (r *RootModule) ExitCode(code int) int {
 }
 
 const (
-	// auditedUsers is of how many users at most the balances are read after the load.
-	auditedUsers = 1000
-	// auditedAtOnce is how many of them at the same time.
+	maxAudited = 1_000_000
+	// auditedAtOnce is how many balances are read at the same time.
 	auditedAtOnce = 10
-	// auditLimit bounds it all.
-	auditLimit = time.Minute
+	// auditTimeout is how long each may take, and auditLimit all of them: k6 gives teardown() ten minutes.
+	auditTimeout = 10 * time.Second
+	auditLimit   = 4 * time.Minute
+	// silentReads is after how many readings without an answer the service is taken to hang.
+	silentReads = 10
 )
 
 // Audit is Verity.audit.
-func (v *Verity) Audit() *sobek.Promise {
+func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 	state := v.ready("audit")
 	if lib.GetScenarioState(v.m.vu.Context()) != nil {
 		v.m.throw("audit can be called in teardown only")
 	}
+	atMost := maxAudited
+	r := reader{v.m, "audit"}
+	r.read(options, map[string]func(string, sobek.Value){"atMost": r.whole(&atMost, 1, maxAudited)})
 	client := v.client(state)
 	life := v.m.lifetime()
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
-		ledger := v.auditUsers(ctx, life)
+		ledger := v.auditUsers(ctx, life, sampleOf(v.m.root.known(), atMost))
 		uptime := time.Duration(-1)
 		if health, err := platform.CheckHealth(ctx, client, v.baseURL); err == nil {
 			uptime = health.Uptime
@@ -262,18 +268,24 @@ func (v *Verity) Audit() *sobek.Promise {
 	})
 }
 
-// auditUsers reads the balances of a sample of the users, spread evenly over all, and holds them against their accounts.
-func (v *Verity) auditUsers(ctx context.Context, life *lifetime) *evidence.Ledger {
+// auditUsers reads the balances of users and holds them against their accounts.
+func (v *Verity) auditUsers(ctx context.Context, life *lifetime, users []*platform.User) *evidence.Ledger {
 	ctx, cancel := context.WithTimeout(ctx, auditLimit)
 	defer cancel()
-	users := sampleOf(v.m.root.known(), auditedUsers)
-	ledger := &evidence.Ledger{}
+	var silent atomic.Int64
 	read := make([]error, len(users))
 	inParallel(len(users), auditedAtOnce, func(i int) {
-		connection := newConnection(v.m, v.m.state, v.baseURL, seconds(v.timeout))
+		if read[i] = errUnread; silent.Load() >= silentReads || ctx.Err() != nil {
+			return
+		}
+		connection := newConnection(v.m, v.m.state, v.baseURL, min(seconds(v.timeout), auditTimeout))
 		defer connection.close()
 		_, read[i] = users[i].Through(connection).Balance(ctx)
+		if e, ok := asPlatformError(read[i]); ok && e.Name == platform.TimeoutError {
+			silent.Add(1)
+		}
 	})
+	ledger := &evidence.Ledger{}
 	for i, user := range users {
 		err := read[i]
 		if err == nil {
@@ -284,6 +296,11 @@ func (v *Verity) auditUsers(ctx context.Context, life *lifetime) *evidence.Ledge
 		v.count(life, platform.OpBalance, err)
 	}
 	return ledger
+}
+
+var errUnread = &platform.Error{
+	Name: platform.TimeoutError, Operation: platform.OpBalance,
+	Message: platform.OpBalance + ": the balance was not read after the load: too many readings before it took too long",
 }
 
 // enter adds a user's statement to the ledger, and returns an error where it does not add up.

@@ -29,7 +29,7 @@ const (
 	drainedAtOnce     = 16                    // users of one VU that leave at the same time
 )
 
-// stay is the life of a VU's users in one iteration (design.md, Lifetime). Its fields but those under mu are used on the
+// stay is the life of a VU's users in one iteration (docs/architecture.md, Lifetime). Its fields but those under mu are used on the
 // event loop only.
 type stay struct {
 	m            *Module

@@ -28,7 +28,7 @@ func newSigner(t testing.TB) *payments.Signer {
 	return signer
 }
 
-// plainHMAC is the scheme of verity-api.md written out: hex HMAC-SHA256(secret, "<t>.<body>").
+// plainHMAC is the scheme of docs/verity-api.md written out: hex HMAC-SHA256(secret, "<t>.<body>").
 func plainHMAC(body []byte, unix int64) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(strconv.AppendInt(nil, unix, 10))

@@ -1,6 +1,6 @@
 // Package payments makes the Stripe events that sell Verity's tokens, and signs them as Stripe does.
 //
-// The signature is computed by stripe-go; the shape of an event is the one that Verity reads (verity-api.md, Tokens and
+// The signature is computed by stripe-go; the shape of an event is the one that Verity reads (docs/verity-api.md, Tokens and
 // Stripe). Verity's events carry no api_version.
 package payments
 

@@ -1,5 +1,5 @@
 // Package platform is the client of Verity's HTTP API: accounts that keep their access token fresh, the queue, the token
-// balance, and the webhook through which tokens are bought. Every fact about the wire is from verity-api.md.
+// balance, and the webhook through which tokens are bought. Every fact about the wire is from docs/verity-api.md.
 //
 // It is plain Go. What it needs from k6, a round trip that emits k6's metrics, reaches it as an HTTP.
 package platform

@@ -1,6 +1,6 @@
 // Package preflight looks once, before any load, whether a run can say anything about the service: whether the service's
 // clock and secret are the runner's, whether the plan would break a rate limit, and whether this machine has the file
-// descriptors and ports that it takes. Facts about the service are from verity-api.md; nothing is created on it.
+// descriptors and ports that it takes. Facts about the service are from docs/verity-api.md; nothing is created on it.
 //
 // It is plain Go: what it needs from k6, an HTTP client with k6's dialer and TLS, reaches it as a Client.
 package preflight

@@ -1,7 +1,7 @@
 // Package queue knows how Verity queues its users: the key under which a join waits, the shards into which a run spreads
 // its users, what the matcher can carry, and how deep the queues are.
 //
-// Protocol facts are from verity-api.md, "Queue", as measured on the real service.
+// Protocol facts are from docs/verity-api.md, "Queue", as measured on the real service.
 package queue
 
 import (

@@ -86,7 +86,7 @@ func PlanQueue(load Load) (Plan, error) {
 
 // Predict returns what this number of keys makes of the load.
 //
-// The matcher (verity-api.md, Matcher) visits every key once a tick of T seconds and makes at most P pairs of it, first come
+// The matcher (docs/verity-api.md, Matcher) visits every key once a tick of T seconds and makes at most P pairs of it, first come
 // first served. With n users a key, who hold for H, think for Z and wait for W seconds:
 //
 //   - capacity: a key takes c = 2P/T users/s, which is P/T pairs/s and P/T·H sessions.

@@ -18,7 +18,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
-// Verity's Redis keys (verity-api.md, Redis).
+// Verity's Redis keys (docs/verity-api.md, Redis).
 const (
 	redisKeys  = "queue:keys"  // set of queue keys
 	redisZset  = "queue:zset:" // + queue key: sorted set of user ids

@@ -1,4 +1,4 @@
-// Package sessions is the life of one user's socket: connect, match, session start, hold, end (verity-api.md, Sockets).
+// Package sessions is the life of one user's socket: connect, match, session start, hold, end (docs/verity-api.md, Sockets).
 //
 // A [Line] is the socket of one user, with both namespaces on it. [Line.Match] and [Line.Hold] wait on behalf of a caller;
 // whether anybody waits or not, the line hears every event and checks it against the rules of this package (see [Rule]).

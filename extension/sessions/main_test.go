@@ -126,7 +126,7 @@ func (w *world) open(user string) *Line {
 type step struct {
 	after   time.Duration // since the step before
 	user    string
-	event   string // of verity-api.md, or drop, mute or close
+	event   string // of docs/verity-api.md, or drop, mute or close
 	payload string
 }
 
@@ -180,7 +180,7 @@ func rules(w *Watch) map[Rule]int {
 	return counts
 }
 
-// The payloads of verity-api.md.
+// The payloads of docs/verity-api.md.
 
 func match(session, partner string) string {
 	return `{"sessionId":"` + session + `","partnerAnonymousId":"` + anonymousID(session, partner) +

@@ -57,7 +57,7 @@ func decode[T interface{ session() string }](args []json.RawMessage) (payload T,
 	return payload, id != "" && len(id) <= maxSessionID
 }
 
-// instant is a moment on the service's clock. verity-api.md does not fix its form, so every usual one is read: milliseconds
+// instant is a moment on the service's clock. docs/verity-api.md does not fix its form, so every usual one is read: milliseconds
 // or seconds since the epoch, told apart by their size, or RFC 3339, which is what JSON makes of a JavaScript Date. What is
 // none of them is the zero time.
 type instant struct{ time.Time }
@@ -84,7 +84,7 @@ func (i *instant) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// anonymousID is how a session names one of its users to the other (verity-api.md, Sockets).
+// anonymousID is how a session names one of its users to the other (docs/verity-api.md, Sockets).
 func anonymousID(sessionID, userID string) string {
 	id := anonymize([]byte(sessionID + ":" + userID))
 	return string(id[:])

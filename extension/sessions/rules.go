@@ -38,7 +38,7 @@ const (
 	RuleLengthWrong Rule = "length_wrong"
 	// RuleEndReason: the reason of session:end is timeout.
 	RuleEndReason Rule = "end_reason"
-	// RulePayloadWrong: match, session:start and session:end carry what verity-api.md says, as far as it is needed here.
+	// RulePayloadWrong: match, session:start and session:end carry what docs/verity-api.md says, as far as it is needed here.
 	RulePayloadWrong Rule = "payload_wrong"
 )
 

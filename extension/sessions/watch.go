@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The events of verity-api.md, and all others.
+// The events of docs/verity-api.md, and all others.
 const (
 	eventStatus    = "queue:status"
 	eventMatch     = "match"
@@ -76,7 +76,7 @@ func concerns(namespace, event string) bool {
 
 // Deltas is what happened since the last time somebody asked.
 type Deltas struct {
-	// Events is how many socket events arrived, by name: those of verity-api.md and "other". A name without any is absent.
+	// Events is how many socket events arrived, by name: those of docs/verity-api.md and "other". A name without any is absent.
 	Events map[string]int64
 	// BrokenMatches and BrokenSessions count what broke a rule without any result of Match or Hold telling so: after the
 	// result was returned, or where nobody held the session. They belong in match_failed and session_dropped.

@@ -1,7 +1,7 @@
 // Package socketio speaks Socket.IO 5 over Engine.IO 4 over one websocket: a codec, a client that holds thousands of
 // mostly idle connections cheaply, and the small server that the stand-in needs.
 //
-// Written from the Engine.IO 4 and Socket.IO 5 protocol specifications and from verity-api.md (Sockets), and tested against
+// Written from the Engine.IO 4 and Socket.IO 5 protocol specifications and from docs/verity-api.md (Sockets), and tested against
 // the reference packages socket.io and socket.io-client 4.8. What it leaves out on purpose: the polling transport, the
 // upgrade from it, permessage-deflate, connection state recovery, dynamic namespaces, and the bytes of binary attachments,
 // which are recognised and skipped.

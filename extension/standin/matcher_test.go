@@ -299,7 +299,7 @@ func TestLoneKeysCostNoCommand(t *testing.T) {
 // same. A pair that joins at some moment waits half of what there is between two rounds.
 func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 	t.Parallel()
-	for lone, between := range map[int]time.Duration{ // verity-api.md: a median of 0.33, 0.95, 2.1 and 5.9 s
+	for lone, between := range map[int]time.Duration{ // docs/verity-api.md: a median of 0.33, 0.95, 2.1 and 5.9 s
 		0: 500 * time.Millisecond, 1000: 1500 * time.Millisecond, 3000: 3500 * time.Millisecond, 10000: 11500 * time.Millisecond,
 	} {
 		ts := start(t, Options{})

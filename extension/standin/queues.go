@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The keys in Redis (verity-api.md, Redis); those that end in a colon are followed by an id.
+// The keys in Redis (docs/verity-api.md, Redis); those that end in a colon are followed by an id.
 const (
 	keysKey     = "queue:keys"
 	zsetKey     = "queue:zset:"

@@ -12,7 +12,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-// The namespaces, and the events in them (verity-api.md, Sockets).
+// The namespaces, and the events in them (docs/verity-api.md, Sockets).
 const (
 	queueNamespace = "/queue"
 	videoNamespace = "/video"

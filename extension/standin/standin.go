@@ -1,5 +1,5 @@
 // Package standin is a local Verity for laptops and tests: the HTTP API, the sockets, the queue in Redis and the matcher
-// of verity-api.md, strict where the real service is strict. It keeps accounts in memory and an account of every token,
+// of docs/verity-api.md, strict where the real service is strict. It keeps accounts in memory and an account of every token,
 // so that a test can judge a run afterwards.
 package standin
 
@@ -18,7 +18,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-// What Verity does when nothing else is asked for (verity-api.md).
+// What Verity does when nothing else is asked for (docs/verity-api.md).
 const (
 	DefaultAddr         = "127.0.0.1:0"
 	DefaultTick         = 500 * time.Millisecond

@@ -44,7 +44,7 @@ func TestK6(t *testing.T) {
 	require.Equal(t, "unknown", orUnknown(moduleVersion(nil, k6Path)))
 }
 
-// The newest release of the changelog and VERSION are changed together.
+// The newest release of the changelog, VERSION and the version of the types package are changed together.
 func TestTheChangelogNamesThisRelease(t *testing.T) {
 	t.Parallel()
 	changelog, err := os.ReadFile("../../CHANGELOG.md")
@@ -52,4 +52,7 @@ func TestTheChangelogNamesThisRelease(t *testing.T) {
 	newest := regexp.MustCompile(`(?m)^## (\d\S*) `).FindSubmatch(changelog)
 	require.NotNil(t, newest, "CHANGELOG.md names no release")
 	require.Equal(t, string(newest[1])+"\n", release)
+	types, err := os.ReadFile("../../package.json")
+	require.NoError(t, err)
+	require.Contains(t, string(types), `"version": "`+string(newest[1])+`"`)
 }

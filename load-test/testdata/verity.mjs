@@ -1,4 +1,4 @@
-// A Verity that shares no line with the extension: verity-api.md once more, in plain Node, whose HTTP server has the habits
+// A Verity that shares no line with the extension: docs/verity-api.md once more, in plain Node, whose HTTP server has the habits
 // of the real one (5 s keep-alive, Express' cookies, body parsing before anything else). The scenario tests judge a run
 // by what this server saw. Its sockets are those of the reference package socket.io, installed beside the tests of
 // extension/socketio; where it is missing, there are none. It has no POST /sessions/<id>/choice.

@@ -1,4 +1,4 @@
-// The queue key once more, from the text of verity-api.md and with JavaScript's own JSON, strings and numbers.
+// The queue key once more, from the text of docs/verity-api.md and with JavaScript's own JSON, strings and numbers.
 // A line of standard input is a body in hex, a line of standard output what the service makes of it.
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';

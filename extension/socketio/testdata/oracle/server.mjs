@@ -1,4 +1,4 @@
-// The reference server, behaving as Verity does in verity-api.md (Sockets), plus events that let a client ask for what a
+// The reference server, behaving as Verity does in docs/verity-api.md (Sockets), plus events that let a client ask for what a
 // test needs. node server.mjs '{"pingInterval":25000,…}': prints {"port":…}, then a line for each thing that happens, and
 // ends with its standard input.
 import { createServer } from 'node:http'

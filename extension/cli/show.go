@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"go.k6.io/k6/v2/cmd/state"
+	"go.k6.io/k6/v2/errext"
+	"go.k6.io/k6/v2/errext/exitcodes"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/verdict"
+)
+
+func newShowCommand(gs *state.GlobalState) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show FILE",
+		Short: "Print the summary and the verdict of an evidence file again",
+		Long: `Print the summary and the verdict of an evidence file again. The claims are those that the run made, and are judged anew.
+
+The exit code is that of the run: 0 for PASS, 99 for FAIL or a crossed threshold, 110 for NOT PROVEN.`,
+		Example: `  k6 x verity show reports/queue-dry.evidence.jsonl.gz
+  k6 x verity show --json reports/queue-dry.evidence.jsonl.gz`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			run, err := evidence.ReadFile(args[0])
+			if err != nil {
+				return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+			}
+			return show(gs.Stdout, run, Width(gs), asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON")
+	return cmd
+}
+
+func show(out io.Writer, run *evidence.Run, width int, asJSON bool) error {
+	judged := verdict.Judge(run, run.Header.Claims)
+	found := report.Of(run, judged)
+	if asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(judged); err != nil {
+			return fmt.Errorf("writing the verdict as JSON: %w", err)
+		}
+	} else if _, err := io.WriteString(out, found.Terminal(width)); err != nil {
+		return err
+	}
+	return exitOf(judged, found)
+}
+
+// exitOf is an error with the exit code of a run that found the same, or nil.
+func exitOf(judged verdict.Verdict, found *report.Report) error {
+	crossed, _ := found.CrossedThresholds()
+	switch {
+	case judged.Status == verdict.Fail || len(crossed) > 0:
+		return errext.WithExitCodeIfNone(errors.New("the run failed"), exitcodes.ThresholdsHaveFailed)
+	case judged.Status == verdict.NotProven:
+		return errext.WithExitCodeIfNone(errors.New("the run proves nothing"), exitcodes.MarkedAsFailed)
+	}
+	return nil
+}

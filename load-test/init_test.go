@@ -1,0 +1,46 @@
+package loadtest_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/standin"
+)
+
+// What the binary unpacks runs elsewhere, without the checkout.
+func TestInitUnpacksWhatRuns(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "load")
+	r := k6("x", "verity", "init", dir).run(t)
+	require.Zero(t, r.exit)
+	require.Contains(t, r.stdout, "  cd "+dir+"\n  "+k6Binary(t)+" x verity smoke --from .\n")
+	for _, name := range []string{
+		"load-test/README.md", "load-test/token-purchase-spike.js", "js/profiles.json", "examples/README.md", "index.d.ts", "jsconfig.json",
+	} {
+		require.FileExists(t, filepath.Join(dir, name))
+	}
+
+	server, err := standin.Start(t.Context(), standin.Options{WebhookSecret: secret})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close(suite)) })
+	run := k6Run(filepath.Join(dir, "load-test", "queue-concurrency.js"), &target{url: server.URL(), secret: secret},
+		"TARGET_VUS=4", "RAMP_UP=2s", "HOLD=1s", "RAMP_DOWN=1s").run(t)
+	require.Zero(t, run.exit)
+	require.NotEmpty(t, run.summary.Metrics)
+
+	r = k6("x", "verity", "init", dir).run(t)
+	require.Equal(t, 104, int(r.exit)) // k6's code for a configuration that is refused
+	require.Contains(t, r.stderr, "is not empty; name another folder")
+}
+
+func TestTheTypeScriptExample(t *testing.T) {
+	t.Parallel()
+	server, err := standin.Start(t.Context(), standin.Options{WebhookSecret: secret})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close(suite)) })
+	r := k6Run(filepath.Join("..", "examples", "typescript.ts"), &target{url: server.URL(), secret: secret}).run(t)
+	require.Zero(t, r.exit)
+	require.NotEmpty(t, r.summary.Metrics)
+}
