@@ -200,7 +200,7 @@ func (p *presence) write(line lineWriter) {
 		mark = "!"
 	}
 	if p.seats.peak < planned {
-		text += fmt.Sprintf("; k6 began with %s of them at once", thousands(p.seats.peak))
+		text += fmt.Sprintf("; k6 had VUs for %s of them", thousands(p.seats.peak))
 	}
 	if len(p.away) > 0 {
 		text += "; kept away: " + p.reasons()

@@ -3,6 +3,7 @@ package jsapi
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -25,6 +26,7 @@ type User struct {
 	service    *Verity
 	connection *connection
 	ops        operations // requests under way
+	present    atomic.Bool
 
 	connecting sync.Mutex // held while the socket opens or closes, never on the event loop
 	lineMu     sync.Mutex
@@ -211,9 +213,24 @@ func (u *User) close(ctx context.Context) error {
 	return err
 }
 
+// arrive counts the user as present.
+func (u *User) arrive() {
+	if u.present.CompareAndSwap(false, true) {
+		u.m.root.presence.arrive(1)
+	}
+}
+
+// gone counts the user as present no more.
+func (u *User) gone() {
+	if u.present.CompareAndSwap(true, false) {
+		u.m.root.presence.arrive(-1)
+	}
+}
+
 // drain closes the user at the end of a stay. A leave that fails is an operation that failed, and so is a user who is left
 // behind, whatever the reason.
 func (u *User) drain(ctx context.Context, life *lifetime) {
+	defer u.gone()
 	err := u.close(ctx)
 	if err == nil {
 		return
