@@ -368,7 +368,8 @@ declare module 'k6/x/verity' {
 
     /**
      * Buys n tokens, 1 to 2147483647, through a signed webhook. Emits stripe_webhook_latency (ms). After a failure the next
-     * call with the same n sends the same event again, as Stripe does, so that it is credited once.
+     * call with the same n sends the same event again, as Stripe does, so that it is credited once. Of a user whom the signUp of a
+     * stay has yet to return, a purchase is sent again by itself, as in signUp({ tokens }).
      */
     buyTokens(n: number): Promise<void>;
 
@@ -464,7 +465,7 @@ declare module 'k6/x/verity' {
     firstNumber?: number;
     /** A random think time after each step of the cycle, in seconds, each 0 to 86400 and min no more than max; default none. */
     thinkSeconds?: { min?: number; max: number };
-    /** Called for each user as it arrives, with its number, and again after it rejected. First tokens: signUp({ tokens }) keeps the account. */
+    /** Called for each user as it arrives, with its number, and again after it rejected. */
     signUp: (number: number) => Promise<User>;
   }, cycle: Step | Step[]): Promise<void>;
 
