@@ -391,7 +391,8 @@ declare module 'k6/x/verity' {
 
     /**
      * Buys n tokens, 1 to 2147483647, through a signed webhook. Emits stripe_webhook_latency (ms). After a failure the next
-     * call with the same n sends the same event again, as Stripe does, so that it is credited once.
+     * call with the same n sends the same event again, as Stripe does, so that it is credited once. Of a user whom the signUp of a
+     * stay has yet to return, a purchase is sent again by itself, as in signUp({ tokens }).
      */
     buyTokens(n: number): Promise<void>;
 
@@ -490,7 +491,7 @@ declare module 'k6/x/verity' {
     firstNumber?: number;
     /** A random think time after each step of the cycle, in seconds, each 0 to 86400 and min no more than max; default none. */
     thinkSeconds?: { min?: number; max: number };
-    /** Called for each user as it arrives, with its number. */
+    /** Called for each user as it arrives, with its number, and again after it rejected. */
     signUp: (number: number) => Promise<User>;
   }, cycle: Step | Step[]): Promise<void>;
 
@@ -611,7 +612,7 @@ declare module 'k6/x/verity' {
       | 'InsufficientTokensError' // 400, no token left to join with
       | 'ConflictError' // 409 for 4 s: another operation of this user is under way
       | 'HTTPError' // any other status that was not asked for
-      | 'TimeoutError' // no answer within timeoutSeconds
+      | 'TimeoutError' // no answer within timeoutSeconds, or for more than 5 s when the run ended
       | 'ConnectionError' // no answer: refused, reset, DNS or TLS
       | 'ProtocolError' // an answer that is not what the contract says
       | 'UnexpectedAnswerError' // an answer that is fine by its status, and wrong by what it says; see expect

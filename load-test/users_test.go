@@ -170,7 +170,7 @@ func TestTheUsersOfARunAreSeen(t *testing.T) {
 		require.Greater(t, r.summary.Metrics["active_sessions"].Max, 5.0)
 		require.Regexp(t, `users_present\.*: [\d]+ +min=\d+ +max=20`, r.stdout)
 		var peak float64
-		text, err := os.ReadFile(points)
+		text, err := os.ReadFile(points) //nolint:gosec // a file of this test
 		require.NoError(t, err)
 		for line := range strings.Lines(string(text)) {
 			var point struct {

@@ -89,7 +89,7 @@ func cutAt(ctx context.Context, began time.Time) error {
 		return platform.ErrStopped
 	}
 	if waited := l.waitedAtEnd(began); waited > hungAfter {
-		return &platform.Unanswered{Waited: waited}
+		return &platform.UnansweredError{Waited: waited}
 	}
 	return platform.ErrStopped
 }

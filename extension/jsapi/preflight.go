@@ -256,25 +256,25 @@ func refuseRun(err error) error {
 	return errext.WithAbortReasonIfNone(errext.WithExitCodeIfNone(err, exitcodes.ScriptException), errext.AbortedByScriptError)
 }
 
-// refusedCall ends the run, as refuseRun does, in the midst of an iteration: there k6 goes by an InterruptError only, whose own
+// refusedCallError ends the run, as refuseRun does, in the midst of an iteration: there k6 goes by an InterruptError only, whose own
 // exit code is another.
-type refusedCall struct{ interrupt errext.InterruptError }
+type refusedCallError struct{ interrupt errext.InterruptError }
 
 func newRefusedCall(message string) error {
-	return &refusedCall{errext.InterruptError{Reason: message}}
+	return &refusedCallError{errext.InterruptError{Reason: message}}
 }
 
 // Error is the message.
-func (r *refusedCall) Error() string { return r.interrupt.Error() }
+func (r *refusedCallError) Error() string { return r.interrupt.Error() }
 
 // Unwrap is what k6 looks for.
-func (r *refusedCall) Unwrap() error { return &r.interrupt }
+func (r *refusedCallError) Unwrap() error { return &r.interrupt }
 
 // ExitCode is that of a refused configuration, 107.
-func (r *refusedCall) ExitCode() exitcodes.ExitCode { return exitcodes.ScriptException }
+func (r *refusedCallError) ExitCode() exitcodes.ExitCode { return exitcodes.ScriptException }
 
 // AbortReason is that of a fault of the script.
-func (r *refusedCall) AbortReason() errext.AbortReason { return errext.AbortedByScriptError }
+func (r *refusedCallError) AbortReason() errext.AbortReason { return errext.AbortedByScriptError }
 
 // runnerShare is the function runnerShare of the module: the part of the test that this runner makes.
 func (m *Module) runnerShare() float64 {

@@ -248,8 +248,10 @@ func (s *seat) signedUp(value sobek.Value) error {
 	}
 	user.setNumber(s.number)
 	s.m.seat(s.number)
-	s.m.root.presence.arrive(1)
 	s.m.root.enroll(user.user)
+	if s.life.run.Err() == nil {
+		user.arrive()
+	}
 	s.user = user
 	s.onFulfilled, s.onRejected = nil, nil // signing up may be all that they were for
 	s.mu.Lock()
@@ -315,8 +317,8 @@ func (s *seat) noteKeptAway(reason sobek.Value) {
 // new one is refused, there are many.
 func (s *stay) retire(user *User, goOn func() error) {
 	callback := s.m.vu.RegisterCallback()
-	s.m.root.presence.arrive(-1)
 	s.m.root.expel(user.user)
+	user.gone()
 	user.retire(s.life.work, func(stillQueued bool) {
 		if !stillQueued {
 			s.mu.Lock()
@@ -474,18 +476,15 @@ func (s *stay) leaveStep(users int) time.Duration {
 	return seconds(s.leaveWithin / float64(users))
 }
 
-// pause waits, and returns false where the context ended first.
-func pause(ctx context.Context, d time.Duration) bool {
+func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
-		return ctx.Err() == nil
+		return
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }
 

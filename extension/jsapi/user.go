@@ -3,6 +3,7 @@ package jsapi
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -25,6 +26,7 @@ type User struct {
 	service    *Verity
 	connection *connection
 	ops        operations // requests under way
+	present    atomic.Bool
 
 	connecting sync.Mutex // held while the socket opens or closes, never on the event loop
 	lineMu     sync.Mutex
@@ -151,8 +153,10 @@ func (u *User) Balance(options sobek.Value) *sobek.Promise {
 func (u *User) BuyTokens(n sobek.Value) *sobek.Promise {
 	var tokens int
 	reader{u.m, "buyTokens"}.whole(&tokens, 1, payments.MaxTokens)("the number of tokens", n)
-	return u.operation(platform.OpWebhook, func(ctx context.Context) (js, error) {
-		return resolved(sobek.Undefined()), u.buy(ctx, tokens)
+	life := u.m.lifetime()
+	arriving := life.staying && !u.present.Load()
+	return u.promise(platform.OpWebhook, func(ctx context.Context) (js, error) {
+		return resolved(sobek.Undefined()), u.seed(ctx, life, tokens, arriving)
 	})
 }
 
@@ -165,11 +169,11 @@ func (u *User) buy(ctx context.Context, tokens int) error {
 	return nil
 }
 
-// seed buys the tokens that a new user begins with. Where the user is persistent, as in a stay, the account is kept when that
-// fails, and the same event sent again until it is credited or the stay ends, as Stripe does.
+// seed buys tokens, and counts that. Where it is persistent, as for a user who is about to arrive in a stay, a purchase that
+// fails is sent again until it is credited or the stay ends, as Stripe does, so that the account is not thrown away.
 func (u *User) seed(ctx context.Context, life *lifetime, tokens int, persistent bool) error {
 	for failures := 1; ; failures++ {
-		if life.wanting.Err() != nil {
+		if persistent && life.wanting.Err() != nil {
 			return errStopped // the end came before the tokens
 		}
 		err := u.buy(ctx, tokens)
@@ -212,9 +216,24 @@ func (u *User) close(ctx context.Context) error {
 	return err
 }
 
+// arrive counts the user as present.
+func (u *User) arrive() {
+	if u.present.CompareAndSwap(false, true) {
+		u.m.root.presence.arrive(1)
+	}
+}
+
+// gone counts the user as present no more.
+func (u *User) gone() {
+	if u.present.CompareAndSwap(true, false) {
+		u.m.root.presence.arrive(-1)
+	}
+}
+
 // drain closes the user at the end of a stay. A leave that fails is an operation that failed, and so is a user who is left
 // behind, whatever the reason.
 func (u *User) drain(ctx context.Context, life *lifetime) {
+	defer u.gone()
 	err := u.close(ctx)
 	if err == nil {
 		return

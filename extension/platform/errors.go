@@ -64,17 +64,17 @@ func outcomeUnknown(err error) bool {
 	return e.Status == 0 || e.Status >= http.StatusInternalServerError || e.Name == ProtocolError
 }
 
-// Unanswered is the error of a request that the end of the run cut, and that had been under way for long by then. It is an
+// UnansweredError is the error of a request that the end of the run cut, and that had been under way for long by then. It is an
 // ErrTimeout.
-type Unanswered struct{ Waited time.Duration }
+type UnansweredError struct{ Waited time.Duration }
 
 // Error says how long the request had waited.
-func (e *Unanswered) Error() string {
+func (e *UnansweredError) Error() string {
 	return fmt.Sprintf("no answer for %.1f s when the run ended", e.Waited.Seconds())
 }
 
 // Is makes it an ErrTimeout.
-func (e *Unanswered) Is(target error) bool { return target == ErrTimeout }
+func (e *UnansweredError) Is(target error) bool { return target == ErrTimeout }
 
 // UnusableAnswer is an ErrUnusable that says why.
 func UnusableAnswer(why error) error { return &unusable{why} }
@@ -88,7 +88,7 @@ func (e *unusable) Unwrap() []error { return []error{e.why, ErrUnusable} }
 // NoAnswer is the error of an operation that had no answer, for a reason that an HTTP gives.
 func NoAnswer(operation string, err error) error {
 	e := &Error{Operation: operation, Err: err}
-	var unanswered *Unanswered
+	var unanswered *UnansweredError
 	switch {
 	case errors.As(err, &unanswered):
 		e.Name, e.Message = TimeoutError, operation+" had "+err.Error()

@@ -580,3 +580,140 @@ func TestAUserKeepsItsAccountThroughAnotherConnection(t *testing.T) {
 	require.Equal(t, "queue_join", second.sent())
 	require.True(t, user.MayBeQueued())
 }
+
+// locked answers 409 so many times, and then as before.
+func (f *fakeVerity) locked(operation string, times int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	then := f.answers[operation]
+	f.answers[operation] = func(r platform.Request) (*platform.Answer, error) {
+		if times > 0 {
+			times--
+			return says(409, `{"message":"Queue operation in progress","statusCode":409}`)(r)
+		}
+		return then(r)
+	}
+}
+
+func TestAQueueOperationThatMeetsALockIsSentAgain(t *testing.T) {
+	t.Parallel()
+	f := newFakeVerity()
+	user := f.signUp(t)
+	f.locked(platform.OpJoin, 3)
+	f.locked(platform.OpLeave, 2)
+	joined, err := user.Join(t.Context(), []byte(`{}`))
+	require.NoError(t, err)
+	require.Equal(t, platform.Queued, joined.Status)
+	left, err := user.Leave(t.Context())
+	require.NoError(t, err)
+	require.True(t, left.Refunded)
+	require.Equal(t, "auth_signup"+strings.Repeat(" queue_join", 4)+strings.Repeat(" queue_leave", 3), f.sent())
+	for _, request := range f.requests[1:] {
+		require.False(t, request.Failed(409), "it is within the contract")
+		require.True(t, request.Failed(500))
+	}
+	require.False(t, user.MayBeQueued())
+	require.True(t, user.Account().Known)
+}
+
+func TestALockThatDoesNotEndIsAnError(t *testing.T) {
+	t.Parallel()
+	f := newFakeVerity()
+	user := f.signUp(t)
+	f.locked(platform.OpLeave, 100)
+	started := time.Now()
+	_, err := user.Leave(t.Context())
+	var e *platform.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, platform.ConflictError, e.Name)
+	require.Regexp(t, `^queue_leave was answered 409: Queue operation in progress; one operation of a user at a time; `+
+		`all of 12 tries within \d\.\d s were answered so$`, e.Message)
+	require.Greater(t, time.Since(started), 3*time.Second, "the lock lives for 3 s")
+	require.Equal(t, 12, strings.Count(f.sent(), "queue_leave"))
+}
+
+func TestTheEndOfTheRunEndsTheWaitForALock(t *testing.T) {
+	t.Parallel()
+	f := newFakeVerity()
+	user := f.signUp(t)
+	f.locked(platform.OpLeave, 100)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := user.Leave(ctx)
+	var e *platform.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, platform.StoppedError, e.Name)
+}
+
+// eventIDs lists the ids of the events that were sent.
+func (f *fakeVerity) eventIDs(t *testing.T) (ids []string, allowed500 []bool) {
+	t.Helper()
+	for _, request := range f.requests {
+		if request.Operation != platform.OpWebhook {
+			continue
+		}
+		var event struct{ ID string }
+		require.NoError(t, json.Unmarshal(request.Body, &event))
+		ids, allowed500 = append(ids, event.ID), append(allowed500, !request.Failed(500))
+	}
+	return ids, allowed500
+}
+
+func TestAPurchaseThatFailsIsSentAgainAsTheSameEvent(t *testing.T) {
+	t.Parallel()
+	f := newFakeVerity()
+	user := f.signUp(t)
+	buy := func(n int, answer func(platform.Request) (*platform.Answer, error)) error {
+		f.on(platform.OpWebhook, answer)
+		_, err := user.BuyTokens(t.Context(), n)
+		return err
+	}
+	credited := says(200, `{"received":true}`)
+	require.Error(t, buy(5, says(500, `{}`)))
+	require.Error(t, buy(5, fails(platform.ErrTimeout)))
+	require.NoError(t, buy(2, credited), "another number is another purchase")
+	require.Error(t, buy(5, says(500, `{}`)), "the copy without an answer may be under way still")
+	require.NoError(t, buy(5, credited))
+	require.NoError(t, buy(5, credited))
+
+	ids, allowed500 := f.eventIDs(t)
+	require.Equal(t, []bool{false, false, false, true, false, false}, allowed500)
+	require.Equal(t, []string{ids[0], ids[0], ids[2], ids[0], ids[0], ids[5]}, ids)
+	require.NotEqual(t, ids[0], ids[2])
+	require.NotEqual(t, ids[0], ids[5])
+	account := user.Account()
+	require.Equal(t, platform.Account{Tokens: 12, Known: true, Bought: 12}, account, "each event is credited once")
+}
+
+// The balance that was read between two copies of an event may have its tokens in it, or not.
+func TestAnEventSentAgainAfterABalanceLeavesTheAccountOpen(t *testing.T) {
+	t.Parallel()
+	f := newFakeVerity()
+	user := f.signUp(t)
+	f.on(platform.OpWebhook, says(500, `{}`))
+	_, err := user.BuyTokens(t.Context(), 3)
+	require.Error(t, err)
+	_, err = user.Balance(t.Context()) // 3
+	require.NoError(t, err)
+	require.Equal(t, platform.Account{Tokens: 3, Known: true}, user.Account())
+	f.on(platform.OpWebhook, says(200, `{"received":true}`))
+	_, err = user.BuyTokens(t.Context(), 3)
+	require.NoError(t, err)
+	require.False(t, user.Account().Known)
+	_, _, ok := user.TokenBounds()
+	require.False(t, ok)
+}
+
+func TestWhatHadNoAnswerForLongIsATimeout(t *testing.T) {
+	t.Parallel()
+	f := newFakeVerity()
+	user := f.signUp(t)
+	f.on(platform.OpJoin, fails(&platform.UnansweredError{Waited: 12345 * time.Millisecond}))
+	_, err := user.Join(t.Context(), []byte(`{}`))
+	require.EqualError(t, err, "queue_join had no answer for 12.3 s when the run ended")
+	var e *platform.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, platform.TimeoutError, e.Name)
+	require.ErrorIs(t, err, platform.ErrTimeout)
+	require.True(t, user.MayBeQueued())
+}

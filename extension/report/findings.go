@@ -87,7 +87,7 @@ func (u Users) findings() []Finding {
 		mark = "!"
 	}
 	if u.Seats < u.Planned {
-		text += fmt.Sprintf("; k6 began with %s of them at once", Thousands(u.Seats))
+		text += fmt.Sprintf("; k6 had VUs for %s of them", Thousands(u.Seats))
 	}
 	if len(u.Away) > 0 {
 		text += "; kept away: " + u.reasons()
