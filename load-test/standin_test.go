@@ -1,6 +1,7 @@
 package loadtest_test
 
 import (
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,4 +34,14 @@ func TestStandinCommand(t *testing.T) {
 	require.Equal(t, exitcodes.ExitCode(0), r.exit)
 	require.Less(t, took, 5*time.Second)
 	require.Empty(t, r.stderr)
+}
+
+func TestAStandinWhosePortIsTaken(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // nobody dials it
+	require.NoError(t, err)
+	defer func() { require.NoError(t, taken.Close()) }()
+	r := k6("x", "verity", "standin", "--addr", taken.Addr().String()).run(t)
+	require.Equal(t, exitcodes.InvalidConfig, r.exit)
+	r.requireOneError(t, "the stand-in cannot listen: ", "address already in use; --addr 127.0.0.1:0 takes a free port")
 }

@@ -1,6 +1,8 @@
 package loadtest_test
 
 import (
+	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,6 +30,8 @@ func TestTokenPurchaseSpikeReplays(t *testing.T) {
 		require.Greater(t, events, 100)
 		require.InDelta(t, 1.5, float64(s.requests(routeWebhook))/float64(events), 0.25, "half of the events come twice")
 		require.Equal(t, events, r.count("iterations"), "each iteration sells one event")
+		require.Regexp(t, fmt.Sprintf(`(?m)^      events       %d sent, and %d sent again; %d answers were 500 for a copy `, events,
+			s.requests(routeWebhook)-events, s.Answers[routeWebhook][http.StatusInternalServerError]), r.stdout)
 	})
 }
 

@@ -139,6 +139,7 @@ type Module struct {
 	secrets secretSource
 	state   *vuState
 	life    *lifetime
+	entered context.Context //nolint:containedctx // k6's: the one that the ending of the run knows of
 
 	exports   map[string]any
 	userProto *sobek.Object
@@ -212,8 +213,9 @@ func (m *Module) vuState(what string) *vuState {
 	if m.vu.State() == nil {
 		common.Throw(m.vu.Runtime(), common.NewInitContextError(what+" cannot be called in the init context"))
 	}
-	if m.life == nil || m.life.run != m.vu.Context() {
-		m.root.ending.enter(m.vu.Context())
+	if ctx := m.vu.Context(); m.entered != ctx {
+		m.entered = ctx
+		m.root.ending.enter(ctx)
 	}
 	if m.state == nil {
 		state, err := newVUState(m.vu.State())

@@ -161,28 +161,30 @@ func (r *Record) tokenErrors() int {
 func (r *Record) Throttled(operation string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	increment(&r.throttled, operation)
+	if r.throttled == nil {
+		r.throttled = make(map[string]int)
+	}
+	r.throttled[operation]++
 }
 
 // LockMet counts an answer 409 to an operation that is asked for again, for the service was busy with that user.
 func (r *Record) LockMet(operation string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	increment(&r.locked, operation)
+	if r.locked == nil {
+		r.locked = make(map[string]int)
+	}
+	r.locked[operation]++
 }
 
 // TokenLost counts a refund that did not come.
 func (r *Record) TokenLost(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	increment(&r.tokensLost, why)
-}
-
-func increment(counts *map[string]int, name string) {
-	if *counts == nil {
-		*counts = make(map[string]int)
+	if r.tokensLost == nil {
+		r.tokensLost = make(map[string]int)
 	}
-	(*counts)[name]++
+	r.tokensLost[why]++
 }
 
 // Errored counts an error, and reports whether it is the first of its kind.

@@ -91,15 +91,20 @@ func (t Table) Terminal(width int) string {
 		widths := columnWidths(rows)
 		for _, row := range rows {
 			last := len(row) - 1
-			before := "      "
-			for i, cell := range row[:last] {
-				before += cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2)
-			}
-			b.WriteString(Wrap(before, row[last], width))
+			b.WriteString(Wrap("      "+padded(row[:last], widths), row[last], width))
 		}
 	}
 	for _, note := range t.Notes {
 		b.WriteString(Wrap("      ", note, width))
+	}
+	return b.String()
+}
+
+// padded are cells below those of other rows.
+func padded(cells []string, widths []int) string {
+	var b strings.Builder
+	for i, cell := range cells {
+		b.WriteString(cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
 	}
 	return b.String()
 }

@@ -43,7 +43,7 @@ func TestWrap(t *testing.T) {
 		want         string
 	}{
 		"fits":                 {"  ✓ a  ", "one two", 14, "  ✓ a  one two\n"},
-		"one column short":     {"", strings.Repeat("a ", 10) + "bb", 21, "a a a a a a a a a a\nbb\n"},
+		"one column short":     {"", "ab cd ef gh ij kl mnop", 21, "ab cd ef gh ij kl\nmnop\n"},
 		"hangs":                {"  ✓ a  ", "one two three four five", 27, "  ✓ a  one two three four\n       five\n"},
 		"without a width":      {"  ✓ a  ", "one two  three\nfour", 0, "  ✓ a  one two three four\n"},
 		"a long word is whole": {"  ", "see https://staging.example.com/very/long now", 24, "  see\n  https://staging.example.com/very/long\n  now\n"},

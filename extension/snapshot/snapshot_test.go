@@ -114,7 +114,13 @@ func TestTheIncreaseOfAnExpression(t *testing.T) {
 func TestExportersThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	own := Query{"ghosts", Gauge, "missing"}
-	report := run(t, newFake(t, nil), 60, append(Defaults(), own)...)
+	answers := map[string]answer{}
+	for _, query := range Defaults() {
+		if selected, _, ok := selector(query.Expr); ok {
+			answers[selected+"[]"] = series()
+		}
+	}
+	report := run(t, newFake(t, answers), 60, append(Defaults(), own)...)
 	require.Len(t, report.Readings, 1)
 	require.Equal(t, own, report.Readings[0].Query)
 	require.Equal(t, "no such series", report.Readings[0].Remark)
@@ -123,7 +129,8 @@ func TestExportersThatAreNotThere(t *testing.T) {
 		"no series of postgres_exporter: this Prometheus scrapes none, so there is nothing of it in the table",
 	}, report.Notes)
 
-	report = run(t, newFake(t, map[string]answer{"sum(redis_connected_clients)": constant(4)}), 60, Defaults()...)
+	answers["sum(redis_connected_clients)"] = constant(4)
+	report = run(t, newFake(t, answers), 60, Defaults()...)
 	require.Len(t, report.Readings, 4, "of an exporter that is there each reading is told")
 	require.NotContains(t, report.Notes[0], "redis_exporter")
 }
