@@ -22,8 +22,8 @@ func ScriptNote(args []string, stdin *os.File) string {
 		if arg == "-" && importsOurs(stdin) {
 			return "A script from standard input has no folder, so that k6 does not find what it imports: give k6 its path."
 		}
-		if real, isLost := lostBehindLink(arg); isLost {
-			return fmt.Sprintf("%s is a symbolic link, and k6 looks beside the link for what the script imports: run %s.", arg, real)
+		if script, isLost := lostBehindLink(arg); isLost {
+			return fmt.Sprintf("%s is a symbolic link, and k6 looks beside the link for what the script imports: run %s.", arg, script)
 		}
 	}
 	return ""

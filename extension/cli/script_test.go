@@ -26,7 +26,7 @@ func TestScriptNote(t *testing.T) {
 	write("repo/js/config.js", "")
 	scenario := write("repo/load-test/a.js", "import { x } from '../js/config.js';")
 	own := write("own.js", "export default () => {}")
-	real, err := filepath.EvalSymlinks(scenario)
+	behind, err := filepath.EvalSymlinks(scenario)
 	require.NoError(t, err)
 	lost, beside := link(scenario, "links/a.js"), link(scenario, "repo/examples/a.js")
 	const stdinNote = "A script from standard input has no folder, so that k6 does not find what it imports: give k6 its path."
@@ -36,7 +36,7 @@ func TestScriptNote(t *testing.T) {
 		want  string
 	}{
 		"a path":            {[]string{"k6", "run", scenario}, own, ""},
-		"a lost link":       {[]string{"k6", "run", "-q", lost}, own, lost + " is a symbolic link, and k6 looks beside the link for what the script imports: run " + real + "."},
+		"a lost link":       {[]string{"k6", "run", "-q", lost}, own, lost + " is a symbolic link, and k6 looks beside the link for what the script imports: run " + behind + "."},
 		"a link that works": {[]string{"k6", "run", beside}, own, ""},
 		"a link of another": {[]string{"k6", "run", link(own, "links/own.js")}, own, ""},
 		"a link to nothing": {[]string{"k6", "run", link("gone", "links/gone.js")}, own, ""},

@@ -27,7 +27,7 @@ func (m *Module) secret(name string) (string, error) {
 // secretSourceNames are the names that k6 gives to its sources: that in the configuration, as in file=name=vault,secrets.env,
 // or else their type.
 func secretSourceNames(configured []string) []string {
-	var names []string
+	names := make([]string, 0, len(configured))
 	for _, line := range configured {
 		kind, config, _ := strings.Cut(line, "=")
 		name := kind
