@@ -6,10 +6,10 @@ SHELL := /bin/sh
 .PHONY: help smoke test lint fuzz bench image release clean
 
 # What goes into ./k6: the Go sources and the files that they embed. The folders are there so that a deleted file counts.
-rooms := extension js load-test
-sources := $(wildcard *.go) $(shell find $(rooms) \
+rooms := extension js load-test examples
+sources := $(wildcard *.go) index.d.ts jsconfig.json $(shell find $(rooms) \
 	\( -name testdata -o -name node_modules \) -prune -o \
-	\( -type d -o -type f ! -name '*_test.go' ! -name '*.md' \) -print)
+	\( -type d -o -type f ! -name '*_test.go' \) -print)
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
