@@ -263,7 +263,8 @@ declare module 'k6/x/verity' {
       timeoutSeconds?: number;
       /**
        * Counts each sign-up and each operation of its users in `operations` and `error_rate`, as countOperation() does, and an
-       * error for printSummary; match() and holdSession() under queue_join, connect() under socket. What the end of the run
+       * error for printSummary; match() and holdSession() under queue_join, connect() under socket, choose() under
+       * session_choice, waitFor() under wait_for, request() under its name. What the end of the run
        * cut counts as nothing. Default true; false: the script counts. webhook() is never counted, for copies of one event are
        * one operation: count it with countOperation().
        *
@@ -407,7 +408,9 @@ declare module 'k6/x/verity' {
 
     /**
      * Opens the user's socket, with both namespaces on it, unless it is open: a Socket.IO connection through k6's dialer and
-     * TLS. Connect before joining, for a match is heard on the socket only. Emits socket_connect_time (ms).
+     * TLS. Connect before joining, for a match is heard on the socket only; a join() of a shared place of QueueShards without a
+     * socket is warned of, once in a run. Emits socket_connect_time (ms) and sockets_opened, and when the socket ends
+     * socket_dropped and, unless the user closed it, sockets_lost with the tag reason.
      */
     connect(): Promise<void>;
 
@@ -419,10 +422,11 @@ declare module 'k6/x/verity' {
      * this call to the event, or the time waited in vain; tag outcome), match_attempts and match_failed.
      *
      * @param options.timeoutSeconds 0.001 to 3600, default 30
-     * @returns matched: false has a reason: no_match, socket_lost, or stopped by the end of the run, which counts as nothing
+     * @returns matched: false has a reason: no_match, socket_lost (and then socketLost, as the tag reason of sockets_lost), or
+     *   stopped by the end of the run, which counts as nothing
      */
     match(options: { place: Place; timeoutSeconds?: number }):
-      Promise<{ matched: boolean; sessionId?: string; matchSeconds: number; reason?: string }>;
+      Promise<{ matched: boolean; sessionId?: string; matchSeconds: number; reason?: string; socketLost?: SocketLoss }>;
 
     /**
      * The same, then holds the session to session:end, or for holdSeconds and 5 s more where the session lasts longer. Emits
@@ -439,11 +443,84 @@ declare module 'k6/x/verity' {
       matchSeconds?: number;
       heldSeconds?: number;
       reason?: string;
+      /** Where the reason is socket_lost: why, as the tag reason of sockets_lost. */
+      socketLost?: SocketLoss;
+    }>;
+
+    /**
+     * Sends any request of the platform's as this user, whose access token stays in the extension and is kept fresh. It goes to
+     * the service of `baseUrl` alone; redirects are not followed. Emits k6's http_* metrics with the tag `name`. Joining and
+     * leaving in this way goes past the user's own account of its tokens: use join() and leave().
+     *
+     * @param method GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS
+     * @param path such as /users/me or /matches?limit=5; an address is refused
+     * @param options.body an object or array goes as JSON, a string as it is; both as application/json
+     * @param options.name for metrics and errors; default: method and path, without the query and with :id for each part that is a
+     *   number, or has 12 characters or more with a digit in them. A run may have 100 names, for each is a time series
+     * @param options.expectedStatuses default: 200 to 299; any other status rejects, and counts as a failed request
+     * @example
+     * const me = await user.request('GET', '/users/me');
+     * await user.request('PATCH', `/profiles/${me.body.profileId}`, { body: { bio: 'x' }, name: 'profile_update' });
+     */
+    request(
+      method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS',
+      path: string,
+      options?: { body?: unknown; name?: string; expectedStatuses?: number[] },
+    ): Promise<UserResponse>;
+
+    /**
+     * Waits for the next event of this name on the user's socket, which must be open. It waits from the call on, so call it
+     * before the operation that brings the event about, and await it afterwards: what comes in between is not lost, and what
+     * came before is not heard again. One that is rejected before it is awaited is no unhandled rejection. Counts as wait_for.
+     *
+     * Rejects with a TimeoutError; with a SocketError where the user has no socket, closes it or loses it; with a StoppedError
+     * where the iteration ends first.
+     *
+     * @param options.namespace default: either
+     * @param options.timeoutSeconds 0.001 to 3600, default 30
+     * @returns the payload of the event
+     * @example
+     * const mutual = user.waitFor('match:mutual', { namespace: '/video', timeoutSeconds: 10 });
+     * await user.choose(sessionId, 'MATCH');
+     * const { matchId } = await mutual;
+     */
+    waitFor(event: string, options?: { namespace?: '/queue' | '/video'; timeoutSeconds?: number }): Promise<any>;
+
+    /**
+     * Chooses after a session that has ended: pending until both have chosen, then resolved. Emits http_* metrics with the name
+     * session_choice. Rejects with an HTTPError of status 400 while the session goes on, 403 for another user's, 404 for none.
+     *
+     * @example const { status, outcome } = await user.choose(held.sessionId, 'MATCH');
+     */
+    choose(sessionId: string, choice: 'MATCH' | 'PASS'): Promise<{
+      status: 'pending' | 'resolved';
+      /** Of a resolved choice. */
+      outcome?: 'mutual' | 'non_mutual';
+      /** Of a pending one: until when the other may choose, as the service gives it. */
+      deadline?: number | string;
     }>;
 
     /** Leaves the queue if the user may be in one, and closes the socket and the connection. */
     close(): Promise<void>;
   }
+
+  /** The answer to User.request. */
+  export interface UserResponse {
+    readonly status: number;
+    /** What the JSON says, the text of anything else, null where there is none. At most 1 MB, unpacked. */
+    readonly body: any;
+    /** By canonical name, such as Content-Type; without Set-Cookie, which may be a token. */
+    readonly headers: Record<string, string>;
+    /** As http_req_duration: sending, waiting and receiving, in ms. */
+    readonly durationMs: number;
+  }
+
+  /**
+   * Why a socket was lost: close_ and the code of the server's close frame (close_1005: it had none; close_1006: no close frame
+   * came), reset, too_large (a message over 1 MB), ping_timeout, disconnect (41), auth_refused (41, within 5 s), engine_close,
+   * protocol (not Socket.IO), stalled (the server took nothing for 10 s), other.
+   */
+  export type SocketLoss = string;
 
   /**
    * Runs `cycle` again and again for each of this VU's users, at once and out of step, until the stay ends: with the
@@ -614,11 +691,14 @@ declare module 'k6/x/verity' {
       | 'HTTPError' // any other status that was not asked for
       | 'TimeoutError' // no answer within timeoutSeconds, or for more than 5 s when the run ended
       | 'ConnectionError' // no answer: refused, reset, DNS or TLS
-      | 'ProtocolError' // an answer that is not what the contract says
+      | 'ProtocolError' // an answer that is not what the contract says, or larger than 1 MB
       | 'UnexpectedAnswerError' // an answer that is fine by its status, and wrong by what it says; see expect
       | 'SocketError' // no socket: refused, not opened in time, or lost
       | 'StoppedError'; // the run ended first: neither a success nor a failure
-    /** The value of the tag name: auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook; or socket. */
+    /**
+     * The value of the tag name: auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook,
+     * session_choice, or that of a request(); or socket, or wait_for.
+     */
     operation: string;
     /** Of the answer; 0 where there was none. */
     status: number;

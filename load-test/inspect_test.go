@@ -74,6 +74,8 @@ func TestInspectShowsTheDesign(t *testing.T) {
 		"match_attempts":                     {"count>0"},
 		"match_failed":                       {"rate<0.001"},
 		"session_dropped":                    {"rate<0.001"},
+		"sockets_opened":                     {"count>0"},
+		"socket_dropped":                     {"rate<0.001"},
 	}
 	sessions := maps.Clone(matches)
 	sessions["sessions_started"] = []string{"count>0"}
