@@ -43,7 +43,7 @@ func statusKind(status int) string {
 
 // outcomeOf reports whether the end of the run cut what ended with this error, and how it failed otherwise.
 func outcomeOf(err error) (outcome evidence.Outcome, kind string) {
-	var unanswered *platform.Unanswered
+	var unanswered *platform.UnansweredError
 	if isStopped(err) || errors.As(err, &unanswered) {
 		return evidence.Cut, ""
 	}

@@ -93,7 +93,7 @@ func TestPreflightNeedsASignerForWebhooks(t *testing.T) {
 func TestPreflightRefusesWhatIsNoPlan(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
-		`{ users: 5 }`: `TypeError: unknown option "users" of preflight; it takes closedPerMinute, connections, json, override, requests`,
+		`{ users: 5 }`: `TypeError: unknown option "users" of preflight; it takes closedPerMinute, connections, json, override, requests, trial`,
 		`{ requests: { queue_jion: {} } }`: `TypeError: unknown option "queue_jion" of requests of preflight; it takes auth_refresh, ` +
 			`auth_signup, queue_join, queue_leave, stripe_webhook, tokens_balance`,
 		`{ requests: { queue_join: { perMinute: -1 } } }`: `TypeError: perMinute of queue_join of preflight must be a number from 0 to 1e+12, got -1`,

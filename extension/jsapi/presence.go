@@ -22,7 +22,7 @@ type presence struct {
 	waiting level // for a match
 	seats   level // users that the stays of now carry
 
-	planned      int // by notePlan; 0: nobody said
+	planned      int // by describeRun; 0: nobody said
 	away         map[report.ErrorKind]int
 	peakSessions float64 // that has been pushed
 }

@@ -2,7 +2,6 @@ package jsapi
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
@@ -56,7 +56,7 @@ func TestTheSummarySaysHowManyUsersThereWere(t *testing.T) {
 		want string
 	}{
 		{"no stay", func(p *presence) { p.plan(5) }, ""},
-		{"all of the stays", func(p *presence) { p.seat(4); p.arrive(4); p.arrive(-4); p.seat(-4) }, " |users|4 of 4 planned were present at most"},
+		{"all of the stays", func(p *presence) { p.seat(4); p.arrive(4); p.arrive(-4); p.seat(-4) }, "|users|4 of 4 planned were present at most"},
 		{"stays one after the other", func(p *presence) {
 			for range 3 {
 				p.seat(2)
@@ -64,7 +64,7 @@ func TestTheSummarySaysHowManyUsersThereWere(t *testing.T) {
 				p.arrive(-2)
 				p.seat(-2)
 			}
-		}, " |users|2 of 2 planned were present at most"},
+		}, "|users|2 of 2 planned were present at most"},
 		{"too few VUs", func(p *presence) { p.plan(1000); p.seat(900); p.arrive(900) },
 			"!|users|900 of 1,000 planned were present at most; k6 had VUs for 900 of them"},
 		{"kept away", func(p *presence) {
@@ -82,9 +82,11 @@ func TestTheSummarySaysHowManyUsersThereWere(t *testing.T) {
 			p := &presence{}
 			tc.run(p)
 			got := ""
-			p.write(func(mark, title, format string, args ...any) {
-				got = mark + "|" + title + "|" + fmt.Sprintf(format, args...)
-			})
+			for _, f := range (&report.Record{}).Report(report.Result{Users: p.report()}).Findings {
+				if f.Title == "users" {
+					got = f.Mark + "|" + f.Title + "|" + f.Text
+				}
+			}
 			require.Equal(t, tc.want, got)
 		})
 	}
@@ -103,8 +105,7 @@ func TestUsersAreCountedWhileTheyAreThere(t *testing.T) {
 		seen <- h.root.Users()
 		cancel()
 	}()
-	h.execUntilCut(`verity.notePlan('a plan', { users: 4 });
-		verity.stay({ users: 3, signUp: () => client.signUp({ tokens: 1 }) }, async (user) => {
+	h.execUntilCut(`verity.stay({ users: 3, signUp: () => client.signUp({ tokens: 1 }) }, async (user) => {
 			await user.connect();
 			await user.match({ place: { city: 'Perth' } });
 		})`)
@@ -181,7 +182,7 @@ func TestAReplacementDoesNotMeetItsPredecessor(t *testing.T) {
 	require.NoError(t, h.VU.Runtime().Set("ban", server.Ban))
 	h.iterate(constantVUs(3 * time.Second))
 	got := h.mustExec(`var shards = new verity.QueueShards({ mode: 'isolated', users: 1 }), keys = [], ids = [], turns = 0;
-		verity.stay({ users: 1, signUp: () => client.signUp({ tokens: 2 }) }, async (user) => {
+		verity.stay({ users: 1, signUp: () => client.signUp({ tokens: 2 }), thinkSeconds: { min: 0.02, max: 0.02 } }, async (user) => {
 			const place = shards.place(user.number);
 			if (ids[ids.length - 1] !== user.id) { ids.push(user.id); keys.push(place.queueKey); }
 			await user.join(place, { expect: 'queued' });

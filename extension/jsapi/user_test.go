@@ -169,31 +169,6 @@ func TestOperationsAreCountedUnlessTheServiceIsToldNotTo(t *testing.T) {
 	require.Equal(t, says+" (others of this kind are not logged)", h.log.LastEntry().Message)
 }
 
-func TestAUserThatCannotHearOfItsMatchIsToldSo(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t).run()
-	h.startStandin(standin.Options{})
-	h.mustExec(`(async () => {
-		const shared = new verity.QueueShards({ mode: 'shared', users: 2 }), isolated = new verity.QueueShards({ mode: 'isolated', users: 2 });
-		const users = await Promise.all([1, 2, 3].map(() => client.signUp({ tokens: 1 })));
-		await users[0].join(isolated.place(0));
-		await users[1].connect();
-		await users[1].join(shared.place(0));
-	})()`)
-	require.Empty(t, h.log.AllEntries())
-	h.mustExec(`(async () => {
-		const shared = new verity.QueueShards({ mode: 'shared', users: 2 });
-		for (let i = 0; i < 2; i++) {
-			const user = await client.signUp({ tokens: 1 });
-			await user.join(shared.place(0));
-			await user.leave();
-		}
-	})()`)
-	require.Len(t, h.log.AllEntries(), 1)
-	require.Equal(t, "a user without a socket joins a key that it shares with others: it can be matched, and never hears of it; connect() first, "+
-		"or use match() (others of this kind are not logged)", h.log.LastEntry().Message)
-}
-
 func TestErrorsThatAScriptCatches(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()
