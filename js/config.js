@@ -30,6 +30,7 @@ const VARIABLES = {
   BASE_URL: { takes: anything },
   STRIPE_WEBHOOK_SECRET: { takes: anything, also: ['STRIPE_SECRET', 'WEBHOOK_SECRET'] },
   PROFILE: { takes: anything },
+  PROFILES_FILE: { takes: anything },
   SKIP_PREFLIGHT: { takes: flag, default: '0', also: ['NO_PREFLIGHT'] },
   TRIAL: { takes: flag, of: both() },
   PREFLIGHT_ONLY: { takes: choice('table', 'json') },

@@ -2,9 +2,39 @@
 // `k6 x verity profiles` lists the same file.
 
 import { refuse } from 'k6/x/verity';
+import { inEnvironment } from './variables.js';
 
 // Opened in every run, so that an archive has it, and parsed where one is asked for: each VU would keep it.
 const text = open(import.meta.resolve('./profiles.json'));
+
+/** More profiles, in a file of the user's own; one of the same name stands in place of ours. */
+const more = inEnvironment('PROFILES_FILE');
+const moreText = more === undefined ? '[]' : readMore();
+
+function readMore() {
+  if (!/^(\/|[A-Za-z]:\\)/.test(more)) {
+    refuse(`PROFILES_FILE must be an absolute path, got ${JSON.stringify(more)}`);
+  }
+  try {
+    return open(more);
+  } catch (error) {
+    return refuse(`PROFILES_FILE must be a file with profiles, got ${JSON.stringify(more)}, which cannot be read`);
+  }
+}
+
+function moreProfiles() {
+  let profiles;
+  try {
+    profiles = JSON.parse(moreText);
+  } catch (error) {
+    refuse(`PROFILES_FILE must be a JSON array of profiles as in js/profiles.json: ${more} is not JSON`);
+  }
+  const isProfile = ({ name, scenario, variables }) => name && scenario && variables;
+  if (!Array.isArray(profiles) || !profiles.every(isProfile)) {
+    refuse(`PROFILES_FILE must be a JSON array of profiles with name, scenario and variables, as in js/profiles.json: ${more} is not`);
+  }
+  return profiles;
+}
 
 /** The profile of a run that selects none. */
 const NONE = Object.freeze({ name: '', variables: Object.freeze({}), claims: [] });
@@ -14,7 +44,7 @@ export function profileOf(scenario, name, own = []) {
   if (name === undefined) {
     return NONE;
   }
-  const profiles = [...JSON.parse(text), ...own.map((profile) => ({ ...profile, scenario }))];
+  const profiles = [...moreProfiles(), ...JSON.parse(text), ...own.map((profile) => ({ ...profile, scenario }))];
   const found = profiles.find((profile) => profile.name === name);
   if (!found) {
     refuse(`PROFILE must be ${profiles.map((profile) => `"${profile.name}"`).join(' or ')}, got ${JSON.stringify(name)}`);

@@ -1,7 +1,7 @@
 // Where the users of a run wait: how many queue keys, what the matcher makes of them, and how deep they are.
 
 import { endDepthWatch, planQueue, QueueShards, refuse, watchDepth } from 'k6/x/verity';
-import { durationMs } from './config.js';
+import { durationMs } from './variables.js';
 import { arriveWithinSeconds, isSimple, totalUsers, usersPerVu } from './options.js';
 
 /** Isolated users slow the service's matcher for everybody; from here on the start line says so. */
