@@ -32,7 +32,7 @@ const VARIABLES = {
   PROFILE: { takes: anything },
   PROFILES_FILE: { takes: anything },
   SKIP_PREFLIGHT: { takes: flag, default: '0', also: ['NO_PREFLIGHT'] },
-  TRIAL: { takes: flag, of: both() },
+  TRIAL: { takes: flag },
   PREFLIGHT_ONLY: { takes: choice('table', 'json') },
   REPORT_DIR: { takes: anything },
   USE_SIMPLE: { takes: flag, default: '0', also: ['SIMPLE'] },

@@ -136,7 +136,7 @@ export async function seedUsers(config, count) {
 }
 
 /** Of how many users of stays the balances are read after the load. */
-const AUDITED_USERS = 1000;
+export const AUDITED_USERS = 1000;
 
 /**
  * To be called in teardown(): reads the balances of the users, or of a sample of many, and holds them against what they bought,

@@ -10,7 +10,8 @@
 //   queue_leave     the same where nobody matches; otherwise N in the ramp-down, for who waits then leaves
 //   stripe_webhook  A, for users buy as they arrive, and where users match one for each TOP_UP_TOKENS joins, if the run is
 //                   long enough to use up TOKENS_PER_USER
-//   tokens_balance  one for each BALANCE_CHECK_EVERY joins, if the run is long enough for that
+//   tokens_balance  one for each BALANCE_CHECK_EVERY joins, if the run is long enough for that; or, if that is more, one for
+//                   each user at the end, of 1,000 at most
 //   auth_refresh    A, if the run is longer than a token is used: who arrived in one minute refreshes in one minute
 //
 // token-purchase-spike: the events of the busiest minute and those sent again, and one sign-up and one balance for each
@@ -19,6 +20,7 @@
 import exec from 'k6/execution';
 import { runnerShare } from 'k6/x/verity';
 import { durationMs } from './variables.js';
+import { AUDITED_USERS } from './journey.js';
 import { isSimple, totalUsers, usersPerVu } from './options.js';
 import { planOfQueues } from './queues.js';
 
@@ -157,12 +159,11 @@ export function userLoad(config) {
       ? { perMinute: wayOut > MINUTE ? users * MINUTE / wayOut : users, arithmetic: `who of ${count(users, 'users')} waits at the end` }
       : { perMinute: joins, arithmetic: joining },
   };
-  if (config.balanceCheckEvery > 0 && cycles >= config.balanceCheckEvery) {
-    requests.tokens_balance = {
-      perMinute: joins / config.balanceCheckEvery,
-      arithmetic: `${count(joins, 'joins')} / ${config.balanceCheckEvery}`,
-    };
-  }
+  const audited = Math.min(users, AUDITED_USERS);
+  const checks = config.balanceCheckEvery > 0 && cycles >= config.balanceCheckEvery ? joins / config.balanceCheckEvery : 0;
+  requests.tokens_balance = checks > audited
+    ? { perMinute: checks, arithmetic: `${count(joins, 'joins')} / ${config.balanceCheckEvery}` }
+    : { perMinute: audited, arithmetic: `${count(audited, 'users')} at the end` };
   if (length > TOKEN_USE_SECONDS && turns === Infinity) {
     requests.auth_refresh = { perMinute: arrivals, arithmetic: `${how}, again and again` };
   }

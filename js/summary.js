@@ -18,8 +18,8 @@ export function announce(config, what, users = 0) {
 
 /** How many users or events the plan wants, and when. */
 function loadOf(config, users) {
-  if (isSimple(config)) {
-    return { users };
+  if (isSimple(config) || (config.spikeRate === undefined && config.rampUp === undefined)) {
+    return { users }; // k6's flags decide, or a scenario of the user's own
   }
   if (config.spikeRate !== undefined) {
     return { rate: config.spikeRate, start: config.baseRate, stages: inSeconds(spikeStages(config)) };

@@ -19,7 +19,7 @@ func TestExamples(t *testing.T) {
 	prometheus := startPrometheusStub(t, "").URL
 	scripts, err := filepath.Glob(filepath.Join("..", "examples", "*.js"))
 	require.NoError(t, err)
-	require.Len(t, scripts, 10)
+	require.Len(t, scripts, 11)
 	for _, script := range scripts {
 		t.Run(filepath.Base(script), func(t *testing.T) {
 			r := k6Run(script, &target{url: server.URL(), secret: secret}, "PROMETHEUS_URL="+prometheus).run(t)

@@ -100,7 +100,7 @@ func TestPreflightPlansOfProfiles(t *testing.T) {
 			"queue_join":     free + "2,594 a minute planned (2,000 users × 60 s / 46.27 s a cycle)",
 			"queue_leave":    free + "1,000 a minute planned (who of 2,000 users waits at the end)",
 			"stripe_webhook": free + "919 a minute planned (2,000 users within 5m, and 519 top-ups)",
-			"tokens_balance": free + "865 a minute planned (2,594 joins / 3)",
+			"tokens_balance": free + "1,000 a minute planned (1,000 users at the end)",
 		},
 		"purchase-spike": {
 			"auth_signup":    free + "100 a minute planned (100 users before the events)",
@@ -281,7 +281,7 @@ func TestPreflightOfFewFileDescriptors(t *testing.T) {
 	cmd := exec.CommandContext(suite, "sh", "-c", `ulimit -n 128 && exec "$0" x verity preflight`, k6Binary(t)) //nolint:gosec // the binary under test
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "BASE_URL=" + target.url, "STRIPE_WEBHOOK_SECRET=" + secret,
-		"PROFILE=sessions-dry", "SESSION_VUS=60",
+		"PROFILE=sessions-dry", "SESSION_VUS=60", "COLUMNS=1000",
 	}
 	out, err := cmd.Output()
 	var exit *exec.ExitError
@@ -316,7 +316,7 @@ func TestPreflightCommandAsJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &found))
 	require.False(t, found.Passed)
 	require.Equal(t, "target", found.Checks[0].Check)
-	require.Len(t, found.Checks, 10)
+	require.Len(t, found.Checks, 11)
 }
 
 // No variable of k6's own makes a preflight a load.
@@ -345,8 +345,8 @@ func TestPreflightCommandRefuses(t *testing.T) {
 		exit exitcodes.ExitCode
 		says string
 	}{
-		"nothing to look at": {preflightOf(here), exitcodes.InvalidConfig, "set PROFILE (queue-dry, sessions-dry, queue-full, "},
-		"unknown profile":    {preflightOf(here, "PROFILE=x"), exitcodes.InvalidConfig, `PROFILE must be queue-dry or sessions-dry or `},
+		"nothing to look at": {preflightOf(here), exitcodes.InvalidConfig, "set PROFILE (queue-dry, match-dry, sessions-dry, "},
+		"unknown profile":    {preflightOf(here, "PROFILE=x"), exitcodes.InvalidConfig, `PROFILE must be queue-dry or match-dry or sessions-dry or `},
 		"unknown scenario":   {unknown, exitcodes.InvalidConfig, `--scenario must be queue-concurrency or video-session-sustain or `},
 		"another scenario":   {named, exitcodes.ScriptException, "PROFILE=queue-dry is of queue-concurrency.js, and this is video-session-sustain.js"},
 		"a bad variable":     {preflightOf(here, "PROFILE=queue-dry", "TARGET_VUS=x"), exitcodes.ScriptException, "TARGET_VUS must be a whole number"},

@@ -107,6 +107,13 @@ func (e *ending) text(took time.Duration) string {
 	return ""
 }
 
+// aborted reports whether the run was stopped before its time.
+func (e *ending) aborted() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.run != nil && abortReason(e.run) != nil
+}
+
 // runningFor is how long the run had been going on when it was stopped.
 func (e *ending) runningFor(took time.Duration) time.Duration {
 	if !e.stopped.IsZero() {

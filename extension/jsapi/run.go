@@ -233,6 +233,8 @@ const (
 	// auditTimeout is how long each may take, and auditLimit all of them: k6 gives teardown() ten minutes.
 	auditTimeout = 10 * time.Second
 	auditLimit   = 4 * time.Minute
+	// abortedAuditLimit is how long it may go on for somebody who stopped the run.
+	abortedAuditLimit = 3 * time.Second
 	// silentReads is after how many readings without an answer the service is taken to hang.
 	silentReads = 10
 )
@@ -248,7 +250,13 @@ func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 	r.read(options, map[string]func(string, sobek.Value){"atMost": r.whole(&atMost, 1, maxAudited)})
 	client := v.client(state)
 	life := v.m.lifetime()
+	limit := auditLimit
+	if v.m.root.ending.aborted() {
+		limit = abortedAuditLimit
+	}
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
 		ledger := v.auditUsers(ctx, life, sampleOf(v.m.root.known(), atMost))
 		uptime := time.Duration(-1)
 		if health, err := platform.CheckHealth(ctx, client, v.baseURL); err == nil {
@@ -270,8 +278,6 @@ func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 
 // auditUsers reads the balances of users and holds them against their accounts.
 func (v *Verity) auditUsers(ctx context.Context, life *lifetime, users []*platform.User) *evidence.Ledger {
-	ctx, cancel := context.WithTimeout(ctx, auditLimit)
-	defer cancel()
 	var silent atomic.Int64
 	read := make([]error, len(users))
 	inParallel(len(users), auditedAtOnce, func(i int) {

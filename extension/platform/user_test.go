@@ -695,7 +695,7 @@ func TestAnEventSentAgainAfterABalanceLeavesTheAccountOpen(t *testing.T) {
 	require.Error(t, err)
 	_, err = user.Balance(t.Context()) // 3
 	require.NoError(t, err)
-	require.Equal(t, platform.Account{Tokens: 3, Known: true}, user.Account())
+	require.Equal(t, platform.Account{Tokens: 3, Known: true, Bought: 3}, user.Account(), "the balance has what had no good answer")
 	f.on(platform.OpWebhook, says(200, `{"received":true}`))
 	_, err = user.BuyTokens(t.Context(), 3)
 	require.NoError(t, err)
