@@ -102,7 +102,7 @@ func TestASecretInASourceThatIsNotTheDefault(t *testing.T) {
 func TestAScenarioOfOnesOwn(t *testing.T) {
 	t.Parallel()
 	script := filepath.Join("..", "examples", "scenario.js")
-	text, err := os.ReadFile(script)
+	text, err := os.ReadFile(script) //nolint:gosec // the example
 	require.NoError(t, err)
 	require.Less(t, strings.Count(string(text), "\n"), 40)
 	target, dir := startStandin(t, conditions{}), t.TempDir()

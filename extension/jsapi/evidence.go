@@ -91,6 +91,7 @@ func (r *RootModule) recordMatch(began time.Time, m sessions.Match, err error) {
 	case sessions.OutcomeJoinFailed:
 		outcome, kind := outcomeOf(err)
 		r.evidence.Time(series, began, m.Wait, outcome, kind)
+	default: // no wait began
 	}
 }
 
@@ -160,7 +161,7 @@ var waits = []struct {
 	{evidence.MetricRequest, "for an answer", time.Second},
 }
 
-// stillWaiting names what had not come when the run ended, although it had been waited for for long.
+// stillWaiting names what had not come when the run ended, although users had waited long for it.
 func stillWaiting(run *evidence.Run) (list []evidence.Waiting) {
 	for _, wait := range waits {
 		found := evidence.Waiting{What: wait.words}

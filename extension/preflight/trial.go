@@ -52,12 +52,12 @@ func (t Trial) Run(ctx context.Context) Check {
 	}
 	watch := sessions.NewWatch() // the run's own does not know of these users
 	var pair [2]*trialUser
+	defer closeLines(&pair)
 	for i := range pair {
 		u, err := t.arrive(ctx, watch)
 		if err != nil {
 			return Check{trialName, Failed, err.Error()}
 		}
-		defer u.line.Close()
 		pair[i] = u
 	}
 	done := make(chan struct{}, len(pair))
@@ -68,6 +68,14 @@ func (t Trial) Run(ctx context.Context) Check {
 		<-done
 	}
 	return judgeTrial(pair, t.Limit)
+}
+
+func closeLines(pair *[2]*trialUser) {
+	for _, u := range pair {
+		if u != nil {
+			u.line.Close()
+		}
+	}
 }
 
 func (t Trial) arrive(ctx context.Context, watch *sessions.Watch) (*trialUser, error) {

@@ -89,5 +89,6 @@ func TestTrialOfATargetThatIsGone(t *testing.T) {
 
 func TestEachTrialHasAKeyOfItsOwn(t *testing.T) {
 	t.Parallel()
-	require.NotEqual(t, preflight.TrialBody(), preflight.TrialBody())
+	first, second := preflight.TrialBody(), preflight.TrialBody()
+	require.NotEqual(t, first, second)
 }
