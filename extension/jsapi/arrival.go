@@ -2,7 +2,6 @@ package jsapi
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -19,7 +18,6 @@ type arrivals struct {
 	schedule *schedule.Arrivals
 	open     map[*openEvent]struct{} // sent, and not answered as asked
 	due      int                     // since the last one was sent
-	watched  sync.Once
 }
 
 // openEvent is an event that is being sent.
@@ -42,7 +40,8 @@ func (m *Module) arrival() *sobek.Object {
 	if err != nil {
 		common.Throw(m.vu.Runtime(), err)
 	}
-	m.root.watchRunner(m.vu.Context())
+	// The runner's delay is measured through the whole iteration: requests of a millisecond with pauses between them are too short.
+	context.AfterFunc(m.vu.Context(), m.root.runner.Hold())
 	ctx := m.lifetime().work
 	if due > 0 {
 		push(ctx, state.State, m.metrics.eventsDue, float64(due), "", "")
@@ -59,11 +58,6 @@ func (m *Module) arrival() *sobek.Object {
 		m.root.closeEvent(event, evidence.OK, "")
 	})
 	return object
-}
-
-// watchRunner measures the runner's delay until the scenario ends: requests of a millisecond with pauses between them are too short.
-func (r *RootModule) watchRunner(scenario context.Context) {
-	r.arrivals.watched.Do(func() { context.AfterFunc(scenario, r.runner.Hold()) })
 }
 
 // holdLast makes the iteration of the last event of the plan go on until the plan ends. k6 would otherwise show that the scenario was
