@@ -22,16 +22,18 @@ import (
 
 // scripts are the scenarios, what they share, the examples and the types, so that the binary alone can run and unpack them.
 //
-//go:embed js/*.js js/*.json load-test/*.js load-test/README.md examples/*.js examples/*.ts examples/README.md index.d.ts jsconfig.json
+//go:embed js/*.js js/*.json load-test/*.js load-test/README.md examples/*.js examples/*.ts examples/README.md index.d.ts jsconfig.json .dashboard.json
 var scripts embed.FS
 
 func init() {
 	stayOffline()
+	setUnlessSet("K6_WEB_DASHBOARD_TAGS", dashboardTags)
 	module := jsapi.New(os.Stdout)
 	modules.Register(jsapi.Name, module)
 	subcommand.RegisterExtension(cli.Name, func(gs *state.GlobalState) *cobra.Command {
 		// k6 makes its commands for every call, k6 run included.
 		module.SetOutput(gs.Stdout, cli.Width(gs))
+		showProgress(module, gs)
 		module.SetCommand(command(gs.CmdArgs))
 		if note := cli.ScriptNote(gs.CmdArgs, os.Stdin); note != "" {
 			_, _ = fmt.Fprintln(gs.Stderr, note)
@@ -43,6 +45,17 @@ func init() {
 		return cli.New(gs, scripts)
 	})
 	nameVersion()
+}
+
+// showProgress has runs tell how they go on. At a terminal the line stands above k6's bars, which k6 writes past its own output: to the
+// writer below it.
+func showProgress(module *jsapi.RootModule, gs *state.GlobalState) {
+	var bars *jsapi.Bars
+	if gs.Stdout.IsTTY {
+		bars = jsapi.NewBars(gs.Stdout.Writer, func() int { return cli.TerminalWidth(gs) })
+		gs.Stdout.Writer = bars
+	}
+	module.ShowProgress(bars, func() bool { return gs.Flags.Quiet })
 }
 
 // nameVersion has k6 version show this build's version: k6 itself shows (devel) for an extension built from a folder.
@@ -58,9 +71,17 @@ func stayOffline() {
 		"K6_NO_USAGE_REPORT":          "true",
 		state.AutoExtensionResolution: "false",
 	} {
-		if _, isSet := os.LookupEnv(name); !isSet {
-			_ = os.Setenv(name, value) // it fails for an invalid name only
-		}
+		setUnlessSet(name, value)
+	}
+}
+
+// dashboardTags are the tags by which k6's dashboard tells series apart; without the variable it knows groups only. .dashboard.json asks
+// for operations, and for failures by their kind.
+const dashboardTags = "group,name,kind"
+
+func setUnlessSet(name, value string) {
+	if _, isSet := os.LookupEnv(name); !isSet {
+		_ = os.Setenv(name, value) // it fails for an invalid name only
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -145,10 +146,12 @@ func runSmoke(ctx context.Context, gs *state.GlobalState, dir, work, url string)
 		if interrupted {
 			break
 		}
-		_, _ = fmt.Fprintf(gs.Stdout, "\n▶ %d of %d: %s\n", i+1, len(smokeScenarios), scenario.name)
+		if !gs.Flags.Quiet {
+			_, _ = fmt.Fprintf(gs.Stdout, "\n▶ %d of %d: %s\n", i+1, len(smokeScenarios), scenario.name)
+		}
 		var result smokeResult
 		var err error
-		result, interrupted, err = runScenario(ctx, scenario, dir, work, url, signals)
+		result, interrupted, err = runScenario(ctx, scenario, dir, work, url, signals, gs.Flags.Quiet)
 		if err != nil {
 			return err
 		}
@@ -161,7 +164,7 @@ func runSmoke(ctx context.Context, gs *state.GlobalState, dir, work, url string)
 // runScenario runs a scenario as a child in a process group of its own, so that a Ctrl-C at the terminal reaches it once:
 // from here.
 func runScenario(
-	ctx context.Context, scenario smokeScenario, dir, work, url string, signals <-chan os.Signal,
+	ctx context.Context, scenario smokeScenario, dir, work, url string, signals <-chan os.Signal, quiet bool,
 ) (result smokeResult, interrupted bool, err error) {
 	result.scenario = scenario.name
 	binary, err := os.Executable()
@@ -171,6 +174,11 @@ func runScenario(
 	export := filepath.Join(work, scenario.name+".json")
 	cmd := exec.CommandContext(ctx, binary, "run", "--summary-export", export, filepath.Join(dir, scenario.path())) // #nosec G204 -- this binary
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	var said bytes.Buffer // with --quiet, shown where the scenario failed
+	if quiet {
+		cmd.Args = append(cmd.Args, "--quiet")
+		cmd.Stdout, cmd.Stderr = &said, &said
+	}
 	cmd.Env = append(inherited(smokeEnv), "BASE_URL="+url, "STRIPE_WEBHOOK_SECRET="+standinSecret)
 	cmd.Env = append(cmd.Env, scenario.variables...)
 	ownGroup(cmd)
@@ -187,6 +195,9 @@ func runScenario(
 		case waitErr := <-exited:
 			result.exitCode, err = exitCode(waitErr)
 			result.thresholds, result.crossed = readThresholds(export)
+			if !result.passed() {
+				_, _ = said.WriteTo(os.Stderr)
+			}
 			return result, interrupted, err
 		}
 	}

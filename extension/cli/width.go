@@ -15,6 +15,11 @@ func Width(gs *state.GlobalState) int {
 	if columns, err := strconv.Atoi(gs.Env["COLUMNS"]); err == nil && columns > 0 {
 		return columns
 	}
+	return TerminalWidth(gs)
+}
+
+// TerminalWidth returns how many columns the terminal has, whatever the environment says.
+func TerminalWidth(gs *state.GlobalState) int {
 	if gs.Stdout.IsTTY {
 		if columns, _, err := term.GetSize(gs.Stdout.RawOutFd); err == nil && columns > 0 {
 			return columns

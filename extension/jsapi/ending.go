@@ -26,6 +26,7 @@ type ending struct {
 	teardown  context.Context //nolint:containedctx // k6's: that of teardown()
 	refusal   error           // why this module refused the run in setup()
 	scripting bool            // an exception in a stay failed the run
+	complete  uint64          // stays that the schedule ended, and that k6 has counted as interrupted
 }
 
 // watch keeps what a VU that is being made knows of the run. The first one that k6 makes is of no run: it reads the options.
@@ -47,6 +48,7 @@ func (e *ending) enter(ctx context.Context) {
 	switch {
 	case state == nil:
 		e.teardown = ctx
+		e.correctCounts()
 	case lib.GetScenarioState(ctx) == nil:
 		e.setup = ctx
 	}
@@ -54,6 +56,25 @@ func (e *ending) enter(ctx context.Context) {
 		e.state = state
 		context.AfterFunc(ctx, func() { e.left(ctx) })
 	}
+}
+
+// stayed notes a stay that has ended as the schedule had it. k6 counts it as an interrupted iteration, since its context was cancelled.
+func (e *ending) stayed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.complete++
+}
+
+// correctCounts makes stays that ended as planned complete iterations in what k6 says at the end of the run: not that no iteration was
+// finished, and not that all of them were interrupted. It is done when no iteration goes on any more. The lock is held.
+func (e *ending) correctCounts() {
+	if e.state == nil {
+		return
+	}
+	complete := min(e.complete, e.state.GetPartialIterationCount())
+	e.complete = 0
+	e.state.AddFullIterations(complete)
+	e.state.AddInterruptedIterations(-complete) // there is no other way to take some off; the count is modulo 2^64
 }
 
 // left keeps when the run was stopped: when the first of the contexts in which VUs ran ended with it.

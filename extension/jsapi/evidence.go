@@ -67,6 +67,7 @@ func (r *RootModule) recordOperation(operation, failure string) {
 	now := time.Now()
 	r.evidence.Count(evidence.Labelled(evidence.CountOperations, operation), now, 1)
 	if failure != "" {
+		r.progress.errors.Add(1)
 		r.evidence.Count(evidence.Labelled(evidence.CountErrors, operation, failure), now, 1)
 	}
 }

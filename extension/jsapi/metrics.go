@@ -21,6 +21,9 @@ type verityMetrics struct {
 	lockRetries          *metrics.Metric // counter, tag name: joins and leaves that met the matcher's lock, and were sent again
 	runnerLag            *metrics.Metric // trend, ms: how late this runner's own timers fire
 	queueDepth           *metrics.Metric // gauge: users queued in all keys, read from Verity's Redis
+	failures             *metrics.Metric // counter, tags name and kind: what makes up error_rate
+	eventsDue            *metrics.Metric // counter: events that the plan wanted sent by now
+	eventsSent           *metrics.Metric // counter: events that were sent
 
 	socketConnectTime *metrics.Metric // trend, ms: dial to both namespaces joined
 	socketsOpened     *metrics.Metric // counter: sockets that opened
@@ -38,6 +41,7 @@ type verityMetrics struct {
 
 	usersPresent *metrics.Metric // gauge: users of this runner who are signed up, have their first tokens, and are not gone
 	usersWaiting *metrics.Metric // gauge: of those, who wait for a match
+	usersPlanned *metrics.Metric // gauge: users of this runner whom the plan wants to be there
 }
 
 func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
@@ -58,6 +62,9 @@ func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
 		{&m.lockRetries, "lock_retries", metrics.Counter, nil},
 		{&m.runnerLag, "runner_lag", metrics.Trend, []metrics.ValueType{metrics.Time}},
 		{&m.queueDepth, "queue_depth", metrics.Gauge, nil},
+		{&m.failures, "failures", metrics.Counter, nil},
+		{&m.eventsDue, "events_due", metrics.Counter, nil},
+		{&m.eventsSent, "events_sent", metrics.Counter, nil},
 		{&m.socketConnectTime, "socket_connect_time", metrics.Trend, []metrics.ValueType{metrics.Time}},
 		{&m.socketsOpened, "sockets_opened", metrics.Counter, nil},
 		{&m.socketsLost, "sockets_lost", metrics.Counter, nil},
@@ -73,6 +80,7 @@ func registerMetrics(registry *metrics.Registry) (*verityMetrics, error) {
 		{&m.activeSessions, "active_sessions", metrics.Gauge, nil},
 		{&m.usersPresent, "users_present", metrics.Gauge, nil},
 		{&m.usersWaiting, "users_waiting", metrics.Gauge, nil},
+		{&m.usersPlanned, "users_planned", metrics.Gauge, nil},
 	} {
 		registered, err := registry.NewMetric(metric.name, metric.kind, metric.contains...)
 		if err != nil {

@@ -51,6 +51,7 @@ type RootModule struct {
 	secretSources func() []string // values of --secret-source
 
 	prometheus prometheusRun
+	progress   progress
 
 	mu       sync.Mutex
 	run      runState

@@ -40,8 +40,11 @@ func (m *Module) pushOperation(ctx context.Context, state *vuState, operation, f
 			TimeSeries: metrics.TimeSeries{Metric: metric, Tags: tags}, Time: now, Metadata: current.Metadata, Value: value,
 		}
 	}
-	metrics.PushIfNotDone(ctx, state.Samples, metrics.ConnectedSamples{
-		Samples: []metrics.Sample{sample(m.metrics.operations, 1), sample(m.metrics.errorRate, failed)},
-		Tags:    tags, Time: now,
-	})
+	samples := []metrics.Sample{sample(m.metrics.operations, 1), sample(m.metrics.errorRate, failed)}
+	if failure != "" {
+		one := sample(m.metrics.failures, 1)
+		one.Tags = tags.With("kind", failure)
+		samples = append(samples, one)
+	}
+	metrics.PushIfNotDone(ctx, state.Samples, metrics.ConnectedSamples{Samples: samples, Tags: tags, Time: now})
 }

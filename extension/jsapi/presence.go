@@ -3,6 +3,7 @@ package jsapi
 import (
 	"context"
 	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -148,7 +149,11 @@ func (p *presence) seated() bool {
 
 // pushUsers pushes the gauges: all that have something to say, or only those with a peak that no sample has yet.
 func (m *Module) pushUsers(ctx context.Context, peaksOnly bool) {
-	for _, sample := range m.root.gauges(m.metrics, peaksOnly) {
+	samples := m.root.gauges(m.metrics, peaksOnly)
+	if planned, ok := m.root.plannedUsers(time.Now()); ok && !peaksOnly {
+		samples = append(samples, gaugeSample{m.metrics.usersPlanned, math.Round(planned)})
+	}
+	for _, sample := range samples {
 		push(ctx, m.state.State, sample.metric, sample.value, "", "")
 	}
 }

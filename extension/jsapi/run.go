@@ -112,6 +112,7 @@ func (r *RootModule) noteLoad(state *vuState, began time.Time) {
 		return
 	}
 	r.run.loadBegan, r.run.header.Began, r.run.options = began, began, state.Options
+	r.progress.begin(r)
 	if err := r.beginEvidence(state); err != nil {
 		state.Logger.Warnf("the run goes on without a file of its evidence: %s", err)
 		r.record.Warn("no file of the evidence: " + err.Error())

@@ -136,6 +136,9 @@ func (s *stay) start() *sobek.Promise {
 		endDuties()
 		s.m.pushSessionCounts(s.life.report)
 		s.m.pushUsers(s.life.report, true)
+		if s.life.run.Err() != nil && !aborted(s.life.run) {
+			s.m.root.ending.stayed()
+		}
 		release(func() error { return resolve(sobek.Undefined()) })
 		s.life.done(nil)
 	}()

@@ -47,6 +47,7 @@ func (m *Module) printSummary(options sobek.Value) {
 		"reportDir": r.text(&o.reportDir),
 		"data":      r.json(&o.data),
 	})
+	m.root.endProgress()
 	if err := m.root.write(m.root.summarize(o)); err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("writing the summary: %w", err))
 	}

@@ -122,6 +122,13 @@ func (a *Arrivals) Send(at time.Duration) (due time.Duration) {
 	return due
 }
 
+// IsOver reports whether all events of this runner were due by the time of the last call.
+func (a *Arrivals) IsOver() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.more
+}
+
 // End passes on to onDue what was due by this time, and returns how many events were due and not sent.
 func (a *Arrivals) End(at time.Duration) (unsent int) {
 	a.mu.Lock()
