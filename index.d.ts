@@ -325,9 +325,10 @@ declare module 'k6/x/verity' {
   export interface PreflightPlan {
     /**
      * By operation (auth_signup, auth_refresh, queue_join, queue_leave, tokens_balance, stripe_webhook), from this runner: the
-     * requests of the busiest minute, 0 to 1e12, and in words how that number comes about. What is not named is not asked.
+     * requests of the busiest minute, 0 to 1e12, and in words how that number comes about. What is not named is not asked. Of
+     * several runners each asks its share of the test or, with ofEach (default false), as much as this one.
      */
-    requests?: Record<string, { perMinute: number; arithmetic: string }>;
+    requests?: Record<string, { perMinute: number; arithmetic: string; ofEach?: boolean }>;
     /** HTTP connections and sockets open at once: 0 (default) to 2147483647. */
     connections?: number;
     /** Connections that this side closes in a minute, for which each keeps its port: 0 (default) to 2147483647. */

@@ -6,9 +6,10 @@
 import exec from 'k6/execution';
 import { planMemory, PrometheusWatch, prepareReports, QueueProbe, refuse, StripeSigner, Verity } from 'k6/x/verity';
 import { plannedVus, requireOptionsOf } from './options.js';
+import { requireStart, waitForStart } from './start.js';
 import { profileOf } from './profiles.js';
 import {
-  anything, beginsRun, choice, decimal, duration, durationMs, flag, inEnvironment, readVariables, refuseUnheeded, seconds, whole,
+  anything, beginsRun, choice, decimal, duration, durationMs, flag, inEnvironment, moment, readVariables, refuseUnheeded, seconds, whole,
 } from './variables.js';
 
 const QUEUE = 'queue-concurrency';
@@ -35,6 +36,7 @@ const VARIABLES = {
   TRIAL: { takes: flag },
   PREFLIGHT_ONLY: { takes: choice('table', 'json') },
   REPORT_DIR: { takes: anything },
+  START_AT: { takes: moment, also: ['BEGIN_AT', 'START_TIME'] },
   USE_SIMPLE: { takes: flag, default: '0', also: ['SIMPLE'] },
   ALLOW_UNKNOWN_VARIABLES: { takes: flag, default: '0' },
   PROMETHEUS_URL: { takes: anything },
@@ -208,6 +210,7 @@ export function configure(name, own = {}) {
   return {
     name, profile: { ...profile, less }, variables: values, baseUrl, signer, verity, prometheus: prometheus(values), reportDir: values.REPORT_DIR,
     preflightOnly: values.PREFLIGHT_ONLY, useSimple: values.USE_SIMPLE, skipPreflight: values.SKIP_PREFLIGHT,
+    startAt: values.START_AT,
     plan: planOf(values, Object.keys(own.variables || {}).filter((variable) => table[variable].takes !== anything)),
   };
 }
@@ -379,15 +382,16 @@ export function checkPlan(config) {
   }
   requireScenarioIsRun(config);
   requireOptionsOf(config);
+  requireStart(config);
 }
 
 /**
- * To be called in setup(): aborts a run whose target is no Verity, and looks whether the service and this runner stand what the
- * run asks, which `load` computes.
+ * To be called in setup(): aborts a run whose target is no Verity, looks whether the service and this runner stand what the
+ * run asks, which `load` computes, and waits until START_AT.
  */
 export function checkTarget(config, load) {
   requireTarget(config);
   return config.verity.preflight({
     ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json', trial: wantsTrial(config),
-  });
+  }).then(() => waitForStart(config));
 }

@@ -181,12 +181,12 @@ export function purchaseLoad(config) {
   const sent = perMinute * (1 + replayRate);
   const again = replayRate > 0 ? `, ${rounded(100 * replayRate)} % sent again` : '';
   const requests = {
-    auth_signup: { perMinute: seedUserCount, arithmetic: `${count(seedUserCount, 'users')} before the events` },
+    auth_signup: { perMinute: seedUserCount, arithmetic: `${count(seedUserCount, 'users')} before the events`, ofEach: true },
     stripe_webhook: { perMinute: sent, arithmetic: arithmetic + again },
-    tokens_balance: { perMinute: seedUserCount, arithmetic: `${count(seedUserCount, 'users')} at the end` },
+    tokens_balance: { perMinute: seedUserCount, arithmetic: `${count(seedUserCount, 'users')} at the end`, ofEach: true },
   };
   if (length > TOKEN_USE_SECONDS) {
-    requests.auth_refresh = { perMinute: seedUserCount, arithmetic: `${count(seedUserCount, 'users')} at the end` };
+    requests.auth_refresh = { perMinute: seedUserCount, arithmetic: `${count(seedUserCount, 'users')} at the end`, ofEach: true };
   }
   return {
     requests,

@@ -48,6 +48,26 @@ export const duration = {
   read: (text) => (durationMs(withUnit(text)) <= LONGEST_MS ? withUnit(text) : undefined),
 };
 
+/** A time of day of today, in UTC, or a date and a time. */
+const TIME_OF_DAY = /^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$/;
+const DATE_AND_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
+
+/** A moment, as a function of when it is asked for, in ms since the epoch. */
+export const moment = {
+  takes: 'a UTC time such as 14:30, 14:30:15 or 2026-11-28T14:30:00Z, or a time from the start of setup() such as +90s',
+  read: (text) => {
+    if (text.startsWith('+')) {
+      const ms = durationMs(withUnit(text.slice(1)));
+      return ms <= LONGEST_MS ? (now) => now + ms : undefined;
+    }
+    if (TIME_OF_DAY.test(text)) {
+      return (now) => Date.parse(`${new Date(now).toISOString().slice(0, 10)}T${text.length === 5 ? `${text}:00` : text}Z`);
+    }
+    const at = DATE_AND_TIME.test(text) ? Date.parse(text.replace(/(\.\d{3})\d+/, '$1')) : NaN;
+    return Number.isNaN(at) ? undefined : () => at;
+  },
+};
+
 export const choice = (...choices) => ({
   takes: choices.map((one) => JSON.stringify(one)).join(' or '),
   read: (text) => (choices.includes(text) ? text : undefined),

@@ -42,16 +42,24 @@ The exit code is that of the run: 0 for PASS, 99 for FAIL or a crossed threshold
 func show(out io.Writer, run *evidence.Run, width int, asJSON bool) error {
 	judged := verdict.Judge(run, run.Header.Claims)
 	found := report.Of(run, judged)
-	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(judged); err != nil {
-			return fmt.Errorf("writing the verdict as JSON: %w", err)
-		}
-	} else if _, err := io.WriteString(out, found.Terminal(width)); err != nil {
+	if err := tell(out, judged, found, width, asJSON); err != nil {
 		return err
 	}
 	return exitOf(judged, found)
+}
+
+// tell prints the summary for people, or the verdict as JSON.
+func tell(out io.Writer, judged verdict.Verdict, found *report.Report, width int, asJSON bool) error {
+	if !asJSON {
+		_, err := io.WriteString(out, found.Terminal(width))
+		return err
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(judged); err != nil {
+		return fmt.Errorf("writing the verdict as JSON: %w", err)
+	}
+	return nil
 }
 
 // exitOf is an error with the exit code of a run that found the same, or nil.

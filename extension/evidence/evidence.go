@@ -123,8 +123,10 @@ type Runner struct {
 	ID           string // random, one for each process
 	// ClockOffset is what this runner's clock shows less what the target's shows; it is taken off its times already.
 	ClockOffset time.Duration
-	Began       time.Time
-	Ended       bool // its evidence has an End
+	// ClockError is how far ClockOffset may be off, either way; 0 where it is not known.
+	ClockError time.Duration
+	Began      time.Time
+	Ended      bool // its evidence has an End
 }
 
 // Header is what was known when the load began.
@@ -155,7 +157,8 @@ type End struct {
 	At time.Time `json:"at"`
 	// Interrupted says what ended the run before its time: "" for its schedule, otherwise a sentence such as "stopped by Ctrl-C".
 	Interrupted string `json:"interrupted,omitempty"`
-	// Thresholds: how many there were, and which were crossed.
+	// Thresholds: how many there were, and which were crossed. Each of several runners judges its own, so that they add up, and
+	// Crossed and Findings begin with the runner, such as "runner 1 of 4: ".
 	Thresholds int      `json:"thresholds"`
 	Crossed    []string `json:"crossed,omitempty"`
 	// Uptime of the service in seconds, at the start and at the end, -1 where it is not known.

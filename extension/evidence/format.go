@@ -97,13 +97,16 @@ type runnerRecord struct {
 	Segment            string    `json:"segment,omitempty"`
 	ID                 string    `json:"id"`
 	ClockOffsetSeconds float64   `json:"clockOffsetSeconds"`
+	ClockErrorSeconds  float64   `json:"clockErrorSeconds,omitempty"`
 	Began              time.Time `json:"began"`
 	Ended              bool      `json:"ended,omitempty"`
 }
 
-// MarshalJSON writes the offset in seconds.
+// MarshalJSON writes the offset and its uncertainty in seconds.
 func (r Runner) MarshalJSON() ([]byte, error) {
-	return json.Marshal(runnerRecord{r.Index, r.Count, r.Segment, r.ID, r.ClockOffset.Seconds(), r.Began, r.Ended})
+	return json.Marshal(runnerRecord{
+		r.Index, r.Count, r.Segment, r.ID, r.ClockOffset.Seconds(), r.ClockError.Seconds(), r.Began, r.Ended,
+	})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -113,7 +116,14 @@ func (r *Runner) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	offset, err := durationOf("clockOffsetSeconds", record.ClockOffsetSeconds)
-	*r = Runner{record.Index, record.Count, record.Segment, record.ID, offset, record.Began, record.Ended}
+	if err != nil {
+		return err
+	}
+	uncertainty, err := durationOf("clockErrorSeconds", record.ClockErrorSeconds)
+	if err == nil && uncertainty < 0 {
+		err = fmt.Errorf("clockErrorSeconds is %g; it is not less than 0", record.ClockErrorSeconds)
+	}
+	*r = Runner{record.Index, record.Count, record.Segment, record.ID, offset, uncertainty, record.Began, record.Ended}
 	return err
 }
 

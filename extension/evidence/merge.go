@@ -46,7 +46,7 @@ func Merge(parts ...Part) (*Run, error) {
 			merged.Header.Began = run.Header.Began
 		}
 		merged.Header.Overridden = union(merged.Header.Overridden, run.Header.Overridden)
-		merged.End = mergeEnds(merged.End, run.End)
+		merged.End = mergeEnds(merged.End, named(run, len(parts)))
 	}
 	slices.SortStableFunc(merged.Runners, func(a, b Runner) int { return a.Index - b.Index })
 	return merged, nil
@@ -293,6 +293,31 @@ func checkTimes(parts []Part) error {
 
 func clockTime(second int64) string { return time.Unix(second, 0).UTC().Format(time.RFC3339) }
 
+// named is the end of a run in which what one of several runners judged for itself says whose it is.
+func named(run *Run, parts int) *End {
+	if run.End == nil || parts == 1 || len(run.Runners) != 1 {
+		return run.End
+	}
+	end, prefix := *run.End, run.Runners[0].Name()+": "
+	end.Crossed = slices.Clone(end.Crossed)
+	for i := range end.Crossed {
+		end.Crossed[i] = prefix + end.Crossed[i]
+	}
+	end.Findings = slices.Clone(end.Findings)
+	for i := range end.Findings {
+		end.Findings[i].Text = prefix + end.Findings[i].Text
+	}
+	return &end
+}
+
+// Name is such as "runner 1 of 4"; the only one is "the runner".
+func (r Runner) Name() string {
+	if r.Count < 2 {
+		return "the runner"
+	}
+	return fmt.Sprintf("runner %d of %d", r.Index+1, r.Count)
+}
+
 // mergeEnds leaves both as they were.
 func mergeEnds(a, b *End) *End {
 	if a == nil || b == nil {
@@ -303,7 +328,7 @@ func mergeEnds(a, b *End) *End {
 		merged.At = b.At
 	}
 	merged.Interrupted = strings.Join(union(sentences(a.Interrupted), sentences(b.Interrupted)), "; ")
-	merged.Thresholds = max(a.Thresholds, b.Thresholds)
+	merged.Thresholds = a.Thresholds + b.Thresholds
 	merged.Crossed = union(a.Crossed, b.Crossed)
 	merged.UptimeBefore, merged.UptimeAfter = youngest(a, b)
 	merged.Ledger = mergeLedgers(a.Ledger, b.Ledger)

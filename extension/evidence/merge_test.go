@@ -161,10 +161,12 @@ func TestEndsMerge(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"same", "0", "1", "2"}, run.Header.Overridden)
 	require.Equal(t, &End{
-		At: at(12), Thresholds: 17, Crossed: []string{"a", "b"}, UptimeBefore: 101, UptimeAfter: 5, Interrupted: "stopped by Ctrl-C",
+		At: at(12), Thresholds: 34, Crossed: []string{"runner 1 of 3: a", "runner 2 of 3: a", "runner 2 of 3: b"},
+		UptimeBefore: 101, UptimeAfter: 5, Interrupted: "stopped by Ctrl-C",
 		Ledger:   &Ledger{Users: 15, Unread: 1, Unknown: 2, Wrong: 1, Bought: 40, Spent: 25, Lost: 1, Left: 13, Examples: []string{"u1"}},
-		Findings: []Finding{{"!", "x", "y"}, {"?", "z", ""}}, Facts: map[string]int64{"matched_unheard": 3, "other": 1},
-		Waiting: []Waiting{{"their socket", 7, time.Minute}, {"a match", 1, time.Second}},
+		Findings: []Finding{{"!", "x", "runner 1 of 3: y"}, {"!", "x", "runner 2 of 3: y"}, {"?", "z", "runner 2 of 3: "}},
+		Facts:    map[string]int64{"matched_unheard": 3, "other": 1},
+		Waiting:  []Waiting{{"their socket", 7, time.Minute}, {"a match", 1, time.Second}},
 	}, run.End)
 }
 

@@ -47,6 +47,8 @@ type lookOptions struct {
 func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	options := v.readLook(plan)
 	state := v.ready("preflight")
+	runner := runnerFor(state.Options)
+	options.plan.Runner, options.plan.Runners, options.plan.Share = runner.Index+1, runner.Count, v.m.runnerShare()
 	service := preflight.Service{BaseURL: v.baseURL}
 	if _, isPlanned := options.plan.Requests[platform.OpWebhook]; isPlanned {
 		service.Signer = v.mustSigner()
@@ -68,11 +70,15 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 		if options.trial && preflightRefusal(checks) == nil {
 			checks = append(checks, v.trial(client, state).Run(ctx))
 		}
+		clock := platform.ClockReading{}
+		if options.plan.Runners > 1 {
+			clock = platform.MeasureClock(ctx, client, v.baseURL, health)
+		}
 		callback(func() error {
 			if ctx.Err() != nil {
 				return reject(v.m.jsError(errStopped))
 			}
-			v.m.root.preflighted(health, failures(checks))
+			v.m.root.preflighted(health, clock, failures(checks))
 			err := v.m.root.tellPreflight(checks, options)
 			if err == nil && !options.override {
 				err = preflightRefusal(checks)
@@ -144,6 +150,7 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 				of.read(value, map[string]func(string, sobek.Value){
 					"perMinute":  of.number(&load.PerMinute, 0, maxPerMinute),
 					"arithmetic": of.text(&load.Arithmetic),
+					"ofEach":     of.flag(&load.OfEach),
 				})
 				into[operation] = load
 			}

@@ -28,9 +28,10 @@ type runState struct {
 	ramp      schedule.Rate // users over time, of this runner
 	loadBegan time.Time
 	described bool
-	health    platform.Health // that the preflight found
-	uptime    time.Duration   // at the end; negative: unknown
-	ended     time.Time       // when uptime was read
+	health    platform.Health       // that the preflight found
+	clock     platform.ClockReading // measured where there are several runners
+	uptime    time.Duration         // at the end; negative: unknown
+	ended     time.Time             // when uptime was read
 	ledger    *evidence.Ledger
 	options   lib.Options
 	judged    verdict.Status
@@ -97,10 +98,10 @@ func (r reader) stages(into *[]schedule.Stage) func(string, sobek.Value) {
 }
 
 // preflighted keeps what the preflight found and the verdict needs.
-func (r *RootModule) preflighted(health platform.Health, overridden []string) {
+func (r *RootModule) preflighted(health platform.Health, clock platform.ClockReading, overridden []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.run.health = health
+	r.run.health, r.run.clock = health, clock
 	r.run.header.Overridden = overridden
 }
 
@@ -124,7 +125,10 @@ func (r *RootModule) beginEvidence(state *vuState) error {
 	r.run.described = true
 	r.run.header.Tool, r.run.header.K6 = version.Version(), version.K6()
 	runner := runnerFor(state.Options)
-	runner.ClockOffset = clockOffset(r.run.health)
+	runner.ClockOffset, runner.ClockError = r.run.clock.Offset, r.run.clock.Error
+	if runner.ClockError == 0 {
+		runner.ClockOffset = clockOffset(r.run.health)
+	}
 	runner.Began = r.run.loadBegan
 	if err := r.evidence.Describe(r.run.header, runner); err != nil {
 		return err

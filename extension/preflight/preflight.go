@@ -28,12 +28,16 @@ type Plan struct {
 	Connections int
 	// ClosedPerMinute counts connections that this side closes, each of which keeps its port for a minute.
 	ClosedPerMinute int
+	// Runner, from 1, is which of so many Runners of the test this is, and Share is its part of it. The zero values are the only one's.
+	Runner, Runners int
+	Share           float64
 }
 
 // Load is what a run asks of one route in its busiest minute, from one client address.
 type Load struct {
 	PerMinute  float64
 	Arithmetic string // how that number comes about
+	OfEach     bool   // each of several runners asks for as much, rather than for its share
 }
 
 // Service is the Verity that is looked at.
@@ -81,6 +85,9 @@ func Look(ctx context.Context, client Client, service Service, plan Plan, machin
 	checks := []Check{
 		{"target", Passed, "a healthy Verity, up for " + service.Health.Uptime.Truncate(time.Second).String()},
 		clock(service.Health),
+	}
+	if plan.Runners > 1 {
+		checks = append(checks, plan.severalRunners())
 	}
 	checks = append(checks, askRoutes(ctx, client, service, plan)...)
 	return append(checks, machine.files(plan), machine.ports(plan, service.Addresses))

@@ -74,10 +74,10 @@ func askRoutes(ctx context.Context, client Client, service Service, plan Plan) [
 		a := service.ask(ctx, client, r)
 		if r.operation == platform.OpWebhook {
 			checks = append(checks, secret(a))
-			limits = append(limits, r.limit(load, a, "")) // an unexpected status is the secret's matter
+			limits = append(limits, plan.withAll(r.limit(load, a, ""), load, allowedBy(a))) // an unexpected status is the secret's matter
 			continue
 		}
-		limits = append(limits, r.limit(load, a, r.unexpected(a)))
+		limits = append(limits, plan.withAll(r.limit(load, a, r.unexpected(a)), load, allowedBy(a)))
 	}
 	return append(checks, limits...)
 }
@@ -192,6 +192,15 @@ func (l Load) within(header http.Header) (verdict Verdict, found string) {
 		verdict, found = Failed, fmt.Sprintf("%s, of which this look leaves %s%s", found, count(left), resets(header))
 	}
 	return verdict, fmt.Sprintf("%s, %s planned (%s)", found, count(planned), l.Arithmetic)
+}
+
+// allowedBy is the limit that the headers of an answer name; 0: none, or it is not known.
+func allowedBy(a answer) uint64 {
+	allowed, err := strconv.ParseUint(a.header.Get("X-RateLimit-Limit"), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return allowed
 }
 
 // resets says when there are more again, if the service does.

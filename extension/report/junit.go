@@ -95,10 +95,28 @@ func (r *Report) testCases() []testCase {
 		}
 		cases = append(cases, c)
 	}
-	if len(r.Thresholds) == 0 && !r.claims() {
+	cases = append(cases, r.countedCases()...)
+	if len(r.Thresholds) == 0 && r.counted == 0 && !r.claims() {
 		cases = append(cases, testCase{Class: r.Scenario, Name: "thresholds", Time: "0", Failure: &problem{
 			Message: "no threshold was judged", Type: "threshold",
 		}})
+	}
+	return cases
+}
+
+// countedCases are those of thresholds of which only the number is known, and which of them were crossed: one for each that was, and
+// one for all of the others.
+func (r *Report) countedCases() (cases []testCase) {
+	if len(r.Thresholds) > 0 || r.counted == 0 {
+		return nil
+	}
+	for _, crossed := range r.crossed {
+		cases = append(cases, testCase{Class: r.Scenario, Name: crossed, Time: "0", Failure: &problem{
+			Message: crossed + " is not met", Type: "threshold",
+		}})
+	}
+	if passed := r.counted - len(r.crossed); passed > 0 {
+		cases = append(cases, testCase{Class: r.Scenario, Name: fmt.Sprintf("%d thresholds that were not crossed", passed), Time: "0"})
 	}
 	return cases
 }

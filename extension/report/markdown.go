@@ -16,12 +16,7 @@ func (r *Report) Markdown() []byte {
 	fmt.Fprintf(&b, "# %s: %s\n\n", escape(r.Name), escape(r.headline()))
 	r.writeClaims(&b)
 	r.writeFacts(&b)
-	b.WriteString("\n## Thresholds\n\n")
-	rows := make([][]string, len(r.Thresholds))
-	for i, t := range r.Thresholds {
-		rows[i] = []string{mark(t.Passed), code(t.Metric), code(t.Condition), escape(t.Measured), t.samples()}
-	}
-	writeRows(&b, []string{"", "metric", "condition", "measured", "samples"}, rows)
+	r.writeThresholds(&b)
 	if len(r.Findings) > 0 {
 		b.WriteString("\n## Findings\n\n")
 		for _, f := range r.Findings {
@@ -48,6 +43,24 @@ func (r *Report) Markdown() []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// writeThresholds lists the thresholds. The evidence has only the number of them, and those that were crossed.
+func (r *Report) writeThresholds(b *bytes.Buffer) {
+	b.WriteString("\n## Thresholds\n\n")
+	if len(r.Thresholds) == 0 && r.counted > 0 {
+		fmt.Fprintf(b, "%d of %d crossed\n", len(r.crossed), r.counted)
+		for _, crossed := range r.crossed {
+			fmt.Fprintf(b, "\n- %s", code(crossed))
+		}
+		b.WriteString("\n")
+		return
+	}
+	rows := make([][]string, len(r.Thresholds))
+	for i, t := range r.Thresholds {
+		rows[i] = []string{mark(t.Passed), code(t.Metric), code(t.Condition), escape(t.Measured), t.samples()}
+	}
+	writeRows(b, []string{"", "metric", "condition", "measured", "samples"}, rows)
 }
 
 func (r *Report) writeClaims(b *bytes.Buffer) {

@@ -166,8 +166,11 @@ var everyCheck = []string{
 	CheckLevel, CheckInterrupted, CheckThrottled, CheckRestarted, CheckOverridden, CheckRunner, CheckSendRate,
 }
 
-// unfit is the first of these checks that failed.
+// unfit is the first of these checks that failed. What a missing runner did may be why others did.
 func (j *judge) unfit(names []string) (name, text string, found bool) {
+	if j.missing && slices.Contains(names, CheckInterrupted) {
+		return CheckInterrupted, j.interrupted, true
+	}
 	for _, name := range names {
 		if text, failed := j.checks[name]; failed {
 			return name, text, true

@@ -211,21 +211,16 @@ func (j *judge) checkOverridden() {
 }
 
 func (j *judge) checkInterrupted() {
-	expected, there, ended := 1, 0, 0
-	for _, runner := range j.run.Runners {
-		expected = max(expected, runner.Count)
-		there++
-		if runner.Ended {
-			ended++
-		}
-	}
+	runners := runnersOf(j.run)
 	switch {
-	case there > 0 && there < expected:
+	case len(runners.missing) > 0:
 		j.missing = true
-		j.interrupted = fmt.Sprintf("the evidence of %d of %d runners is missing: merge that of all of them", expected-there, expected)
-	case there > 1 && ended < there:
+		j.interrupted = fmt.Sprintf("the evidence of %d of %d runners is missing (%s): merge that of all of them",
+			len(runners.missing), runners.expected, numbers(runners.missing))
+	case runners.expected > 1 && len(runners.cut) > 0:
 		j.missing = true
-		j.interrupted = fmt.Sprintf("%d of %d runners did not go on to their end: run again", there-ended, there)
+		j.interrupted = fmt.Sprintf("%d of %d runners did not go on to their end (%s): run again",
+			len(runners.cut), runners.expected, numbers(runners.cut))
 	case j.run.End == nil:
 		j.interrupted = "the evidence ends early, for the runner was killed: run again"
 	case j.run.End.Interrupted != "":
@@ -238,6 +233,47 @@ func (j *judge) checkInterrupted() {
 		return
 	}
 	j.checks[CheckInterrupted] = j.interrupted
+}
+
+// runners are those of a run: how many there should be, and the numbers, from 1, of those that are not there or ended early.
+type runners struct {
+	expected     int
+	missing, cut []int
+}
+
+func runnersOf(run *evidence.Run) runners {
+	found := runners{expected: len(run.Runners)}
+	there := map[int]bool{}
+	for _, runner := range run.Runners {
+		found.expected = max(found.expected, runner.Count)
+		there[runner.Index] = true
+		if !runner.Ended {
+			found.cut = append(found.cut, runner.Index+1)
+		}
+	}
+	for index := 0; len(run.Runners) > 0 && index < found.expected; index++ {
+		if !there[index] {
+			found.missing = append(found.missing, index+1)
+		}
+	}
+	return found
+}
+
+// mostNumbers is how many runners are named.
+const mostNumbers = 10
+
+func numbers(of []int) string {
+	list := make([]string, 0, mostNumbers)
+	for _, n := range of[:min(len(of), mostNumbers)] {
+		list = append(list, fmt.Sprintf("%d", n))
+	}
+	if len(of) > mostNumbers {
+		list = append(list, "…")
+	}
+	if len(of) > 1 {
+		return "runners " + strings.Join(list, ", ")
+	}
+	return "runner " + list[0]
 }
 
 // allChecks are the checks of the run and, of those that belong to a claim, the first that was unfit.

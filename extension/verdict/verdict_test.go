@@ -431,12 +431,12 @@ func claimTests() []claimTest {
 			run.Runners = []evidence.Runner{{Index: 0, Count: 4, Ended: true}, {Index: 1, Count: 4, Ended: true}, {Index: 3, Count: 4, Ended: true}}
 		}), joinsClaim, "NOT PROVEN", "interrupted",
 			"API p95 26 ms (queue_join, n 5,600)",
-			"the evidence of 1 of 4 runners is missing: merge that of all of them"},
+			"the evidence of 1 of 4 runners is missing (runner 3): merge that of all of them"},
 		{"one of two runners killed", with(healthy(), func(run *evidence.Run) {
 			run.Runners = []evidence.Runner{{Index: 0, Count: 2, Ended: true}, {Index: 1, Count: 2}}
 		}), joinsClaim, "NOT PROVEN", "interrupted",
 			"API p95 26 ms (queue_join, n 5,600)",
-			"1 of 2 runners did not go on to their end: run again"},
+			"1 of 2 runners did not go on to their end (runner 2): run again"},
 		{"users of the runners that are there", with(healthy(), func(run *evidence.Run) {
 			run.Runners = []evidence.Runner{{Index: 0, Count: 2, Ended: true}}
 		}), evidence.Claim{Kind: verdict.KindUsers, Least: 900}, "PASS", "",

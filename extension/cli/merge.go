@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.k6.io/k6/v2/cmd/state"
+	"go.k6.io/k6/v2/errext"
+	"go.k6.io/k6/v2/errext/exitcodes"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/verdict"
+)
+
+// mergedExtension is that of merged evidence. A folder is read without it, so that merging into the same one can be repeated.
+const mergedExtension = "-merged" + evidence.Extension
+
+// mostRunners bounds --expect.
+const mostRunners = 10_000
+
+// mergeOptions are the flags of the command.
+type mergeOptions struct {
+	out    string
+	expect int
+	asJSON bool
+}
+
+func newMergeCommand(gs *state.GlobalState) *cobra.Command {
+	var o mergeOptions
+	cmd := &cobra.Command{
+		Use:   "merge DIR|FILE...",
+		Short: "Merge the evidence of several runners of one test into one summary and one verdict",
+		Long: `Merge the evidence of several runners of one test into what one runner would have given: one summary, one verdict, one exit code.
+
+A folder stands for all *` + evidence.Extension + ` in it, but for those that are merged already (*` + mergedExtension + `).
+Percentiles are those of all samples in one pool, and the series per second add up on the target's clock. A runner that is missing, was
+killed or began late is named, and no claim is proven that it could have broken.
+
+The exit code is 0 for PASS, 99 for FAIL or where a runner crossed a threshold, 110 for NOT PROVEN, also where the evidence of a runner is
+missing or ends early, and 107 for evidence that is refused: of other runs or plans, of the same runner twice, of overlapping segments.`,
+		Example: `  k6 x verity merge reports
+  k6 x verity merge --expect 4 --out merged runner-1/reports runner-2/reports runner-3/reports runner-4/reports`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return merge(gs.Stdout, args, Width(gs), o) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&o.out, "out", "", "also write the merged evidence and its reports into this folder `DIR`")
+	flags.IntVar(&o.expect, "expect", 0, "how many runners `N` there were (default: as many as --execution-segment-sequence has parts)")
+	flags.BoolVar(&o.asJSON, "json", false, "print the verdict as JSON")
+	return cmd
+}
+
+func merge(stdout io.Writer, args []string, width int, o mergeOptions) error {
+	run, parts, err := readAndMerge(args, o)
+	if err != nil {
+		return errext.WithExitCodeIfNone(err, exitcodes.ScriptException)
+	}
+	judged := verdict.Judge(run, run.Header.Claims)
+	found := report.Merged(run, parts, judged)
+	written, err := writeMerged(o.out, run, found)
+	if err != nil {
+		return err
+	}
+	if err := tell(stdout, judged, found, width, o.asJSON); err != nil {
+		return err
+	}
+	if len(written) > 0 && !o.asJSON {
+		line := report.Finding{Title: "report", Text: "written to " + strings.Join(written, ", ")}
+		if _, err := io.WriteString(stdout, line.Terminal(width)); err != nil {
+			return err
+		}
+	}
+	if err := exitOf(judged, found); err != nil || !report.Incomplete(run) {
+		return err
+	}
+	return errext.WithExitCodeIfNone(errors.New("the run proves nothing: "+found.Ending), exitcodes.MarkedAsFailed)
+}
+
+// readAndMerge returns the evidence of all runners together, and of each of them.
+func readAndMerge(args []string, o mergeOptions) (*evidence.Run, []evidence.Part, error) {
+	if o.expect < 0 || o.expect > mostRunners {
+		return nil, nil, fmt.Errorf("--expect must be the number of runners, 1 to %d, got %d", mostRunners, o.expect)
+	}
+	if o.out != "" {
+		if err := report.Prepare(o.out); err != nil {
+			return nil, nil, fmt.Errorf("--out %w", err)
+		}
+	}
+	parts, err := readParts(args)
+	if err != nil {
+		return nil, nil, err
+	}
+	run, err := evidence.Merge(parts...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.expect > 0 && o.expect < len(run.Runners) {
+		return nil, nil, fmt.Errorf("--expect %d, and there is the evidence of %d runners in %s: leave out what is of another run, or expect %d",
+			o.expect, len(run.Runners), names(parts), len(run.Runners))
+	}
+	for i := range run.Runners {
+		run.Runners[i].Count = max(run.Runners[i].Count, o.expect)
+	}
+	return run, parts, nil
+}
+
+func names(parts []evidence.Part) string {
+	list := make([]string, len(parts))
+	for i, part := range parts {
+		list[i] = part.Name
+	}
+	return strings.Join(list, ", ")
+}
+
+func readParts(args []string) ([]evidence.Part, error) {
+	var parts []evidence.Part
+	for _, arg := range args {
+		paths, err := evidenceFiles(arg)
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range paths {
+			run, err := evidence.ReadFile(path)
+			if err != nil {
+				return nil, fmt.Errorf("%w; without this file its runner counts as missing", err)
+			}
+			parts = append(parts, evidence.Part{Name: path, Run: run})
+		}
+	}
+	return parts, nil
+}
+
+// evidenceFiles are those of a folder; a file is its own.
+func evidenceFiles(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, entry := range entries {
+		if name := entry.Name(); strings.HasSuffix(name, evidence.Extension) && !strings.HasSuffix(name, mergedExtension) {
+			files = append(files, filepath.Join(path, name))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: there is no *%s in it; give the folder that the runners had as REPORT_DIR", path, evidence.Extension)
+	}
+	return files, nil
+}
+
+// writeMerged writes all files of a merged run, and returns their paths.
+func writeMerged(dir string, run *evidence.Run, found *report.Report) ([]string, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	paths, err := found.Write(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, found.Name+evidence.Extension)
+	return slices.Concat(paths, []string{path}), writeRun(path, run)
+}
+
+// writeRun puts a file in its place whole: a reader meets the old one or the new one.
+func writeRun(path string, run *evidence.Run) error {
+	temporary := path + ".part"
+	file, err := os.Create(temporary) // #nosec G304 -- the user names its folder
+	if err != nil {
+		return err
+	}
+	err = errors.Join(run.Write(file), file.Close())
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the merged evidence: %w", errors.Join(err, os.Remove(temporary)))
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+// START_AT: several runners of a test begin at the same moment.
+
+import exec from 'k6/execution';
+import { print, refuse, think } from 'k6/x/verity';
+import { durationMs, inEnvironment } from './variables.js';
+
+/** When setup() began, in ms since the epoch. setup() has a JS runtime of its own, so that this is set once. */
+let setupBegan;
+
+const timeOf = (ms) => new Date(ms).toISOString();
+const given = () => `got ${JSON.stringify(inEnvironment('START_AT'))}`;
+
+/** k6's setupTimeout, in ms; setup() is ended when it is over. */
+const setupTimeoutMs = () => durationMs(exec.test.options.setupTimeout) || 60 * 1000;
+
+/** To be called first in setup(): refuses a start that is over, or that setup() would not live to see. */
+export function requireStart({ startAt, preflightOnly }) {
+  setupBegan = Date.now();
+  if (startAt === undefined || preflightOnly) {
+    return;
+  }
+  const at = startAt(setupBegan);
+  if (at < setupBegan) {
+    refuse(`START_AT must not be in the past, ${given()}, and it is ${timeOf(setupBegan)}: give a later time, such as +90s`);
+  }
+  if (at - setupBegan >= setupTimeoutMs()) {
+    refuse(`START_AT must be within setupTimeout, ${given()}, which is ${Math.ceil((at - setupBegan) / 1000)} s away: start the runners `
+      + 'later, or set K6_SETUP_TIMEOUT');
+  }
+}
+
+/** Waits until START_AT. Where the preflight took longer than until then, the other runners have begun already. */
+export async function waitForStart({ startAt, preflightOnly }) {
+  if (startAt === undefined || preflightOnly) {
+    return;
+  }
+  const at = startAt(setupBegan);
+  const left = (at - Date.now()) / 1000;
+  if (left < 0) {
+    refuse(`START_AT was ${(-left).toFixed(1)} s ago when the preflight was over, ${given()}: give a later time`);
+  }
+  print(`  VERITY waits ${left.toFixed(1)} s, until ${timeOf(at)} (START_AT)`, { wrap: true });
+  await think(left);
+}
