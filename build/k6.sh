@@ -18,18 +18,30 @@ version=$(build/version.sh)
 # imports, and xk6 would look up their newest versions. With those of go.mod the build is pinned and works offline.
 pins=$(awk '$1 == "github.com/fsnotify/fsnotify" || $1 == "gopkg.in/tomb.v1" { print "--replace " $1 "=" $1 "@" $2 }' go.mod)
 
-log=$(mktemp "${TMPDIR:-/tmp}/xk6.XXXXXX")
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d "${TMPDIR:-/tmp}/xk6.XXXXXX")
+log=$work/log
+trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
 echo "building $output $version with k6 $k6_version for $os/$arch (minutes the first time, seconds afterwards)"
 rm -f "$output" # xk6 writes over an old file without truncating it
+ldflags="-s -w -X $module/extension/version.built=$version"
+
+# xk6 does not link for FreeBSD: the module that it makes for another system is built for FreeBSD here.
+linked=$output xk6_os=$os keep=0
+if [ "$os" = freebsd ]; then
+  linked=$work/k6 xk6_os=linux keep=1
+fi
 
 # Without --verbose xk6 keeps the compiler's errors to itself; with it, it says too much for a build that works.
 # shellcheck disable=SC2086 # each word of $pins is an argument
-if ! go tool -modfile=build/tools/go.mod xk6 --verbose build --k6-version "$k6_version" --os "$os" --arch "$arch" \
-  --build-flags=-trimpath --build-flags="-ldflags=-s -w -X $module/extension/version.built=$version" \
-  --with "$module=." $pins --output "$output" >"$log" 2>&1; then
+if ! TMPDIR=$work go tool -modfile=build/tools/go.mod xk6 --verbose build --k6-version "$k6_version" --os "$xk6_os" --arch "$arch" \
+  --skip-cleanup="$keep" --build-flags=-trimpath --build-flags="-ldflags=$ldflags" \
+  --with "$module=." $pins --output "$linked" >"$log" 2>&1; then
   grep -v ' DBG ' "$log" >&2
   exit 1
+fi
+if [ "$os" = freebsd ]; then
+  cd "$(dirname "$(find "$work" -name main.go)")"
+  CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags="$ldflags" -o "$output" .
 fi
