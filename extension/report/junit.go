@@ -3,10 +3,12 @@ package report
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/plain"
+	"github.com/verity-app/xk6-verity/extension/preflight"
 )
 
 // The elements of a JUnit report that CI systems read, in the order of Jenkins' schema.
@@ -41,6 +43,8 @@ type (
 		Time    string   `xml:"time,attr"`
 		Error   *problem `xml:"error"`
 		Failure *problem `xml:"failure"`
+		// SystemOut is what was measured.
+		SystemOut string `xml:"system-out,omitempty"`
 	}
 	// problem is an error, something that went wrong in the run itself, or a failure, a condition that is not met.
 	problem struct {
@@ -87,9 +91,12 @@ func (r *Report) testCases() []testCase {
 	if r.Ending != "" {
 		run.Error = &problem{Message: r.Ending, Type: "run"}
 	}
-	cases := append([]testCase{run}, r.claimCases()...)
+	cases := slices.Concat([]testCase{run}, r.checkCases(), r.claimCases())
+	if r.Refused {
+		return cases
+	}
 	for _, t := range r.Thresholds {
-		c := testCase{Class: r.Scenario, Name: t.Metric + " " + t.Condition, Time: "0"}
+		c := testCase{Class: r.Scenario, Name: t.Metric + " " + t.Condition, Time: "0", SystemOut: t.Measured}
 		if !t.Passed {
 			c.Failure = &problem{Message: fmt.Sprintf("%s: %s is not met", t.Metric, t.Condition), Type: "threshold", Text: t.Measured}
 		}
@@ -99,6 +106,18 @@ func (r *Report) testCases() []testCase {
 		cases = append(cases, testCase{Class: r.Scenario, Name: "thresholds", Time: "0", Failure: &problem{
 			Message: "no threshold was judged", Type: "threshold",
 		}})
+	}
+	return cases
+}
+
+// checkCases are the checks of the preflight.
+func (r *Report) checkCases() (cases []testCase) {
+	for _, check := range r.Checks {
+		c := testCase{Class: r.Scenario, Name: "preflight: " + check.Title, Time: "0", SystemOut: plain.Text(check.Mark + " " + check.Text)}
+		if check.Mark == preflight.Failed.Mark() {
+			c.Failure = &problem{Message: plain.Text(check.Text), Type: "preflight"}
+		}
+		cases = append(cases, c)
 	}
 	return cases
 }

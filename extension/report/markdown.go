@@ -15,13 +15,9 @@ func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s: %s\n\n", escape(r.Name), escape(r.headline()))
 	r.writeClaims(&b)
+	r.writeLatencies(&b)
 	r.writeFacts(&b)
-	b.WriteString("\n## Thresholds\n\n")
-	rows := make([][]string, len(r.Thresholds))
-	for i, t := range r.Thresholds {
-		rows[i] = []string{mark(t.Passed), code(t.Metric), code(t.Condition), escape(t.Measured), t.samples()}
-	}
-	writeRows(&b, []string{"", "metric", "condition", "measured", "samples"}, rows)
+	r.writeThresholds(&b)
 	if len(r.Findings) > 0 {
 		b.WriteString("\n## Findings\n\n")
 		for _, f := range r.Findings {
@@ -59,6 +55,30 @@ func (r *Report) writeClaims(b *bytes.Buffer) {
 		rows[i] = escaped([]string{statusMark(c.Status) + " " + c.Status.String(), c.Text, c.Needed, c.Reason})
 	}
 	writeRows(b, []string{"verdict", "measured", "needed", "reason"}, rows)
+	b.WriteString("\n")
+}
+
+func (r *Report) writeThresholds(b *bytes.Buffer) {
+	if r.Refused {
+		return
+	}
+	b.WriteString("\n## Thresholds\n\n")
+	rows := make([][]string, len(r.Thresholds))
+	for i, t := range r.Thresholds {
+		rows[i] = []string{mark(t.Passed), code(t.Metric), code(t.Condition), escape(t.Measured), t.samples()}
+	}
+	writeRows(b, []string{"", "metric", "condition", "measured", "samples"}, rows)
+}
+
+func (r *Report) writeLatencies(b *bytes.Buffer) {
+	if len(r.Latencies) == 0 {
+		return
+	}
+	rows := make([][]string, len(r.Latencies))
+	for i, l := range r.Latencies {
+		rows[i] = escaped(l.Cells())
+	}
+	writeRows(b, latencyColumns(), rows)
 	b.WriteString("\n")
 }
 

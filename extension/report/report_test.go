@@ -198,7 +198,7 @@ func TestWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "reports", "today")
 	require.NoError(t, Prepare(dir))
 	for range 2 {
-		paths, err := example().Write(dir)
+		paths, err := example().Write(dir, nil)
 		require.NoError(t, err)
 		require.Equal(t, []string{filepath.Join(dir, "queue-dry.md"), filepath.Join(dir, "queue-dry.xml")}, paths)
 	}
@@ -210,9 +210,9 @@ func TestWrite(t *testing.T) {
 	require.Equal(t, example().Markdown(), markdown)
 
 	require.NoError(t, os.RemoveAll(dir))
-	_, err = example().Write(dir)
+	_, err = example().Write(dir, nil)
 	require.NoError(t, err, "a folder that is not there is made")
-	_, err = example().Write(filepath.Join(dir, "queue-dry.md"))
+	_, err = example().Write(filepath.Join(dir, "queue-dry.md"), nil)
 	require.ErrorContains(t, err, "making the folder of the report: mkdir ")
 }
 
@@ -222,7 +222,7 @@ func TestWriteKeepsToItsFolder(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "../x", "a/b", `a\b`, "/etc/x", "a\x00b"} {
 		r := example()
 		r.Name = name
-		_, err := r.Write(dir)
+		_, err := r.Write(dir, nil)
 		require.EqualError(t, err, fmt.Sprintf("its files would be named after %q, which is no name of a file in %q: give a scenario and a "+
 			`profile without / and \`, name, dir))
 	}
@@ -238,7 +238,7 @@ func TestAFullDiskIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	part := filepath.Join(dir, "queue-dry.md.part")
 	require.NoError(t, os.Symlink("/dev/full", part))
-	_, err := example().Write(dir)
+	_, err := example().Write(dir, nil)
 	require.EqualError(t, err, "writing the report: write "+part+": no space left on device")
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
