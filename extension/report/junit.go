@@ -22,16 +22,20 @@ type (
 		Suites   []testSuite `xml:"testsuite"`
 	}
 	testSuite struct {
-		Name       string     `xml:"name,attr"`
-		Tests      int        `xml:"tests,attr"`
-		Failures   int        `xml:"failures,attr"`
-		Errors     int        `xml:"errors,attr"`
-		Skipped    int        `xml:"skipped,attr"`
-		Time       string     `xml:"time,attr"`
-		Timestamp  string     `xml:"timestamp,attr"`
-		Properties []property `xml:"properties>property"`
-		Cases      []testCase `xml:"testcase"`
-		SystemOut  string     `xml:"system-out,omitempty"`
+		Name       string      `xml:"name,attr"`
+		Tests      int         `xml:"tests,attr"`
+		Failures   int         `xml:"failures,attr"`
+		Errors     int         `xml:"errors,attr"`
+		Skipped    int         `xml:"skipped,attr"`
+		Time       string      `xml:"time,attr"`
+		Timestamp  string      `xml:"timestamp,attr"`
+		Properties *properties `xml:"properties"`
+		Cases      []testCase  `xml:"testcase"`
+		SystemOut  string      `xml:"system-out,omitempty"`
+	}
+	// properties are at least one: the schema takes no empty list.
+	properties struct {
+		Property []property `xml:"property"`
 	}
 	property struct {
 		Name  string `xml:"name,attr"`
@@ -63,9 +67,13 @@ func (r *Report) JUnit() ([]byte, error) {
 	for _, p := range []property{
 		{"target", r.Target}, {"scenario", r.Scenario}, {"profile", r.Profile}, {"runner", r.Runner}, {"plan", r.Plan},
 	} {
-		if p.Value != "" {
-			suite.Properties = append(suite.Properties, p)
+		if p.Value == "" {
+			continue
 		}
+		if suite.Properties == nil {
+			suite.Properties = &properties{}
+		}
+		suite.Properties.Property = append(suite.Properties.Property, p)
 	}
 	suite.Cases = r.testCases()
 	for _, c := range suite.Cases {

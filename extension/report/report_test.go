@@ -154,9 +154,9 @@ func TestJUnit(t *testing.T) {
 	require.Equal(t, []property{
 		{"target", "https://staging.example.com"}, {"scenario", "queue-concurrency"}, {"profile", "queue-dry"},
 		{"plan", "1000 users, 50 a VU"},
-	}, suite.Properties)
+	}, suite.Properties.Property)
 	require.Equal(t, testCase{Class: "queue-concurrency", Name: "the run ends as planned", Time: "120.400"}, suite.Cases[0])
-	require.Equal(t, testCase{Class: "queue-concurrency", Name: "http_req_duration p(95)<100", Time: "0"}, suite.Cases[1])
+	require.Equal(t, testCase{Class: "queue-concurrency", Name: "http_req_duration p(95)<100", Time: "0", SystemOut: "p(95)=12.30 ms"}, suite.Cases[1])
 	require.Equal(t, &problem{
 		Message: "error_rate: rate<0.001 is not met", Type: "threshold", Text: "rate=0.0200",
 	}, suite.Cases[2].Failure)
