@@ -17,8 +17,8 @@ func (m *Module) prepareReports(dir string, of sobek.Value) {
 	if err := report.Prepare(dir); err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("the folder for reports %w", err))
 	}
-	if common.IsNullish(of) {
-		return
+	if common.IsNullish(of) || m.root.isDescribed() {
+		return // k6 runs the init context again for teardown() and the summary: the files are of this run then
 	}
 	p := preparedReports{dir: dir}
 	r := reader{m, "prepareReports"}
