@@ -603,7 +603,10 @@ declare module 'k6/x/verity' {
    * tokens, crossed thresholds. For handleSummary, which then returns nothing, so that k6's own summary stays. Lines are broken at
    * the width of the terminal (COLUMNS, if it is set), at 80 columns where there is none.
    *
-   * @param options.reportDir a folder for the same as Markdown and as JUnit XML, in files named after the profile, or else the
+   * With GITHUB_STEP_SUMMARY set the Markdown is appended to that file, too, after prepareReports() of a scenario.
+   *
+   * @returns whether the run was refused before its load: then k6's own summary is one of nothing, and `return { stdout: '' }` leaves it out
+   * @param options.reportDir a folder for the same as Markdown, as JUnit XML and, where describeRun() was called, as a page with charts, in files named after the profile, or else the
    *   scenario, over those of an earlier run; default: no files. It is made if it is not there (prepareReports() tries that before
    *   the run). One that cannot be written, and a name with a / or \ in it, cost a line in the summary
    * @example export function handleSummary(data) { printSummary({ scenario: 'mine', target: __ENV.BASE_URL, data }); }
@@ -614,10 +617,15 @@ declare module 'k6/x/verity' {
     data: object;
     profile?: string;
     reportDir?: string;
-  }): void;
+  }): boolean;
 
-  /** Makes a folder for reports, and throws where no file can be written there. For the init context of a run. */
-  export function prepareReports(dir: string): void;
+  /**
+   * Makes a folder for reports, and throws where no file can be written there. For the init context of a run.
+   *
+   * With `of`, the files of an earlier run of that profile, or else scenario, are removed, and where refuse() ends this one in the init
+   * context a report says why.
+   */
+  export function prepareReports(dir: string, of?: { scenario: string; profile?: string; target?: string }): void;
 
   /**
    * Ends the run with this one line and exit code 107: for a configuration that cannot work, in the init context or in setup().
@@ -660,6 +668,8 @@ declare module 'k6/x/verity' {
     claims?: object[];
     /** Why a run that could make claims makes none. */
     noClaims?: string;
+    /** The variables that the user set, without secrets: the report shows them to run the same again. */
+    variables?: { [name: string]: string };
     /** A folder for the file of the evidence, NAME.evidence.jsonl.gz; default: it is kept in memory only. */
     reportDir?: string;
   }): void;

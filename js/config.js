@@ -193,6 +193,11 @@ function requireOnePlan(values) {
  */
 export function configure(name, own = {}) {
   const table = { ...VARIABLES, ...own.variables };
+  const reports = beginsRun ? inEnvironment('REPORT_DIR') : undefined;
+  const prepare = (profileName) => named(() => prepareReports(reports, { scenario: name, profile: profileName }), 'the folder for reports', 'REPORT_DIR');
+  if (reports !== undefined) {
+    prepare((inEnvironment('PROFILE') || '').replace(/[/\\]/g, '-'));
+  }
   refuseUnheeded(table, name);
   const { variables: ofProfile, ...profile } = selectProfile(name, own.profiles);
   const values = readVariables(table, name, { variables: ofProfile });
@@ -203,17 +208,27 @@ export function configure(name, own = {}) {
   const verity = named(() => new Verity({ baseUrl, signer }), 'baseUrl of Verity', 'BASE_URL');
   if (beginsRun) {
     requireTarget({ baseUrl, signer });
-    if (values.REPORT_DIR !== undefined) {
-      named(() => prepareReports(values.REPORT_DIR), 'the folder for reports', 'REPORT_DIR');
+    if (reports !== undefined && less.length > 0) {
+      prepare(''); // such a run makes no claims, and its files are named after the scenario
     }
   }
   return {
-    name, profile: { ...profile, less }, variables: values, baseUrl, signer, verity, prometheus: prometheus(values), reportDir: values.REPORT_DIR,
+    name, profile: { ...profile, less }, variables: values, baseUrl, signer, verity, prometheus: prometheus(values), reportDir: values.REPORT_DIR, given: givenOf(table),
     preflightOnly: values.PREFLIGHT_ONLY, useSimple: values.USE_SIMPLE, skipPreflight: values.SKIP_PREFLIGHT,
     startAt: values.START_AT,
     plan: planOf(values, Object.keys(own.variables || {}).filter((variable) => table[variable].takes !== anything)),
   };
 }
+
+/** Variables that are secrets, may hold one, or are set anew for each run. */
+const KEPT_BACK = [
+  'BASE_URL', 'STRIPE_WEBHOOK_SECRET', 'REPORT_DIR', 'PROMETHEUS_URL', 'PROMETHEUS_BEARER_TOKEN', 'PROMETHEUS_QUERIES', 'REDIS_URL', 'PREFLIGHT_ONLY',
+];
+
+/** What the environment says of ours, by name, to run the same again. A text of a script's own may be anything. */
+const givenOf = (table) => Object.fromEntries(Object.keys(table)
+  .filter((name) => !KEPT_BACK.includes(name) && (table[name].takes !== anything || VARIABLES[name]) && inEnvironment(name) !== undefined)
+  .map((name) => [name, inEnvironment(name)]));
 
 /** The variables from which k6's options follow, as texts by name. An archive keeps them with its options. */
 const planOf = (values, names) => Object.fromEntries(names.map((name) => [name, String(values[name])]));

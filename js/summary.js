@@ -10,7 +10,7 @@ export function announce(config, what, users = 0) {
     return; // a machine reads
   }
   describeRun({
-    scenario: config.name, target: config.baseUrl, plan: `${describeProfile(config.profile)}${what}`, reportDir: config.reportDir,
+    scenario: config.name, target: config.baseUrl, plan: `${describeProfile(config.profile)}${what}`, reportDir: config.reportDir, variables: config.given,
     ...loadOf(config, users), ...claimsOf(config),
   });
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
@@ -66,9 +66,13 @@ export function describeSpike(config) {
   return `${rate} for ${config.seedUserCount} users, ${config.tokensPerEvent} tokens each, ${100 * config.replayRate} % sent again`;
 }
 
-/** A handleSummary that adds our lines and files and, returning nothing, leaves k6's own summary as it is. */
+/**
+ * A handleSummary that adds our lines and files and, returning nothing, leaves k6's own summary as it is. That of a run that was refused
+ * would have thresholds of nothing, so our lines stand alone.
+ */
 export const summarize = (config) => (data) => {
-  printSummary({
+  const refused = printSummary({
     scenario: config.name, profile: claimsOf(config).profile, target: config.baseUrl, reportDir: config.reportDir, data,
   });
+  return refused ? { stdout: '' } : undefined;
 };

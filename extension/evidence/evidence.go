@@ -148,8 +148,20 @@ type Header struct {
 	NoClaims string `json:"noClaims,omitempty"`
 	// Overridden lists what the preflight would have refused.
 	Overridden []string `json:"overridden,omitempty"`
+	// Start is how many users, or events a second, the plan begins with, and Stages how that goes on. There are none where k6's own
+	// flags say what the load is.
+	Start  float64 `json:"start,omitempty"`
+	Stages []Stage `json:"stages,omitempty"`
+	// Variables are those that the user set, but for secrets and folders, so that the run can be made again.
+	Variables map[string]string `json:"variables,omitempty"`
 	// Limits are those against which Cell.Over counts, in microseconds. A metric that is not there has none.
 	Limits map[Metric]int64 `json:"limitsMicros"`
+}
+
+// Stage is a step of the plan: so many users, or events a second, are reached evenly within its time.
+type Stage struct {
+	Seconds float64 `json:"seconds"`
+	Target  float64 `json:"target"`
 }
 
 // End is what was known when the run was over.
@@ -161,6 +173,8 @@ type End struct {
 	// Crossed and Findings begin with the runner, such as "runner 1 of 4: ".
 	Thresholds int      `json:"thresholds"`
 	Crossed    []string `json:"crossed,omitempty"`
+	// Conditions are the thresholds, each with what was measured.
+	Conditions []Condition `json:"conditions,omitempty"`
 	// Uptime of the service in seconds, at the start and at the end, -1 where it is not known.
 	UptimeBefore float64 `json:"uptimeBefore"`
 	UptimeAfter  float64 `json:"uptimeAfter"`
@@ -171,6 +185,27 @@ type End struct {
 	Facts map[string]int64 `json:"facts,omitempty"`
 	// Waiting is what was still under way when the run ended.
 	Waiting []Waiting `json:"waiting,omitempty"`
+	// Checks are those of the preflight, Warnings what was wrong with the run itself, Tables further parts of the report.
+	Checks   []Finding `json:"checks,omitempty"`
+	Warnings []string  `json:"warnings,omitempty"`
+	Tables   []Table   `json:"tables,omitempty"`
+}
+
+// Condition is a threshold of k6.
+type Condition struct {
+	Metric    string `json:"metric"`
+	Condition string `json:"condition"`
+	Passed    bool   `json:"passed"`
+	Measured  string `json:"measured,omitempty"`
+	Samples   int64  `json:"samples"` // -1 where the metric does not count them
+}
+
+// Table is a part of the report with rows, such as the readings of Prometheus.
+type Table struct {
+	Title   string     `json:"title"`
+	Columns []string   `json:"columns,omitempty"`
+	Rows    [][]string `json:"rows,omitempty"`
+	Notes   []string   `json:"notes,omitempty"`
 }
 
 // Waiting is what was still under way when the run ended, by what was waited for.

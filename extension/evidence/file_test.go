@@ -22,6 +22,7 @@ func sample(t *testing.T, path string) *Recorder {
 	require.NoError(t, r.Describe(Header{
 		Scenario: "queue-concurrency", Profile: "match-dry", Target: "https://staging.example.com",
 		Plan: "500 users arrive within 1m0s and stay for 5m0s", PlannedUsers: 500, PlannedRate: 2.5,
+		Stages: []Stage{{60, 500}, {300, 500}, {60, 0}}, Start: 1, Variables: map[string]string{"PROFILE": "match-dry"},
 		Tool: "v0.9.0", K6: "v2.2.0", NoClaims: "fewer users than the profile has", Overridden: []string{"file descriptors"},
 		Claims: []Claim{{
 			Kind: "latency", Least: 1, Operations: []string{"queue_join"}, Quantile: 0.95, WithinMs: 100, Below: 0.001,
@@ -48,6 +49,10 @@ func sample(t *testing.T, path string) *Recorder {
 		Findings:    []Finding{{"!", "still waiting", "1 user for a match, 4.0 s at the longest"}},
 		Facts:       map[string]int64{"matched_unheard": 1},
 		Waiting:     []Waiting{{"a match", 1, 4 * time.Second}},
+		Conditions:  []Condition{{"http_req_failed", "rate<0.001", false, "rate=0.02", 44}},
+		Checks:      []Finding{{"✓", "clock", "0.0 s from the service's"}},
+		Warnings:    []string{"the queue depth is unknown"},
+		Tables:      []Table{{"Prometheus", []string{"reading", "start"}, [][]string{{"commits", "7"}}, []string{"read twice"}}},
 	}))
 	return r
 }

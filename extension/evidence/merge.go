@@ -330,12 +330,37 @@ func mergeEnds(a, b *End) *End {
 	merged.Interrupted = strings.Join(union(sentences(a.Interrupted), sentences(b.Interrupted)), "; ")
 	merged.Thresholds = a.Thresholds + b.Thresholds
 	merged.Crossed = union(a.Crossed, b.Crossed)
+	merged.Conditions = mergeConditions(a.Conditions, b.Conditions)
 	merged.UptimeBefore, merged.UptimeAfter = youngest(a, b)
 	merged.Ledger = mergeLedgers(a.Ledger, b.Ledger)
 	merged.Findings = union(a.Findings, b.Findings)
 	merged.Facts = mergeFacts(a.Facts, b.Facts)
 	merged.Waiting = mergeWaiting(a.Waiting, b.Waiting)
+	merged.Checks = union(a.Checks, b.Checks)
+	merged.Warnings = union(a.Warnings, b.Warnings)
+	merged.Tables = slices.Concat(a.Tables, b.Tables)
 	return &merged
+}
+
+// mergeConditions has each threshold once: passed where each runner's own did, with what each of them measured.
+func mergeConditions(a, b []Condition) []Condition {
+	merged := slices.Clone(a)
+	for _, next := range b {
+		at := slices.IndexFunc(merged, func(c Condition) bool { return c.Metric == next.Metric && c.Condition == next.Condition })
+		if at < 0 {
+			merged = append(merged, next)
+			continue
+		}
+		c := &merged[at]
+		c.Passed = c.Passed && next.Passed
+		c.Measured = strings.Join(union(sentences(c.Measured), sentences(next.Measured)), "; ")
+		if c.Samples < 0 || next.Samples < 0 {
+			c.Samples = -1
+			continue
+		}
+		c.Samples += next.Samples
+	}
+	return merged
 }
 
 func either[T any](a, b *T) *T {

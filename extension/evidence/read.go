@@ -193,6 +193,11 @@ func (r *reader) addHeader(line []byte) error {
 	if record.PlannedUsers < 0 || record.PlannedRate < 0 {
 		return fmt.Errorf("%d planned users, %g events a second; neither is less than 0", record.PlannedUsers, record.PlannedRate)
 	}
+	for _, stage := range record.Stages {
+		if stage.Seconds < 0 || stage.Seconds > longest.Seconds() || stage.Target < 0 {
+			return fmt.Errorf("a stage of %g s to %g; it lasts 0 to %g s, and neither is less than 0", stage.Seconds, stage.Target, longest.Seconds())
+		}
+	}
 	for metric, limit := range record.Limits {
 		if limit < 1 || limit > MaxMicros {
 			return fmt.Errorf("the limit of %.40s is %d µs; it is 1 to %d", metric, limit, MaxMicros)

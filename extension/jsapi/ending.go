@@ -98,6 +98,13 @@ func (e *ending) refuse(reason error) {
 	}
 }
 
+// refused reports whether this module ended the run before its load.
+func (e *ending) refused() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.refusal != nil && !timedOut(e.setup) && (e.run == nil || abortReason(e.run) == nil)
+}
+
 // scriptFailed notes that an exception in a stay failed the run.
 func (e *ending) scriptFailed() {
 	e.mu.Lock()

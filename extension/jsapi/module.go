@@ -59,8 +59,11 @@ type RootModule struct {
 	enrolled map[string]*platform.User // users of stays, by id
 	seeded   map[string]*platform.User // users that setup() signed up, by id
 	shards   map[string]*queue.Shards  // by their options
-	out      io.Writer
-	width    int // of the terminal, in columns; 0: lines are not broken
+	prepared preparedReports
+	// lookupEnv reads the environment of the process, as k6 has it.
+	lookupEnv func(string) (string, bool)
+	out       io.Writer
+	width     int // of the terminal, in columns; 0: lines are not broken
 }
 
 var _ modules.Module = (*RootModule)(nil)
@@ -124,6 +127,9 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	}
 	if init := vu.InitEnv(); init.TestPreInitState != nil {
 		r.ending.watch(vu.Context(), init.TestStatus)
+		r.mu.Lock()
+		r.lookupEnv = init.LookupEnv
+		r.mu.Unlock()
 	}
 	metrics, err := registerMetrics(vu.InitEnv().Registry)
 	if err != nil {

@@ -105,7 +105,8 @@ func TestPrometheusWatchAddsATable(t *testing.T) {
 }
 
 func (h *harness) summary() string {
-	return h.root.summarize(summaryOptions{scenario: "test", target: "here"})
+	text, _ := h.root.summarize(summaryOptions{scenario: "test", target: "here"})
+	return text
 }
 
 func (h *harness) report() *report.Report {

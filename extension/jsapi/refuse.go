@@ -4,6 +4,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/errext/exitcodes"
+	"go.k6.io/k6/v2/lib"
 )
 
 // refusal is why a run does not begin. k6 logs an exception of a script with its stack, which here is of no use: the fault
@@ -25,6 +26,11 @@ func (m *Module) refuse(message sobek.Value) {
 	text, ok := export(message).(string)
 	if !ok || text == "" {
 		m.throw("refuse takes a message, got %s", show(message))
+	}
+	if m.vu.State() == nil {
+		m.root.reportRefusal(text)
+	} else if lib.GetScenarioState(m.vu.Context()) == nil {
+		m.root.ending.refuse(refusal{text})
 	}
 	m.vu.Runtime().Interrupt(refusal{text})
 }

@@ -59,6 +59,7 @@ func (m *Module) describeRun(options sobek.Value) {
 		"stages":    r.stages(&stages),
 		"claims":    r.json(&run.header.Claims),
 		"noClaims":  r.text(&run.header.NoClaims),
+		"variables": r.json(&run.header.Variables),
 		"reportDir": r.text(&run.reportDir),
 	})
 	if err := verdict.Check(run.header.Claims); err != nil {
@@ -67,6 +68,10 @@ func (m *Module) describeRun(options sobek.Value) {
 	share := m.runnerShare()
 	run.header.PlannedUsers = users
 	drawn := schedule.Rate{Start: start, Stages: stages}
+	run.header.Start = start
+	for _, stage := range stages {
+		run.header.Stages = append(run.header.Stages, evidence.Stage{Seconds: stage.Duration.Seconds(), Target: stage.Target})
+	}
 	if run.header.PlannedRate > 0 {
 		run.rate = drawn
 	} else {
@@ -190,17 +195,14 @@ func (r *RootModule) isDescribed() bool {
 }
 
 // endEvidence closes the evidence with what the report says, and judges it.
-func (r *RootModule) endEvidence(found *report.Report) (verdict.Verdict, []evidence.Waiting) {
+func (r *RootModule) endEvidence(found *report.Report) (*evidence.Run, verdict.Verdict, []evidence.Waiting) {
 	now := time.Now()
 	r.closeEvents(now)
 	end := evidence.End{
 		At: now, Interrupted: found.Ending, UptimeBefore: -1, UptimeAfter: -1, Facts: r.record.Facts(),
 		Waiting: stillWaiting(r.evidence.Run()),
 	}
-	end.Crossed, end.Thresholds = found.CrossedThresholds()
-	for _, f := range found.Findings {
-		end.Findings = append(end.Findings, evidence.Finding(f))
-	}
+	found.Enter(&end)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	end.Ledger = r.run.ledger
@@ -211,9 +213,10 @@ func (r *RootModule) endEvidence(found *report.Report) (verdict.Verdict, []evide
 	if err := r.evidence.Close(end); err != nil {
 		found.Warnings = append(found.Warnings, "the file of the evidence is not whole: "+err.Error())
 	}
-	judged := verdict.Judge(r.evidence.Run(), r.run.header.Claims)
+	run := r.evidence.Run()
+	judged := verdict.Judge(run, r.run.header.Claims)
 	r.run.judged, r.run.closed = judged.Status, true
-	return judged, end.Waiting
+	return run, judged, end.Waiting
 }
 
 // ExitCode is k6's, unless k6 found nothing wrong and the verdict did: then a FAIL counts as a crossed threshold, and NOT PROVEN as a run

@@ -37,7 +37,7 @@ func TestALostSocketIsCountedWhateverItsUserDoes(t *testing.T) {
 	dropped, ended := h.sum("socket_dropped", nil)
 	require.EqualValues(t, 2, dropped)
 	require.Equal(t, 3, ended, "the third was closed by its user")
-	text := h.root.summarize(summaryOptions{scenario: "test", target: "here"})
+	text := h.summary()
 	require.Contains(t, text, "✗ sockets lost 2 of 3: close 1006 2. Their users had not closed them")
 	require.Regexp(t, `✗ error +match socket_lost × 1, for example: user c\w+ waited for \d\.\d s, then its socket was lost: close 1006`, text)
 }
@@ -52,7 +52,7 @@ func TestSocketsThatTheirUsersCloseAreNotLost(t *testing.T) {
 		await user.connect();
 		await verity.think(60);
 	})`)
-	require.Contains(t, h.root.summarize(summaryOptions{}), "✓ sockets      3 opened, none lost")
+	require.Contains(t, h.summary(), "✓ sockets      3 opened, none lost")
 	dropped, ended := h.sum("socket_dropped", nil)
 	require.Zero(t, dropped)
 	require.Equal(t, 3, ended, "the end of the run closes them, and loses none")
@@ -68,10 +68,10 @@ func TestAVUThatCannotStartFailsTheRun(t *testing.T) {
 	logger := h.state.Logger.(*logrus.Logger) //nolint:forcetypeassert // see run
 	logger.Error("something else")
 	require.False(t, h.state.TestStatus.Failed())
-	require.NotContains(t, h.root.summarize(summaryOptions{}), "VUs missing")
+	require.NotContains(t, h.summary(), "VUs missing")
 	logger.WithField("executor", "ramping-vus").Error(neverStarted)
 	require.True(t, h.state.TestStatus.Failed())
-	require.Contains(t, h.root.summarize(summaryOptions{}), "✗ VUs missing  1 VUs could not start, and k6 went on without them")
+	require.Contains(t, h.summary(), "✗ VUs missing  1 VUs could not start, and k6 went on without them")
 }
 
 // Each timer of users is one of its own: what cuts some of them fires no other early, and each goes on once.
@@ -141,5 +141,5 @@ func TestAJoinOfASharedKeyWithoutASocketIsWarnedOfOnce(t *testing.T) {
 		}
 	})()`)
 	require.Equal(t, 1, warnings())
-	require.Equal(t, 1, strings.Count(h.root.summarize(summaryOptions{}), advice))
+	require.Equal(t, 1, strings.Count(h.summary(), advice))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
@@ -37,7 +38,7 @@ func (r *RootModule) wrapped(line string) string {
 }
 
 // printSummary is the function printSummary of the module.
-func (m *Module) printSummary(options sobek.Value) {
+func (m *Module) printSummary(options sobek.Value) bool {
 	var o summaryOptions
 	r := reader{m, "printSummary"}
 	r.read(options, map[string]func(string, sobek.Value){
@@ -48,9 +49,11 @@ func (m *Module) printSummary(options sobek.Value) {
 		"data":      r.json(&o.data),
 	})
 	m.root.endProgress()
-	if err := m.root.write(m.root.summarize(o)); err != nil {
+	text, refused := m.root.summarize(o)
+	if err := m.root.write(text); err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("writing the summary: %w", err))
 	}
+	return refused
 }
 
 // summaryOptions are those of printSummary.
@@ -60,28 +63,44 @@ type summaryOptions struct {
 	data                      report.Summary
 }
 
-// summarize returns the summary for the terminal, and writes that in files.
-func (r *RootModule) summarize(o summaryOptions) string {
+// summarize returns the summary for the terminal, and writes that in files. It reports whether the run was refused before its load.
+func (r *RootModule) summarize(o summaryOptions) (text string, refused bool) {
 	found := r.record.Report(r.result(o))
-	r.judge(found)
-	text := found.Terminal(r.width)
+	run := r.judge(found)
+	text = found.Terminal(r.width) + r.stepSummary(found)
 	if o.reportDir == "" {
-		return text
+		return text, found.Refused
 	}
-	paths, err := found.Write(o.reportDir)
+	paths, err := found.Write(o.reportDir, run)
 	if err != nil {
-		return text + report.Finding{Mark: "!", Title: "report", Text: err.Error()}.Terminal(r.width)
+		return text + report.Finding{Mark: "!", Title: "report", Text: err.Error()}.Terminal(r.width), found.Refused
 	}
-	return text + report.Finding{Title: "report", Text: "written to " + strings.Join(paths, " and ")}.Terminal(r.width)
+	return text + report.Finding{Title: "report", Text: "written to " + strings.Join(paths, ", ")}.Terminal(r.width), found.Refused
 }
 
-// judge ends the evidence, and adds to a report what it proves.
-func (r *RootModule) judge(found *report.Report) {
-	if !r.isDescribed() {
-		return // a script of its own, which has not said what it is
+// stepSummary appends the Markdown to the file that GitHub Actions shows for a step, and returns a line where that fails.
+func (r *RootModule) stepSummary(found *report.Report) string {
+	if r.lookupEnv == nil {
+		return ""
 	}
-	judged, waiting := r.endEvidence(found)
-	found.AddVerdict(judged, waiting)
+	path, _ := r.lookupEnv("GITHUB_STEP_SUMMARY")
+	if path == "" {
+		return ""
+	}
+	if err := found.AppendTo(path); err != nil {
+		return report.Finding{Mark: "!", Title: "report", Text: "GITHUB_STEP_SUMMARY: " + err.Error()}.Terminal(r.width)
+	}
+	return ""
+}
+
+// judge ends the evidence, adds to a report what it proves, and returns it; nil where there is none.
+func (r *RootModule) judge(found *report.Report) *evidence.Run {
+	if !r.isDescribed() {
+		return nil // a script of its own, which has not said what it is
+	}
+	run, judged, waiting := r.endEvidence(found)
+	found.AddVerdict(run, judged, waiting)
+	return run
 }
 
 // result gathers what is known of the run now that it is over.
@@ -89,7 +108,7 @@ func (r *RootModule) result(o summaryOptions) report.Result {
 	heldFor, heldN := r.held.total()
 	return report.Result{
 		Scenario: o.scenario, Profile: o.profile, Target: o.target, Ended: time.Now(), Summary: o.data,
-		Ending: r.ending.text(o.data.Took()), Runner: r.runner.Usage(), Users: r.presence.report(),
+		Ending: r.ending.text(o.data.Took()), Refused: r.ending.refused(), Runner: r.runner.Usage(), Users: r.presence.report(),
 		Sockets: r.sockets.report(), Unstarted: int(r.unstarted.count.Load()),
 		Sessions: report.Sessions{Totals: r.sessions.Totals(), HeldFor: heldFor, HeldN: heldN, Broken: r.sessions.Findings()},
 	}

@@ -20,6 +20,7 @@ type Result struct {
 	Scenario, Profile, Target string
 	// Ending is why the run did not end as planned, such as "stopped by Ctrl-C after 12 s"; "" where it did.
 	Ending   string
+	Refused  bool // it ended before its load
 	Ended    time.Time
 	Summary  Summary
 	Runner   runner.Usage
@@ -63,8 +64,10 @@ func (r *Record) Report(result Result) *Report {
 	if result.Profile != "" {
 		report.Name = result.Profile
 	}
-	if r.runner != "" {
-		report.Name += "-runner-" + strings.ReplaceAll(r.runner, " ", "-")
+	report.Name += runnerSuffix(r.runner)
+	report.Checks, report.Refused = slices.Clone(r.checks), result.Refused
+	if result.Refused {
+		return report
 	}
 	report.Findings = slices.Concat(
 		result.Users.findings(), operationFindings(result.Summary), r.unheardFindings(), r.errorFindings(), r.events.findings(), result.Sockets.findings(), result.Sessions.findings(),

@@ -3,10 +3,12 @@ package report
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/plain"
+	"github.com/verity-app/xk6-verity/extension/preflight"
 )
 
 // The elements of a JUnit report that CI systems read, in the order of Jenkins' schema.
@@ -20,16 +22,20 @@ type (
 		Suites   []testSuite `xml:"testsuite"`
 	}
 	testSuite struct {
-		Name       string     `xml:"name,attr"`
-		Tests      int        `xml:"tests,attr"`
-		Failures   int        `xml:"failures,attr"`
-		Errors     int        `xml:"errors,attr"`
-		Skipped    int        `xml:"skipped,attr"`
-		Time       string     `xml:"time,attr"`
-		Timestamp  string     `xml:"timestamp,attr"`
-		Properties []property `xml:"properties>property"`
-		Cases      []testCase `xml:"testcase"`
-		SystemOut  string     `xml:"system-out,omitempty"`
+		Name       string      `xml:"name,attr"`
+		Tests      int         `xml:"tests,attr"`
+		Failures   int         `xml:"failures,attr"`
+		Errors     int         `xml:"errors,attr"`
+		Skipped    int         `xml:"skipped,attr"`
+		Time       string      `xml:"time,attr"`
+		Timestamp  string      `xml:"timestamp,attr"`
+		Properties *properties `xml:"properties"`
+		Cases      []testCase  `xml:"testcase"`
+		SystemOut  string      `xml:"system-out,omitempty"`
+	}
+	// properties are at least one: the schema takes no empty list.
+	properties struct {
+		Property []property `xml:"property"`
 	}
 	property struct {
 		Name  string `xml:"name,attr"`
@@ -41,6 +47,8 @@ type (
 		Time    string   `xml:"time,attr"`
 		Error   *problem `xml:"error"`
 		Failure *problem `xml:"failure"`
+		// SystemOut is what was measured.
+		SystemOut string `xml:"system-out,omitempty"`
 	}
 	// problem is an error, something that went wrong in the run itself, or a failure, a condition that is not met.
 	problem struct {
@@ -59,9 +67,13 @@ func (r *Report) JUnit() ([]byte, error) {
 	for _, p := range []property{
 		{"target", r.Target}, {"scenario", r.Scenario}, {"profile", r.Profile}, {"runner", r.Runner}, {"plan", r.Plan},
 	} {
-		if p.Value != "" {
-			suite.Properties = append(suite.Properties, p)
+		if p.Value == "" {
+			continue
 		}
+		if suite.Properties == nil {
+			suite.Properties = &properties{}
+		}
+		suite.Properties.Property = append(suite.Properties.Property, p)
 	}
 	suite.Cases = r.testCases()
 	for _, c := range suite.Cases {
@@ -87,9 +99,12 @@ func (r *Report) testCases() []testCase {
 	if r.Ending != "" {
 		run.Error = &problem{Message: r.Ending, Type: "run"}
 	}
-	cases := append([]testCase{run}, r.claimCases()...)
+	cases := slices.Concat([]testCase{run}, r.checkCases(), r.claimCases())
+	if r.Refused {
+		return cases
+	}
 	for _, t := range r.Thresholds {
-		c := testCase{Class: r.Scenario, Name: t.Metric + " " + t.Condition, Time: "0"}
+		c := testCase{Class: r.Scenario, Name: t.Metric + " " + t.Condition, Time: "0", SystemOut: t.Measured}
 		if !t.Passed {
 			c.Failure = &problem{Message: fmt.Sprintf("%s: %s is not met", t.Metric, t.Condition), Type: "threshold", Text: t.Measured}
 		}
@@ -117,6 +132,18 @@ func (r *Report) countedCases() (cases []testCase) {
 	}
 	if passed := r.counted - len(r.crossed); passed > 0 {
 		cases = append(cases, testCase{Class: r.Scenario, Name: fmt.Sprintf("%d thresholds that were not crossed", passed), Time: "0"})
+	}
+	return cases
+}
+
+// checkCases are the checks of the preflight.
+func (r *Report) checkCases() (cases []testCase) {
+	for _, check := range r.Checks {
+		c := testCase{Class: r.Scenario, Name: "preflight: " + check.Title, Time: "0", SystemOut: plain.Text(check.Mark + " " + check.Text)}
+		if check.Mark == preflight.Failed.Mark() {
+			c.Failure = &problem{Message: plain.Text(check.Text), Type: "preflight"}
+		}
+		cases = append(cases, c)
 	}
 	return cases
 }

@@ -15,6 +15,7 @@ func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s: %s\n\n", escape(r.Name), escape(r.headline()))
 	r.writeClaims(&b)
+	r.writeLatencies(&b)
 	r.writeFacts(&b)
 	r.writeThresholds(&b)
 	if len(r.Findings) > 0 {
@@ -47,6 +48,9 @@ func (r *Report) Markdown() []byte {
 
 // writeThresholds lists the thresholds. The evidence has only the number of them, and those that were crossed.
 func (r *Report) writeThresholds(b *bytes.Buffer) {
+	if r.Refused {
+		return
+	}
 	b.WriteString("\n## Thresholds\n\n")
 	if len(r.Thresholds) == 0 && r.counted > 0 {
 		fmt.Fprintf(b, "%d of %d crossed\n", len(r.crossed), r.counted)
@@ -72,6 +76,18 @@ func (r *Report) writeClaims(b *bytes.Buffer) {
 		rows[i] = escaped([]string{statusMark(c.Status) + " " + c.Status.String(), c.Text, c.Needed, c.Reason})
 	}
 	writeRows(b, []string{"verdict", "measured", "needed", "reason"}, rows)
+	b.WriteString("\n")
+}
+
+func (r *Report) writeLatencies(b *bytes.Buffer) {
+	if len(r.Latencies) == 0 {
+		return
+	}
+	rows := make([][]string, len(r.Latencies))
+	for i, l := range r.Latencies {
+		rows[i] = escaped(l.Cells())
+	}
+	writeRows(b, latencyColumns(), rows)
 	b.WriteString("\n")
 }
 

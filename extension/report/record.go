@@ -33,6 +33,7 @@ type Record struct {
 	readings                  Readings
 	warnings                  []string
 	tables                    []Table
+	checks                    []Finding // of the preflight
 }
 
 // ErrorKind groups errors that are the same to a reader.
@@ -289,12 +290,16 @@ func (r *Record) Warn(text string) {
 	r.warnings = append(r.warnings, text)
 }
 
+// preflightTitle is that of the table of the preflight, which is printed when it is known.
+const preflightTitle = "Preflight"
+
 // Preflight keeps what the preflight found, and returns its table. With override a check that failed is a warning.
 func (r *Record) Preflight(checks []preflight.Check, override bool) Table {
 	failed := false
-	t := Table{Title: "Preflight", Columns: []string{"", "check", "found"}, Shown: true}
+	t := Table{Title: preflightTitle, Columns: []string{"", "check", "found"}, Shown: true}
 	for _, c := range checks {
 		t.Rows = append(t.Rows, []string{c.Verdict.Mark(), c.Name, c.Found})
+		r.addCheck(c)
 		failed = failed || c.Verdict == preflight.Failed
 		if c.Verdict == preflight.Warning || (c.Verdict == preflight.Failed && override) {
 			r.Warn("preflight, " + c.Name + ": " + c.Found)
@@ -331,4 +336,10 @@ func sortedErrors(errs map[ErrorKind]*errorCount) []errorCount {
 		return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Status, b.Status))
 	})
 	return list
+}
+
+func (r *Record) addCheck(c preflight.Check) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checks = append(r.checks, Finding{Mark: c.Verdict.Mark(), Title: c.Name, Text: c.Found})
 }

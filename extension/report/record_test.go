@@ -139,7 +139,8 @@ func TestTheFactsOfAReport(t *testing.T) {
 			"b":{"type":"rate","values":{"rate":0.5,"passes":1,"fails":1},"thresholds":{"rate<0.001":{"ok":false}}}}}`)})
 	got.Findings = nil
 	require.Equal(t, &Report{
-		Name: "queue-dry-runner-1-of-2", Scenario: "queue-concurrency", Profile: "queue-dry", Target: "here", Plan: "10 users", Runner: "1 of 2",
+		Checks: []Finding{{"!", "clock", "70 s behind"}, {"✗", "ports", "too few"}},
+		Name:   "queue-dry-runner-1-of-2", Scenario: "queue-concurrency", Profile: "queue-dry", Target: "here", Plan: "10 users", Runner: "1 of 2",
 		Ending: "stopped", Ended: ended, Took: 1500 * time.Millisecond,
 		Thresholds: []Threshold{{"a", "p(95)<100", true, "p(95)=12.34 ms", 7}, {"b", "rate<0.001", false, "rate=0.5", 2}},
 		Warnings:   []string{"a warning", "preflight, clock: 70 s behind", "preflight, ports: too few"},

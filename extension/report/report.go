@@ -1,5 +1,5 @@
 // Package report holds what a run found, and says it: a Record is filled while the run goes on, and becomes a Report, which is rendered for
-// a terminal, as Markdown for people and as JUnit XML for CI systems.
+// a terminal, as Markdown and as a page with charts for people, and as JUnit XML for CI systems.
 package report
 
 import (
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
@@ -29,6 +30,9 @@ type Report struct {
 	Findings   []Finding
 	Warnings   []string
 	Tables     []Table
+	Checks     []Finding // of the preflight
+	Latencies  []Latency
+	Refused    bool // the run ended before its load, so that nothing was judged
 	// Verdict is what the evidence proves of the claims; nil where there is no evidence.
 	Verdict *verdict.Verdict
 
@@ -62,6 +66,9 @@ type Table struct {
 
 // headline is the result in a few words. A run in which nothing was judged has not passed.
 func (r *Report) headline() string {
+	if r.Refused {
+		return "✗ " + r.Ending
+	}
 	crossed, all := r.CrossedThresholds()
 	mark := "✓"
 	var parts []string
@@ -114,12 +121,33 @@ func tryWriting(dir string) error {
 	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
-// Write writes NAME.md and NAME.xml into the folder, over those of an earlier run, and returns their paths. It makes the folder
-// if it is not there. A name that would lead out of it is refused.
-func (r *Report) Write(dir string) (paths []string, err error) {
-	if r.Name == "" || r.Name == "." || r.Name == ".." || strings.ContainsAny(r.Name, `/\`+"\x00") {
-		return nil, fmt.Errorf("its files would be named after %q, which is no name of a file in %q: give a scenario and a profile "+
-			`without / and \`, r.Name, dir)
+// Remove removes the files of an earlier run of this name from a folder, so that none of them is taken for those of a run that is refused.
+func Remove(dir, name string) error {
+	if err := checkName(dir, name); err != nil {
+		return err
+	}
+	var errs []error
+	for _, extension := range []string{".md", ".xml", ".html", evidence.Extension} {
+		if err := os.Remove(filepath.Join(dir, name+extension)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkName(dir, name string) error {
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`+"\x00") {
+		return fmt.Errorf("its files would be named after %q, which is no name of a file in %q: give a scenario and a profile "+
+			`without / and \`, name, dir)
+	}
+	return nil
+}
+
+// Write writes NAME.md and NAME.xml and, where there is evidence, NAME.html into the folder, over those of an earlier run, and returns their
+// paths. It makes the folder if it is not there. A name that would lead out of it is refused.
+func (r *Report) Write(dir string, run *evidence.Run) (paths []string, err error) {
+	if err := checkName(dir, r.Name); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- for others to read
 		return nil, fmt.Errorf("making the folder of the report: %w", err)
@@ -131,10 +159,19 @@ func (r *Report) Write(dir string) (paths []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- for others to read
 		return nil, fmt.Errorf("writing the report: %w", err)
 	}
-	for _, file := range []struct {
+	type file struct {
 		extension string
 		text      []byte
-	}{{".md", r.Markdown()}, {".xml", junit}} {
+	}
+	files := []file{{".md", r.Markdown()}, {".xml", junit}}
+	if run != nil && r.Verdict != nil {
+		html, err := HTML(run, *r.Verdict, r)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{".html", html})
+	}
+	for _, file := range files {
 		path := filepath.Join(dir, r.Name+file.extension)
 		if err := replace(path, file.text); err != nil {
 			return paths, fmt.Errorf("writing the report: %w", err)
@@ -154,4 +191,14 @@ func replace(path string, text []byte) error {
 		return errors.Join(err, os.Remove(temporary))
 	}
 	return nil
+}
+
+// AppendTo appends the Markdown to a file, as CI systems ask for what they show.
+func (r *Report) AppendTo(path string) error {
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644) // #nosec G302 G304 -- the user's CI names it and reads it
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(append(r.Markdown(), '\n'))
+	return errors.Join(err, file.Close())
 }

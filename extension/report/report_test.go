@@ -154,9 +154,9 @@ func TestJUnit(t *testing.T) {
 	require.Equal(t, []property{
 		{"target", "https://staging.example.com"}, {"scenario", "queue-concurrency"}, {"profile", "queue-dry"},
 		{"plan", "1000 users, 50 a VU"},
-	}, suite.Properties)
+	}, suite.Properties.Property)
 	require.Equal(t, testCase{Class: "queue-concurrency", Name: "the run ends as planned", Time: "120.400"}, suite.Cases[0])
-	require.Equal(t, testCase{Class: "queue-concurrency", Name: "http_req_duration p(95)<100", Time: "0"}, suite.Cases[1])
+	require.Equal(t, testCase{Class: "queue-concurrency", Name: "http_req_duration p(95)<100", Time: "0", SystemOut: "p(95)=12.30 ms"}, suite.Cases[1])
 	require.Equal(t, &problem{
 		Message: "error_rate: rate<0.001 is not met", Type: "threshold", Text: "rate=0.0200",
 	}, suite.Cases[2].Failure)
@@ -198,7 +198,7 @@ func TestWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "reports", "today")
 	require.NoError(t, Prepare(dir))
 	for range 2 {
-		paths, err := example().Write(dir)
+		paths, err := example().Write(dir, nil)
 		require.NoError(t, err)
 		require.Equal(t, []string{filepath.Join(dir, "queue-dry.md"), filepath.Join(dir, "queue-dry.xml")}, paths)
 	}
@@ -210,9 +210,9 @@ func TestWrite(t *testing.T) {
 	require.Equal(t, example().Markdown(), markdown)
 
 	require.NoError(t, os.RemoveAll(dir))
-	_, err = example().Write(dir)
+	_, err = example().Write(dir, nil)
 	require.NoError(t, err, "a folder that is not there is made")
-	_, err = example().Write(filepath.Join(dir, "queue-dry.md"))
+	_, err = example().Write(filepath.Join(dir, "queue-dry.md"), nil)
 	require.ErrorContains(t, err, "making the folder of the report: mkdir ")
 }
 
@@ -222,7 +222,7 @@ func TestWriteKeepsToItsFolder(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "../x", "a/b", `a\b`, "/etc/x", "a\x00b"} {
 		r := example()
 		r.Name = name
-		_, err := r.Write(dir)
+		_, err := r.Write(dir, nil)
 		require.EqualError(t, err, fmt.Sprintf("its files would be named after %q, which is no name of a file in %q: give a scenario and a "+
 			`profile without / and \`, name, dir))
 	}
@@ -238,7 +238,7 @@ func TestAFullDiskIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	part := filepath.Join(dir, "queue-dry.md.part")
 	require.NoError(t, os.Symlink("/dev/full", part))
-	_, err := example().Write(dir)
+	_, err := example().Write(dir, nil)
 	require.EqualError(t, err, "writing the report: write "+part+": no space left on device")
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ func (r *Report) Terminal(width int) string {
 		b.WriteString(line.Terminal(width))
 	}
 	for _, t := range r.Tables {
-		if !t.Shown {
+		if !t.Shown && !r.Refused {
 			b.WriteString(t.Terminal(width))
 		}
 	}
@@ -38,6 +38,9 @@ func (r *Report) Heading(width int) string {
 
 // lines are those of the summary, in order.
 func (r *Report) lines() []Finding {
+	if r.Refused {
+		return r.ending()
+	}
 	lines := slices.Concat(r.ending(), r.noClaims(), r.Findings, []Finding{r.judged()})
 	for _, warning := range r.Warnings {
 		lines = append(lines, Finding{"!", "warning", warning})

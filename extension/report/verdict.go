@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/preflight"
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
@@ -16,11 +17,15 @@ func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 	header := run.Header
 	r := &Report{
 		Name: header.Scenario, Scenario: header.Scenario, Profile: header.Profile, Target: header.Target, Plan: header.Plan,
-		Verdict: &judged,
+		Verdict: &judged, Latencies: latenciesOf(run),
+	}
+	if len(run.Runners) == 1 && run.Runners[0].Count > 1 {
+		r.Runner = fmt.Sprintf("%d of %d", run.Runners[0].Index+1, run.Runners[0].Count)
 	}
 	if header.Profile != "" {
 		r.Name = header.Profile
 	}
+	r.Name += runnerSuffix(r.Runner)
 	if run.Truncated {
 		r.Warnings = append(r.Warnings, "the file of the evidence ends in the middle of a record, which was left out")
 	}
@@ -30,17 +35,54 @@ func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 	}
 	r.Ending, r.Ended, r.Took = run.End.Interrupted, run.End.At, run.End.At.Sub(header.Began)
 	r.counted, r.crossed = run.End.Thresholds, run.End.Crossed
+	for _, c := range run.End.Conditions {
+		r.Thresholds = append(r.Thresholds, Threshold(c))
+	}
 	for _, f := range run.End.Findings {
 		r.Findings = append(r.Findings, Finding(f))
 	}
+	for _, f := range run.End.Checks {
+		r.Checks = append(r.Checks, Finding(f))
+	}
+	for _, t := range run.End.Tables {
+		r.Tables = append(r.Tables, Table{Title: t.Title, Columns: t.Columns, Rows: t.Rows, Notes: t.Notes, Shown: t.Title == preflightTitle})
+	}
+	r.Warnings = append(r.Warnings, run.End.Warnings...)
 	r.Findings = append(r.Findings, waitingFindings(run.End.Waiting)...)
 	return r
 }
 
 // AddVerdict adds what the evidence of the run proves, and what had not come when it ended.
-func (r *Report) AddVerdict(judged verdict.Verdict, waiting []evidence.Waiting) {
+func (r *Report) AddVerdict(run *evidence.Run, judged verdict.Verdict, waiting []evidence.Waiting) {
 	r.Verdict = &judged
+	r.Latencies = latenciesOf(run)
 	r.Findings = append(r.Findings, waitingFindings(waiting)...)
+}
+
+// Enter keeps in the end of the evidence what the report says, so that it can be made again.
+func (r *Report) Enter(end *evidence.End) {
+	end.Crossed, end.Thresholds = r.CrossedThresholds()
+	for _, t := range r.Thresholds {
+		end.Conditions = append(end.Conditions, evidence.Condition(t))
+	}
+	for _, f := range r.Findings {
+		end.Findings = append(end.Findings, evidence.Finding(f))
+	}
+	for _, f := range r.Checks {
+		end.Checks = append(end.Checks, evidence.Finding(f))
+	}
+	for _, t := range r.Tables {
+		end.Tables = append(end.Tables, evidence.Table{Title: t.Title, Columns: t.Columns, Rows: t.Rows, Notes: t.Notes})
+	}
+	end.Warnings = r.Warnings
+}
+
+// runnerSuffix is what the name of the files of one of several runners ends in.
+func runnerSuffix(runner string) string {
+	if runner == "" {
+		return ""
+	}
+	return "-runner-" + strings.ReplaceAll(runner, " ", "-")
 }
 
 // waitingFindings name what had not come when the run ended.
@@ -145,7 +187,7 @@ func (r *Report) claimCases() (cases []testCase) {
 		return nil
 	}
 	for _, c := range r.Verdict.Claims {
-		made := testCase{Class: r.Scenario, Name: "claim: " + c.Claim.Kind, Time: "0"}
+		made := testCase{Class: r.Scenario, Name: "claim: " + c.Claim.Kind, Time: "0", SystemOut: plain.Text(c.Text + "; " + c.Needed)}
 		switch c.Status {
 		case verdict.Fail:
 			made.Failure = &problem{Message: c.Text + "; " + needed(c), Type: "fail", Text: c.Text}

@@ -1,0 +1,103 @@
+(() => {
+  'use strict';
+  const data = JSON.parse(document.getElementById('data').textContent);
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const clock = (s) => {
+    const whole = Math.round(s);
+    const rest = Math.abs(whole) % 3600;
+    const hours = Math.floor(Math.abs(whole) / 3600);
+    const pad = (n) => String(n).padStart(2, '0');
+    return `${whole < 0 ? '-' : ''}${hours ? `${hours}:` : ''}${pad(Math.floor(rest / 60))}:${pad(rest % 60)}`;
+  };
+  const amount = (n) => (n == null ? '–' : Number(n.toPrecision(4)).toLocaleString('en'));
+  const whole = [data.times[0], data.times[data.times.length - 1] + data.step];
+  let plots = [];
+  let zooming = false;
+
+  const zoom = (min, max) => {
+    zooming = true;
+    plots.forEach((plot) => plot.setScale('x', { min, max }));
+    zooming = false;
+  };
+
+  // Behind the lines: the judged part, and where each step of the plan begins.
+  const drawPlan = (plot) => {
+    const { ctx, bbox } = plot;
+    const x = (s) => plot.valToPos(s, 'x', true);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    if (data.judged) {
+      ctx.fillStyle = css('--judged');
+      ctx.fillRect(x(data.judged[0]), bbox.top, x(data.judged[1]) - x(data.judged[0]), bbox.height);
+    }
+    ctx.strokeStyle = css('--plan');
+    ctx.fillStyle = css('--soft');
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([3 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.textBaseline = 'top';
+    data.steps.forEach(({ at, text }, i) => {
+      const left = Math.round(x(at));
+      ctx.beginPath();
+      ctx.moveTo(left, bbox.top);
+      ctx.lineTo(left, bbox.top + bbox.height);
+      ctx.stroke();
+      const next = data.steps[i + 1];
+      const room = (next ? x(next.at) : bbox.left + bbox.width) - left;
+      if (ctx.measureText(text).width + 8 * devicePixelRatio < room) {
+        ctx.fillText(text, left + 4 * devicePixelRatio, bbox.top + 3 * devicePixelRatio);
+      }
+    });
+    ctx.restore();
+  };
+
+  const lineOf = (line, i) => {
+    const style = {
+      plan: { stroke: css('--plan'), dash: [6, 4] },
+      limit: { stroke: css('--limit'), dash: [10, 4], width: 2 },
+      points: { stroke: css('--limit'), paths: () => null, points: { show: true, size: 7, fill: css('--card') } },
+    }[line.style] || { stroke: css(`--c${i % 8}`) };
+    return { label: line.name, width: 1.6, points: { show: false }, value: (plot, n) => amount(n), ...style };
+  };
+
+  const draw = () => {
+    plots.forEach((plot) => plot.destroy());
+    plots = data.charts.map((chart, i) => {
+      const place = document.querySelector(`#chart-${i} .plot`);
+      const axis = { stroke: css('--soft'), grid: { stroke: css('--grid'), width: 1 }, ticks: { stroke: css('--grid') }, font: '12px system-ui, sans-serif' };
+      let plain = 0;
+      const series = chart.lines.map((line) => lineOf(line, line.style ? 0 : plain++));
+      return new uPlot({
+        width: place.clientWidth, height: 230, ms: 1,
+        cursor: { sync: { key: 'run' }, drag: { x: true, y: false }, focus: { prox: 24 } },
+        focus: { alpha: 0.35 },
+        scales: { x: { time: false, min: whole[0], max: whole[1] }, y: { range: (plot, min, max) => [0, max > 0 ? max * 1.12 : 1] } },
+        axes: [
+          { ...axis, space: 60, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200], values: (plot, all) => all.map(clock) },
+          { ...axis, size: 58, values: (plot, all) => all.map(amount) },
+        ],
+        series: [{ label: 'time', value: (plot, s) => (s == null ? '–' : clock(s)) }, ...series],
+        hooks: {
+          drawAxes: [drawPlan],
+          setScale: [(plot, key) => {
+            if (key === 'x' && !zooming) {
+              zoom(plot.scales.x.min, plot.scales.x.max);
+            }
+          }],
+        },
+      }, [data.times, ...chart.lines.map((line) => line.values)], place);
+    });
+    plots.forEach((plot) => plot.over.addEventListener('dblclick', () => zoom(whole[0], whole[1])));
+    document.body.classList.add('drawn');
+  };
+
+  const fit = () => plots.forEach((plot) => plot.setSize({ width: plot.root.parentNode.clientWidth, height: 230 }));
+  zooming = true;
+  draw();
+  zooming = false;
+  addEventListener('resize', fit);
+  addEventListener('beforeprint', fit);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+})();

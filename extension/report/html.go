@@ -1,0 +1,234 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/verdict"
+)
+
+//go:embed assets/report.html.tmpl
+var pageText string
+
+//go:embed assets/report.css
+var pageStyle string
+
+//go:embed assets/report.js
+var pageScript string
+
+//go:embed assets/uplot-1.6.32/uPlot.iife.min.js
+var plotScript string
+
+//go:embed assets/uplot-1.6.32/uPlot.min.css
+var plotStyle string
+
+//go:embed assets/uplot-1.6.32/LICENSE
+var plotLicense string
+
+var pageTemplate = template.Must(template.New("report").Parse(pageText)) //nolint:gochecknoglobals // constant
+
+// page is what the template shows.
+type page struct {
+	*Report
+	Headline, Class  string
+	Facts            [][2]string
+	Claims           []claimRow
+	Checks           []verdict.Fitness
+	NoClaims         string
+	Charts           []pageChart
+	Data             plotData
+	Latencies        []distribution
+	Again            string
+	Style, PlotStyle template.CSS
+	Script, Plot     template.JS
+	License          template.HTML
+}
+
+// claimRow is a claim on the first screen.
+type claimRow struct {
+	verdict.Result
+	Mark, Class, Says, Interval string
+}
+
+// pageChart is a chart with its table.
+type pageChart struct {
+	chart
+	ID      int
+	Columns []string
+	Rows    [][]string
+}
+
+// plotData is what the script of the page draws.
+type plotData struct {
+	Times  numbers     `json:"times"`
+	Step   int64       `json:"step"`
+	Charts []chart     `json:"charts"`
+	Steps  []planStep  `json:"steps"`
+	Judged *[2]float64 `json:"judged"`
+}
+
+// planStep is where a step of the plan begins, in s.
+type planStep struct {
+	At   float64 `json:"at"`
+	Text string  `json:"text"`
+}
+
+// HTML is the report as one page for a browser that needs nothing else: charts over the time of the run, and tables of the same.
+func HTML(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, error) {
+	a := newAxis(run)
+	charts := a.charts()
+	p := page{
+		Report: report, Headline: report.headline(), Class: report.class(), Facts: report.pageFacts(run),
+		Checks: judged.Checks, NoClaims: judged.NoClaims, Charts: a.tables(charts), Again: again(run),
+		Data:  plotData{Times: a.times(), Step: a.step, Charts: charts, Steps: planSteps(run), Judged: judgedSpan(run, judged)},
+		Style: template.CSS(pageStyle), PlotStyle: template.CSS(plotStyle), // #nosec G203 -- embedded
+		Script: template.JS(pageScript), Plot: template.JS(plotScript), // #nosec G203 -- embedded
+		License: template.HTML("<!--\nuPlot 1.6.32\n" + plotLicense + "\n-->"), // #nosec G203 -- embedded
+	}
+	for _, c := range judged.Claims {
+		p.Claims = append(p.Claims, claimRow{c, statusMark(c.Status), statusClass(c.Status), c.Text, interval(c)})
+	}
+	for _, l := range report.Latencies {
+		p.Latencies = append(p.Latencies, distributionOf(l))
+	}
+	var b bytes.Buffer
+	if err := pageTemplate.Execute(&b, p); err != nil {
+		return nil, fmt.Errorf("writing the report as HTML: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// class is the colour of the whole.
+func (r *Report) class() string {
+	switch {
+	case strings.HasPrefix(r.headline(), "✓"):
+		return "pass"
+	case strings.HasPrefix(r.headline(), "?"):
+		return "open"
+	default:
+		return "fail"
+	}
+}
+
+func statusClass(s verdict.Status) string {
+	return map[verdict.Status]string{verdict.Pass: "pass", verdict.Fail: "fail"}[s] + map[bool]string{true: "open"}[s != verdict.Pass && s != verdict.Fail]
+}
+
+// interval is what was measured of a claim with its ends, such as 38 to 41 ms.
+func interval(c verdict.Result) string {
+	low, high := number(float64(c.Low), c.Unit), number(float64(c.High), c.Unit)
+	switch {
+	case low == high:
+		return low
+	case high == "":
+		return low + " or more"
+	case low == "":
+		return "at most " + high
+	}
+	return low + " to " + high
+}
+
+func (r *Report) pageFacts(run *evidence.Run) [][2]string {
+	facts := [][2]string{
+		{"Plan", r.Plan}, {"Target", r.Target}, {"Scenario", r.Scenario}, {"Profile", r.Profile}, {"Runner", r.Runner},
+		{"Began", run.Header.Began.UTC().Format("2 January 2006, 15:04:05 UTC")}, {"Took", r.Took.Round(time.Second).String()},
+		{"Judged part", r.judgedPart()}, {"Version", strings.TrimSpace("xk6-verity " + run.Header.Tool + ", k6 " + run.Header.K6)},
+	}
+	if r.Took <= 0 {
+		facts[6][1] = ""
+	}
+	return slices.DeleteFunc(facts, func(fact [2]string) bool { return fact[1] == "" })
+}
+
+// judgedSpan is the judged part in s after the run began.
+func judgedSpan(run *evidence.Run, judged verdict.Verdict) *[2]float64 {
+	if judged.From.IsZero() {
+		return nil
+	}
+	began := run.Header.Began.Unix()
+	return &[2]float64{float64(judged.From.Unix() - began), float64(judged.To.Unix() + 1 - began)}
+}
+
+// planSteps are where each stage of the plan begins, and its end.
+func planSteps(run *evidence.Run) []planStep {
+	steps := []planStep{}
+	at, from := 0.0, run.Header.Start
+	for _, stage := range run.Header.Stages {
+		steps = append(steps, planStep{at, stageText(from, stage.Target)})
+		at, from = at+stage.Seconds, stage.Target
+	}
+	if len(steps) > 0 {
+		steps = append(steps, planStep{at, "end"})
+	}
+	return steps
+}
+
+func stageText(from, to float64) string {
+	switch {
+	case to > from:
+		return "up to " + short(to)
+	case to < from:
+		return "down to " + short(to)
+	default:
+		return "hold " + short(to)
+	}
+}
+
+// tableRows is how many rows the table of a chart has at most.
+const tableRows = 24
+
+// tables give each chart one of fewer points, for readers without JavaScript.
+func (a axis) tables(charts []chart) []pageChart {
+	times := a.times()
+	every := (a.points + tableRows - 1) / tableRows
+	list := make([]pageChart, len(charts))
+	for i, c := range charts {
+		list[i] = pageChart{chart: c, ID: i, Columns: []string{"time"}}
+		for _, l := range c.Lines {
+			list[i].Columns = append(list[i].Columns, l.Name)
+		}
+		for at := 0; at < a.points; at += every {
+			row := []string{(time.Duration(times[at]) * time.Second).String()}
+			for _, l := range c.Lines {
+				row = append(row, number(l.Values[at], ""))
+			}
+			list[i].Rows = append(list[i].Rows, row)
+		}
+	}
+	return list
+}
+
+// harmless are texts that a shell takes as they are.
+var harmless = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
+
+func quoted(text string) string {
+	if harmless.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// again is the command that makes such a run again. Secrets are for the user to fill in.
+func again(run *evidence.Run) string {
+	lines := []string{"BASE_URL=" + quoted(run.Header.Target), "STRIPE_WEBHOOK_SECRET=…"}
+	variables := run.Header.Variables
+	if len(variables) == 0 && run.Header.Profile != "" {
+		variables = map[string]string{"PROFILE": run.Header.Profile}
+	}
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		lines = append(lines, name+"="+quoted(variables[name]))
+	}
+	script := run.Header.Scenario + ".js"
+	if slices.Contains([]string{"queue-concurrency", "video-session-sustain", "token-purchase-spike"}, run.Header.Scenario) {
+		script = "load-test/" + script
+	}
+	return strings.Join(append(lines, "REPORT_DIR=reports", "./k6 run "+quoted(script)), " \\\n  ")
+}

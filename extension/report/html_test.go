@@ -1,0 +1,99 @@
+package report
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/verdict"
+)
+
+// drawnRun is a run of 17 minutes with a little of everything.
+func drawnRun() *evidence.Run {
+	began := time.Date(2026, 11, 28, 6, 0, 0, 0, time.UTC)
+	run := &evidence.Run{
+		Header: evidence.Header{
+			Scenario: "queue-concurrency", Profile: "match-dry", Target: "https://staging.example.com", Plan: "500 users", PlannedUsers: 500,
+			Began: began, Tool: "v0.9.0", K6: "v2.2.0", Limits: evidence.DefaultLimits(), Stages: []evidence.Stage{{Seconds: 60, Target: 500}, {Seconds: 960, Target: 500}},
+			Claims:    []evidence.Claim{{Kind: "users", Least: 500}, {Kind: "match", Quantile: 0.95, WithinMs: 3000}},
+			Variables: map[string]string{"PROFILE": "match-dry", "QUEUE_REGION": "it's </script>"},
+		},
+		Seconds: map[int64]*evidence.Second{}, Runners: []evidence.Runner{{}},
+		End: &evidence.End{
+			At: began.Add(17 * time.Minute), UptimeBefore: -1, UptimeAfter: -1, Thresholds: 1,
+			Conditions: []evidence.Condition{{Metric: "error_rate", Condition: "rate<0.001", Passed: true, Measured: "rate=0", Samples: 9}},
+			Findings:   []evidence.Finding{{Mark: "✗", Title: "error", Text: "it said </script><script>alert(1)</script>"}},
+		},
+	}
+	for i := range int64(17 * 60) {
+		run.Seconds[began.Unix()+i] = &evidence.Second{
+			Cells: map[evidence.Series]*evidence.Cell{
+				{Metric: evidence.MetricRequest, Label: "queue_join"}: {OK: evidence.HistogramOf(9000+i, 20000+7*i)},
+				{Metric: evidence.MetricMatch}:                        {OK: evidence.HistogramOf(900000+500*i, 1200000)},
+				{Metric: evidence.MetricLag}:                          {OK: evidence.HistogramOf(80, 150+i)},
+			},
+			Levels: map[string]float64{evidence.LevelPlanned: 500, evidence.LevelPresent: math.Min(500, float64(9*i)), evidence.LevelDepth: 40},
+			Counts: map[string]int64{evidence.Labelled(evidence.CountErrors, "queue_join", "HTTPError </script>"): 1 + i%3},
+		}
+	}
+	return run
+}
+
+func drawnPage(t *testing.T, run *evidence.Run) string {
+	t.Helper()
+	judged := verdict.Judge(run, run.Header.Claims)
+	text, err := HTML(run, judged, Of(run, judged))
+	require.NoError(t, err)
+	return string(text)
+}
+
+func TestThePageHasWhatTheRunMeasured(t *testing.T) {
+	t.Parallel()
+	page := drawnPage(t, drawnRun())
+	require.Less(t, len(page), 300<<10)
+	require.Equal(t, 6, strings.Count(page, `<figure class="chart"`), "users, match, latency, errors, depth, delay")
+	require.Equal(t, 2, strings.Count(page, `<tr class="claim `))
+	require.Equal(t, 1, strings.Count(page, `<tr class="threshold"`))
+	for _, part := range []string{"Users present", "Match time", "API latency by operation", "Errors by kind", "Queue depth", "runner&#39;s own delay", "PROFILE=match-dry", "STRIPE_WEBHOOK_SECRET=…"} {
+		require.Contains(t, page, part)
+	}
+	require.NotContains(t, page, "Sessions at once")
+	require.Equal(t, 3, strings.Count(page, "</script>"), "no word of the service ends a script")
+	require.NotContains(t, page, "<script>alert")
+}
+
+func TestUPlotIsThatOfItsPackage(t *testing.T) {
+	t.Parallel()
+	require.True(t, strings.HasPrefix(plotLicense, "The MIT License"))
+	for file, want := range map[string]string{plotScript: "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f", plotStyle: "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04"} {
+		require.Equal(t, want, fmt.Sprintf("%x", sha256.Sum256([]byte(file))), "as in npm's uplot 1.6.32, dist/")
+	}
+}
+
+func TestJUnitIsAsJenkinsSchemaSays(t *testing.T) {
+	t.Parallel()
+	xmllint, err := exec.LookPath("xmllint")
+	if err != nil {
+		require.Empty(t, os.Getenv("VERITY_NO_SKIP"), "xmllint is not installed")
+		t.Skip("skipped, not tested: xmllint is not installed")
+	}
+	run := drawnRun()
+	refused := &Report{Name: "x", Scenario: "x", Refused: true, Ending: "refused before the load: BASE_URL is not set"}
+	for name, r := range map[string]*Report{"judged": Of(run, verdict.Judge(run, run.Header.Claims)), "example": example(), "refused": refused, "empty": {Name: "x"}} {
+		text, err := r.JUnit()
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "x.xml")
+		require.NoError(t, os.WriteFile(path, text, 0o600))
+		out, err := exec.CommandContext(t.Context(), xmllint, "--noout", "--nonet", "--schema", "testdata/jenkins-junit.xsd", path).CombinedOutput() //nolint:gosec // the test's own
+		require.NoError(t, err, "%s: %s", name, out)
+	}
+}

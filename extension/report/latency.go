@@ -1,0 +1,99 @@
+package report
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+)
+
+// Latency is what one series of a run took over the whole of it. Times are in µs, of what was answered as asked.
+type Latency struct {
+	Name                  string
+	N, Failed, Cut        int64
+	Median, P95, P99, Max int64
+	times                 *evidence.Histogram
+}
+
+// latencyMetrics are those with a line in the table, in order.
+func latencyMetrics() []evidence.Metric {
+	return []evidence.Metric{
+		evidence.MetricRequest, evidence.MetricMatch, evidence.MetricSocket, evidence.MetricStart, evidence.MetricEvent,
+	}
+}
+
+// latenciesOf adds up each series over a run.
+func latenciesOf(run *evidence.Run) []Latency {
+	all := run.Series()
+	var list []Latency
+	for _, metric := range latencyMetrics() {
+		for _, series := range all {
+			if series.Metric == metric {
+				list = append(list, latencyOf(run, series))
+			}
+		}
+	}
+	return list
+}
+
+func latencyOf(run *evidence.Run, series evidence.Series) Latency {
+	l := Latency{Name: seriesName(series)}
+	var parts []*evidence.Histogram
+	for _, second := range run.Seconds {
+		cell := second.Cells[series]
+		if cell == nil {
+			continue
+		}
+		parts = append(parts, cell.OK)
+		l.Cut += cell.Cut.Count()
+		for _, n := range cell.Failed {
+			l.Failed += n
+		}
+	}
+	l.times = evidence.Sum(parts...)
+	l.N = l.times.Count()
+	l.Median, l.P95, l.P99, l.Max = l.times.Quantile(0.5), l.times.Quantile(0.95), l.times.Quantile(0.99), l.times.Rank(l.N)
+	return l
+}
+
+// seriesName is what a reader calls a series.
+func seriesName(series evidence.Series) string {
+	switch series.Metric {
+	case evidence.MetricRequest:
+		return series.Label
+	case evidence.MetricMatch:
+		return "match"
+	case evidence.MetricSocket:
+		return "socket"
+	case evidence.MetricStart:
+		return "session start"
+	case evidence.MetricEvent:
+		return "event, from when it was due"
+	}
+	return series.String()
+}
+
+// Cells are the line of a table.
+func (l Latency) Cells() []string {
+	return []string{
+		l.Name, Thousands(int(l.N)), duration(l.Median), duration(l.P95), duration(l.P99), duration(l.Max), Thousands(int(l.Failed)),
+		Thousands(int(l.Cut)),
+	}
+}
+
+func latencyColumns() []string {
+	return []string{"latency", "n", "median", "p95", "p99", "max", "failed", "cut off by the end"}
+}
+
+// duration writes a time with three digits.
+func duration(micros int64) string {
+	ms := float64(micros) / 1000
+	switch {
+	case ms >= 1000:
+		return fmt.Sprintf("%.3g s", ms/1000)
+	case ms >= 100:
+		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+	default:
+		return fmt.Sprintf("%.3g ms", ms)
+	}
+}

@@ -1,0 +1,366 @@
+package report
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+)
+
+const (
+	// mostPoints is how many points a line of a chart has at most.
+	mostPoints = 300
+	// mostLines is how many lines a chart has at most; the smallest are left out or added up.
+	mostLines = 8
+	// mostServer is how many readings of the service have a chart.
+	mostServer = 12
+	// longestRun bounds the time axis, lest a wrong time in a file take all memory.
+	longestRun = 7 * 24 * 3600
+)
+
+// line is one of a chart. A point that is not a number is a gap.
+type line struct {
+	Name   string  `json:"name"`
+	Style  string  `json:"style,omitempty"` // plan, limit or points; "": a plain line
+	Values numbers `json:"values"`
+}
+
+// chart is one picture over the time of the run.
+type chart struct {
+	Title string `json:"title"`
+	Note  string `json:"note,omitempty"`
+	Unit  string `json:"unit"`
+	Lines []line `json:"lines"`
+}
+
+// numbers are written short, and those that are not finite as null.
+type numbers []float64
+
+func (n numbers) MarshalJSON() ([]byte, error) {
+	text := []byte{'['}
+	for i, value := range n {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			text = append(text, "null"...)
+			continue
+		}
+		text = append(text, short(value)...)
+	}
+	return append(text, ']'), nil
+}
+
+// short writes a number with four digits.
+func short(value float64) string {
+	if math.Abs(value) >= 1000 {
+		return strconv.FormatFloat(math.Round(value), 'f', -1, 64)
+	}
+	text := strconv.FormatFloat(value, 'g', 4, 64)
+	if strings.ContainsRune(text, 'e') {
+		text = strconv.FormatFloat(value, 'f', 6, 64)
+	}
+	return text
+}
+
+var _ json.Marshaler = numbers{}
+
+// axis is the shared time axis: points of so many seconds each, from the first second of a run.
+type axis struct {
+	run    *evidence.Run
+	first  int64
+	step   int64
+	points int
+}
+
+func newAxis(run *evidence.Run) axis {
+	first, last := run.Header.Began.Unix(), run.Header.Began.Unix()
+	if run.Header.Began.IsZero() && len(run.Seconds) > 0 {
+		first = slices.Min(slices.Collect(maps.Keys(run.Seconds)))
+		last = first
+	}
+	for at := range run.Seconds {
+		first, last = min(first, at), max(last, at)
+	}
+	last = min(last, first+longestRun)
+	length := last - first + 1
+	step := (length + mostPoints - 1) / mostPoints
+	return axis{run: run, first: first, step: step, points: int((length + step - 1) / step)}
+}
+
+// times are those of the points, in s after the run began.
+func (a axis) times() numbers {
+	list := make(numbers, a.points)
+	began := a.run.Header.Began.Unix()
+	for i := range list {
+		list[i] = float64(a.first + int64(i)*a.step - began)
+	}
+	return list
+}
+
+// each calls with the seconds of each point.
+func (a axis) each(point func(i int, seconds []*evidence.Second)) {
+	for i := range a.points {
+		var seconds []*evidence.Second
+		for at := a.first + int64(i)*a.step; at < a.first+int64(i+1)*a.step; at++ {
+			if second := a.run.Seconds[at]; second != nil {
+				seconds = append(seconds, second)
+			}
+		}
+		point(i, seconds)
+	}
+}
+
+// gaps are as many points without a value.
+func (a axis) gaps() numbers {
+	values := make(numbers, a.points)
+	for i := range values {
+		values[i] = math.NaN()
+	}
+	return values
+}
+
+// level is the mean of a level's readings, times a factor.
+func (a axis) level(name string, factor float64) numbers {
+	values := a.gaps()
+	a.each(func(i int, seconds []*evidence.Second) {
+		sum, n := 0.0, 0
+		for _, second := range seconds {
+			if value, isRead := second.Levels[name]; isRead {
+				sum += value
+				n++
+			}
+		}
+		if n > 0 {
+			values[i] = factor * sum / float64(n)
+		}
+	})
+	return values
+}
+
+// rate is how many a second counted of some names. Seconds without any have 0.
+func (a axis) rate(count func(second *evidence.Second) int64) numbers {
+	values := make(numbers, a.points)
+	a.each(func(i int, seconds []*evidence.Second) {
+		sum := int64(0)
+		for _, second := range seconds {
+			sum += count(second)
+		}
+		values[i] = float64(sum) / float64(a.step)
+	})
+	return values
+}
+
+// quantile is that of a series' times that were answered as asked, in ms.
+func (a axis) quantile(series evidence.Series, q float64) numbers {
+	values := a.gaps()
+	a.each(func(i int, seconds []*evidence.Second) {
+		var parts []*evidence.Histogram
+		for _, second := range seconds {
+			if cell := second.Cells[series]; cell != nil {
+				parts = append(parts, cell.OK)
+			}
+		}
+		if sum := evidence.Sum(parts...); sum.Count() > 0 {
+			values[i] = float64(sum.Quantile(q)) / 1000
+		}
+	})
+	return values
+}
+
+// waited is how long those had waited at the longest that were still waiting when the run ended, by when they began, in ms.
+func (a axis) waited(series evidence.Series) numbers {
+	values := a.gaps()
+	a.each(func(i int, seconds []*evidence.Second) {
+		for _, second := range seconds {
+			if cell := second.Cells[series]; cell != nil && cell.Cut.Count() > 0 {
+				waited := float64(cell.Cut.Rank(cell.Cut.Count())) / 1000
+				if math.IsNaN(values[i]) || waited > values[i] {
+					values[i] = waited
+				}
+			}
+		}
+	})
+	return values
+}
+
+// flat is a line at one height, such as a limit.
+func (a axis) flat(value float64) numbers {
+	values := make(numbers, a.points)
+	for i := range values {
+		values[i] = value
+	}
+	return values
+}
+
+// isEmpty reports whether a line has no point but gaps and zeros.
+func (l line) isEmpty() bool {
+	return !slices.ContainsFunc(l.Values, func(value float64) bool { return value > 0 })
+}
+
+// draw makes a chart of the lines that have something. Where only limits and plans are left there is none.
+func draw(title, unit, note string, lines ...line) []chart {
+	var drawn []line
+	measured := false
+	for _, l := range lines {
+		if !l.isEmpty() {
+			drawn = append(drawn, l)
+			measured = measured || l.Style == "" || l.Style == "points"
+		}
+	}
+	if !measured {
+		return nil
+	}
+	return []chart{{Title: title, Unit: unit, Note: note, Lines: drawn}}
+}
+
+// charts are the pictures of a run, those with data.
+func (a axis) charts() []chart {
+	match := evidence.Series{Metric: evidence.MetricMatch}
+	lag := evidence.Series{Metric: evidence.MetricLag}
+	answered := func(s *evidence.Second) int64 { return okOf(s, evidence.Series{Metric: evidence.MetricEvent}) }
+	return slices.Concat(
+		draw("Users present", "users", "",
+			line{"planned", "plan", a.level(evidence.LevelPlanned, 1)}, line{"present", "", a.level(evidence.LevelPresent, 1)},
+			line{"waiting for a match", "", a.level(evidence.LevelWaiting, 1)}, line{"in sessions", "", a.level(evidence.LevelInside, 1)}),
+		draw("Match time", "ms", "Of the users who joined at that time. Those who were still waiting when the run ended are a line of their own.",
+			slices.Concat(a.percentiles(match), a.limit(evidence.MetricMatch, "match"),
+				[]line{{"still waiting", "points", a.waited(match)}})...),
+		draw("API latency by operation, p95", "ms", "", append(a.operations(), a.limit(evidence.MetricRequest, "latency")...)...),
+		draw("Sessions at once", "sessions", "", append([]line{{"at once", "", a.level(evidence.LevelInside, 0.5)}}, a.leastSessions()...)...),
+		draw("Errors by kind", "per second", "", a.errors()...),
+		draw("Events due, sent and answered", "per second", "Answered: by the time when they were due.",
+			line{"due", "plan", a.rate(countOf(evidence.CountDue))}, line{"sent", "", a.rate(countOf(evidence.CountSent))},
+			line{"answered as asked", "", a.rate(answered)}),
+		draw("Time of an event, from when it was due", "ms", "", append(a.percentiles(evidence.Series{Metric: evidence.MetricEvent}),
+			a.limit(evidence.MetricEvent, "purchases")...)...),
+		draw("Queue depth in Redis", "users", "", line{"queued", "", a.level(evidence.LevelDepth, 1)}),
+		a.server(),
+		draw("The runner's own delay", "ms", "How late this runner's own timers fired: that much of each latency may be the runner's.",
+			a.percentiles(lag)...),
+		draw("The runner's processors", "processors", "",
+			line{"available", "plan", a.level(evidence.LevelCPULimit, 1)}, line{"in use", "", a.level(evidence.LevelCPU, 1)}),
+	)
+}
+
+func countOf(name string) func(*evidence.Second) int64 {
+	return func(second *evidence.Second) int64 { return second.Counts[name] }
+}
+
+func okOf(second *evidence.Second, series evidence.Series) int64 {
+	if cell := second.Cells[series]; cell != nil {
+		return cell.OK.Count()
+	}
+	return 0
+}
+
+func (a axis) percentiles(series evidence.Series) []line {
+	return []line{{"p50", "", a.quantile(series, 0.5)}, {"p95", "", a.quantile(series, 0.95)}, {"p99", "", a.quantile(series, 0.99)}}
+}
+
+// limit is what the run claims of a metric's time; otherwise the metric's own limit.
+func (a axis) limit(metric evidence.Metric, kind string) []line {
+	ms := float64(a.run.Header.Limits[metric]) / 1000
+	for _, claim := range a.run.Header.Claims {
+		if claim.Kind == kind && claim.WithinMs > 0 {
+			ms = claim.WithinMs
+		}
+	}
+	if ms == 0 {
+		return nil
+	}
+	return []line{{"limit", "limit", a.flat(ms)}}
+}
+
+func (a axis) leastSessions() []line {
+	for _, claim := range a.run.Header.Claims {
+		if claim.Kind == "sessions" {
+			return []line{{"needed", "limit", a.flat(claim.Least)}}
+		}
+	}
+	return nil
+}
+
+// operations are the requests, those asked most often.
+func (a axis) operations() []line {
+	n := map[string]int64{}
+	for _, second := range a.run.Seconds {
+		for series, cell := range second.Cells {
+			if series.Metric == evidence.MetricRequest {
+				n[series.Label] += cell.OK.Count()
+			}
+		}
+	}
+	var lines []line
+	for _, operation := range most(n) {
+		lines = append(lines, line{operation, "", a.quantile(evidence.Series{Metric: evidence.MetricRequest, Label: operation}, 0.95)})
+	}
+	return lines
+}
+
+// most are the names with the highest counts, mostLines at most, in the order of their names.
+func most(n map[string]int64) []string {
+	names := slices.SortedFunc(maps.Keys(n), func(x, y string) int {
+		if n[x] != n[y] {
+			return int(n[y] - n[x])
+		}
+		return strings.Compare(x, y)
+	})
+	names = names[:min(len(names), mostLines)]
+	slices.Sort(names)
+	return names
+}
+
+// errors are the operations that did not do what was wanted, by kind.
+func (a axis) errors() []line {
+	n := map[string]int64{}
+	for _, second := range a.run.Seconds {
+		for name, count := range second.Counts {
+			if strings.HasPrefix(name, evidence.CountErrors+"{") {
+				n[name] += count
+			}
+		}
+	}
+	shown := most(n)
+	lines := make([]line, 0, len(shown)+1)
+	for _, name := range shown {
+		lines = append(lines, line{labels(name), "", a.rate(countOf(name))})
+	}
+	others := func(second *evidence.Second) int64 {
+		sum := int64(0)
+		for name, count := range second.Counts {
+			if strings.HasPrefix(name, evidence.CountErrors+"{") && !slices.Contains(shown, name) {
+				sum += count
+			}
+		}
+		return sum
+	}
+	return append(lines, line{"all others", "", a.rate(others)})
+}
+
+// labels are those of a count's name, in words: queue_join, HTTPError 500.
+func labels(name string) string {
+	_, labels, _ := strings.Cut(name, "{")
+	return strings.ReplaceAll(strings.TrimSuffix(labels, "}"), "}{", ", ")
+}
+
+// server has a chart for each reading of the service's Prometheus: they have units of their own.
+func (a axis) server() (charts []chart) {
+	found := map[string]bool{}
+	for _, second := range a.run.Seconds {
+		for name := range second.Levels {
+			if strings.HasPrefix(name, evidence.LevelServer+"{") {
+				found[name] = true
+			}
+		}
+	}
+	names := slices.Sorted(maps.Keys(found))
+	for _, name := range names[:min(len(names), mostServer)] {
+		charts = append(charts, draw("Server: "+labels(name), "", "", line{labels(name), "", a.level(name, 1)})...)
+	}
+	return charts
+}
