@@ -165,7 +165,7 @@ func writeMerged(dir string, run *evidence.Run, found *report.Report) ([]string,
 	if dir == "" {
 		return nil, nil
 	}
-	paths, err := found.Write(dir)
+	paths, err := found.Write(dir, run)
 	if err != nil {
 		return nil, err
 	}

@@ -81,9 +81,13 @@ func (r *RootModule) recordSocket(began time.Time, err error) {
 	r.evidence.Time(evidence.Series{Metric: evidence.MetricSocket}, began, time.Since(began), outcome, kind)
 }
 
-// recordMatch keeps how long a user waited for its match.
-func (r *RootModule) recordMatch(began time.Time, m sessions.Match, err error) {
+// recordMatch keeps how long a user waited for its match, of which it may have heard nothing.
+func (r *RootModule) recordMatch(began time.Time, m sessions.Match, unheard bool, err error) {
 	series := evidence.Series{Metric: evidence.MetricMatch}
+	if unheard {
+		r.evidence.Time(series, began, m.Wait, evidence.Failed, evidence.KindUnheard)
+		return
+	}
 	switch m.Outcome {
 	case sessions.OutcomeMatched:
 		r.evidence.Time(series, began, m.Wait, evidence.OK, "")
@@ -96,7 +100,7 @@ func (r *RootModule) recordMatch(began time.Time, m sessions.Match, err error) {
 	case sessions.OutcomeJoinFailed:
 		outcome, kind := outcomeOf(err)
 		r.evidence.Time(series, began, m.Wait, outcome, kind)
-	default: // no wait began
+	default: // the others are of sessions
 	}
 }
 
@@ -173,12 +177,10 @@ func (r *RootModule) plannedUsers(at time.Time) (users float64, ok bool) {
 	return r.run.ramp.At(at.Sub(r.run.loadBegan)), true
 }
 
-// noteUnheard counts a match of which the user heard nothing: it waited in vain, and was then answered that it is in no queue, or
-// that it was matched already.
-func (u *User) noteUnheard(m sessions.Match, left platform.LeaveStatus) {
-	if m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (left == platform.NotQueued || left == platform.AlreadyMatched) {
-		u.m.root.record.MatchUnheard(u.ID)
-	}
+// isUnheard reports whether the user was matched and heard nothing of it: it waited in vain, and was then answered that it is in no
+// queue, or that it was matched already.
+func isUnheard(m sessions.Match, left platform.LeaveStatus) bool {
+	return m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (left == platform.NotQueued || left == platform.AlreadyMatched)
 }
 
 // waits are what a summary names that had not come when the run ended, and how long of it is nothing to name.
@@ -187,12 +189,12 @@ var waits = []struct {
 	words  string
 	usual  time.Duration
 }{ //nolint:gochecknoglobals // a constant table
-	{evidence.MetricSocket, "for their socket", time.Second},
-	{evidence.MetricMatch, "for their match", 3 * time.Second},
-	{evidence.MetricRequest, "for an answer", time.Second},
+	{evidence.MetricSocket, "their socket", time.Second},
+	{evidence.MetricMatch, "their match", 3 * time.Second},
+	{evidence.MetricRequest, "an answer", time.Second},
 }
 
-// stillWaiting names what had not come when the run ended, although users had waited long for it.
+// stillWaiting names what had not come when the run ended, although it had been waited for long.
 func stillWaiting(run *evidence.Run) (list []evidence.Waiting) {
 	for _, wait := range waits {
 		found := evidence.Waiting{What: wait.words}

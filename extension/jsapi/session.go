@@ -53,9 +53,13 @@ func (u *User) connect(ctx context.Context, life *lifetime) error {
 	state, began := u.connection.state, time.Now()
 	options := state.socketOptions(u.service.baseURL, u.ID, token, u.m.root.sessions, u.connection.timeout)
 	options.OnEnd = u.socketEnds(life)
-	line, err := sessions.Open(ctx, options)
+	// Nobody needs a socket that opens when the run winds up, while a request that is under way then is waited for.
+	opening, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(life.wanting, cancel)()
+	line, err := sessions.Open(opening, options)
 	if err != nil {
-		err = socketError(ctx, began, err)
+		err = socketError(opening, began, err)
 		u.m.root.recordSocket(began, err)
 		return err
 	}
@@ -185,8 +189,11 @@ func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*se
 	if m.SessionID != "" {
 		u.user.NoteMatched()
 	}
-	u.m.root.recordMatch(began, m, err)
-	u.noteUnheard(m, left.Status)
+	unheard := isUnheard(m, left.Status)
+	u.m.root.recordMatch(began, m, unheard, err)
+	if unheard {
+		u.m.root.record.MatchUnheard(u.ID)
+	}
 	u.countMatch(ctx, m, line)
 	if waiting.failure != nil && !isStopped(waiting.failure) {
 		return line, m, waiting.failure // also where the wait was stopped meanwhile

@@ -156,9 +156,6 @@ func (r *Report) Write(dir string, run *evidence.Run) (paths []string, err error
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- for others to read
-		return nil, fmt.Errorf("writing the report: %w", err)
-	}
 	type file struct {
 		extension string
 		text      []byte

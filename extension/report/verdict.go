@@ -88,7 +88,11 @@ func runnerSuffix(runner string) string {
 // waitingFindings name what had not come when the run ended.
 func waitingFindings(waiting []evidence.Waiting) (list []Finding) {
 	for _, w := range waiting {
-		list = append(list, finding("!", "still waiting", "%s users %s, %.1f s at the longest", Thousands(w.Users), w.What, w.Longest.Seconds()))
+		users := Thousands(w.Users) + " users"
+		if w.Users == 1 {
+			users = "1 user"
+		}
+		list = append(list, finding("!", "still waiting", "%s for %s, %.1f s at the longest", users, w.What, w.Longest.Seconds()))
 	}
 	return list
 }
@@ -108,7 +112,11 @@ func (r *Report) verdictText() string {
 	if !r.claims() {
 		return ""
 	}
-	return ": " + r.Verdict.Status.String()
+	text := ": " + r.Verdict.Status.String()
+	if crossed, all := r.CrossedThresholds(); r.Verdict.Status == verdict.Pass && len(crossed) > 0 {
+		text += fmt.Sprintf(", but %d of %d thresholds crossed", len(crossed), all)
+	}
+	return text
 }
 
 // claimLines are those of the summary, one a claim.

@@ -65,7 +65,34 @@ func (j *judge) match(c evidence.Claim) Result {
 	r := j.within(c, evidence.Series{Metric: evidence.MetricMatch}, "waits for a match", confidence)
 	r.Title = "match " + quantileName(c.Quantile)
 	r.Measured = fmt.Sprintf("%s (n %s)", r.Measured, count(r.N))
+	if lost := j.unheardMatches(c); lost.Status == Fail && r.Status != Fail {
+		r.fail(lost.Reason + "; the service's events do not reach all sockets")
+		r.Why = ""
+	}
 	return r
+}
+
+// unheardMatches asks whether users hear of their matches at all: those who do not are a defect at a far lesser rate than a quantile of the
+// waits shows.
+func (j *judge) unheardMatches(c evidence.Claim) Result {
+	from, to := j.part()
+	limit := int64(math.Round(c.WithinMs * 1000))
+	t := newTally(to-from+1, 1)
+	for i := range t.n {
+		at := from + int64(i)
+		cell := j.cell(evidence.Series{Metric: evidence.MetricMatch}, at)
+		if cell == nil {
+			continue
+		}
+		unheard := map[string]int64{evidence.KindUnheard: cell.Failed[evidence.KindUnheard]}
+		t.n[i] = float64(cell.OK.Count() + total(cell.Failed))
+		t.misses[i] = float64(unheard[evidence.KindUnheard])
+		t.failed[evidence.KindUnheard] += unheard[evidence.KindUnheard]
+		t.certain[0][i] = j.certainFailures(unheard, at, limit)
+	}
+	return j.answer(question{
+		t: t, allowed: defaultBelow, level: confidence, what: "waits for a match", missed: "ended with a match that the user did not hear of",
+	})
 }
 
 // within judges whether a quantile of a series is within the claim's limit.
@@ -74,7 +101,7 @@ func (j *judge) within(c evidence.Claim, series evidence.Series, what string, le
 	t := j.times(series, int64(math.Round(c.WithinMs*1000)), share(c.Quantile), from, to)
 	q := question{
 		t: t, allowed: share(c.Quantile), level: level, what: what, limit: c.WithinMs,
-		missed: fmt.Sprintf("took longer than %s or failed", millis(c.WithinMs)),
+		missed: fmt.Sprintf("took longer than %s or failed", millis(c.WithinMs)), away: j.inSessions(from, to),
 	}
 	if series.Metric == evidence.MetricMatch {
 		q.queue = levels(j.run, evidence.LevelWaiting, from, to)
@@ -95,6 +122,16 @@ func (j *judge) within(c evidence.Claim, series evidence.Series, what string, le
 	}
 	r.Measured = span(float64(r.Low), float64(r.High))
 	return r
+}
+
+// inSessions says of each second whether most of the users who were present were in sessions then.
+func (j *judge) inSessions(from, to int64) []bool {
+	present, inside := levels(j.run, evidence.LevelPresent, from, to), levels(j.run, evidence.LevelInside, from, to)
+	most := make([]bool, len(present))
+	for i := range most {
+		most[i] = inside[i] > present[i]/2
+	}
+	return most
 }
 
 // sentLateBy is how late the events of the judged part were sent, in ms (p95).

@@ -30,6 +30,7 @@ type question struct {
 	limit   float64   // in ms; 0 where it is about no time
 	lasts   bool      // whether FAIL stands where the service restarted
 	queue   []float64 // users waiting, of a question about matches
+	away    []bool    // seconds in which most users were in sessions, and so asked nothing
 	late    float64   // in ms, how late events were sent (p95)
 }
 
@@ -44,7 +45,7 @@ func (j *judge) answer(q question) Result {
 	case all.n > 0 && q.t.over(q.allowed, q.level) && j.doubtful():
 		j.doubt(&r, q)
 	case all.n == 0 && j.window.found:
-		r.notProven(CheckSamples, fmt.Sprintf("there were no %s in the judged part of the run%s", q.what, j.instead()))
+		r.notProven(CheckSamples, fmt.Sprintf("there were no %s in the judged part of the run%s", q.what, j.instead(leastSamples(q.allowed, 0, confidence))))
 	default:
 		j.proven(&r, everyCheck)
 		if r.Status == Pass {
@@ -55,9 +56,9 @@ func (j *judge) answer(q question) Result {
 }
 
 // instead is what users did rather than what a claim is about, and what to do.
-func (j *judge) instead() string {
+func (j *judge) instead(least int) string {
 	if j.run.End == nil || len(j.run.End.Waiting) == 0 {
-		return ": run longer, with users who do that"
+		return fmt.Sprintf(", and %s are the least that can show it: run longer, with users who do that", count(float64(least)))
 	}
 	waiting := make([]string, 0, len(j.run.End.Waiting))
 	for _, w := range j.run.End.Waiting {
@@ -252,13 +253,14 @@ func (q question) brokenFrom() int {
 	return -1
 }
 
-// stalled reports whether the load stood still for more than one second in twenty, though most seconds had requests.
+// stalled reports whether the load stood still for more than one second in twenty, though most seconds had requests. Users who are in
+// sessions do not wait for an answer.
 func (q question) stalled() (seconds int, found bool) {
 	if q.limit == 0 || median(q.t.n) < 5 {
 		return 0, false
 	}
-	for _, n := range q.t.n {
-		if n == 0 {
+	for i, n := range q.t.n {
+		if n == 0 && (i >= len(q.away) || !q.away[i]) {
 			seconds++
 		}
 	}
