@@ -122,7 +122,7 @@ func TestMergeGivesOneVerdict(t *testing.T) {
 		},
 		"a runner that crossed a threshold": {
 			func(f []runnerFile) []runnerFile { f[1].crossed = []string{"error_rate rate<0.001"}; return f }, nil, 99,
-			[]string{": PASS\n", "1 of 40 crossed: runner 2 of 4: error_rate rate<0.001"},
+			[]string{": PASS, but 1 of 40 thresholds crossed\n", "1 of 40 crossed: runner 2 of 4: error_rate rate<0.001"},
 		},
 		"a runner that is missing": {
 			func(f []runnerFile) []runnerFile { return f[:3] }, nil, 110,

@@ -309,6 +309,8 @@ func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 
 // auditUsers reads the balances of users and holds them against their accounts.
 func (v *Verity) auditUsers(ctx context.Context, life *lifetime, users []*platform.User) *evidence.Ledger {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var silent atomic.Int64
 	read := make([]error, len(users))
 	inParallel(len(users), auditedAtOnce, func(i int) {
