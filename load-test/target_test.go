@@ -39,6 +39,7 @@ type target struct {
 	url, secret string
 	observe     func(t *testing.T) state
 	kill        func() // ends the service in the middle of whatever it does
+	redis       string // URL of its queue; of the stand-in only
 
 	mu     sync.Mutex
 	looked map[string]int // how often preflights asked a route, by operation
@@ -151,7 +152,8 @@ func startStandin(t *testing.T, c conditions) *target {
 			t.Helper()
 			return standinState(t, server)
 		},
-		kill: func() { _ = stop() }, // the cleanup looks at the error
+		kill:  func() { _ = stop() }, // the cleanup looks at the error
+		redis: server.RedisURL(),
 	}
 }
 

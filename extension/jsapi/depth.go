@@ -25,6 +25,7 @@ const (
 // one stay at a time does the reading, so that each sample belongs to a callback that k6 waits for.
 type depthWatch struct {
 	record *report.Record
+	level  func(total int) // keeps a reading in the evidence
 
 	mu    sync.Mutex
 	probe *queue.Probe // nil: no Redis to read from
@@ -71,8 +72,20 @@ func (m *Module) endDepthWatch() *sobek.Promise {
 		if ghosts, err := probe.Ghosts(ctx); err == nil {
 			w.record.Ghosts(ghosts)
 		}
+		w.confirmUnheard(ctx, probe)
 		return resolved(sobek.Undefined()), nil
 	})
+}
+
+// confirmUnheard looks in Redis for the matches of users who heard nothing of one.
+func (w *depthWatch) confirmUnheard(ctx context.Context, probe *queue.Probe) {
+	users := w.record.Unheard()
+	if len(users) == 0 {
+		return
+	}
+	if matched, err := probe.Matched(ctx, users); err == nil {
+		w.record.UnheardInRedis(matched, len(users))
+	}
 }
 
 // watch reads the depth again and again until the context ends.
@@ -105,6 +118,7 @@ func (w *depthWatch) read(ctx context.Context, state *vuState, metrics *verityMe
 		state.Logger.Warnf("the queue depth is unknown, the run goes on: %s", err)
 	}
 	if err == nil {
+		w.level(depths.Total)
 		push(ctx, state.State, metrics.queueDepth, float64(depths.Total), "", "")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
 // How waits ended that are no errors of an operation, as kinds of failures.
@@ -27,6 +28,9 @@ func (r *RootModule) recordRequest(request *platform.Request, began time.Time, a
 		r.evidence.Time(series, began, answer.Duration, evidence.OK, "")
 	case err == nil:
 		r.evidence.Time(series, began, answer.Duration, evidence.Failed, statusKind(answer.Status))
+		if answer.FromInFront() {
+			r.record.RefusedInFront(request.Operation)
+		}
 	default:
 		outcome, kind := outcomeOf(platform.NoAnswer(request.Operation, err))
 		r.evidence.Time(series, began, time.Since(began), outcome, kind)
@@ -124,6 +128,32 @@ func (r *RootModule) recordLevels(processors float64, of int) {
 	r.evidence.Level(evidence.LevelCPULimit, now, float64(of))
 	if planned, ok := r.plannedUsers(now); ok {
 		r.evidence.Level(evidence.LevelPlanned, now, planned)
+	}
+}
+
+func (r *RootModule) recordDepth(total int) {
+	r.evidence.Level(evidence.LevelDepth, time.Now(), float64(total))
+}
+
+// recordReadings keeps what Prometheus had at both ends of the run: of a gauge its value, of a counter by how much it grew.
+func (r *RootModule) recordReadings(readings []snapshot.Reading) {
+	r.mu.Lock()
+	began := r.run.loadBegan
+	r.mu.Unlock()
+	if began.IsZero() {
+		return
+	}
+	zero, now := 0.0, time.Now()
+	for _, reading := range readings {
+		name := evidence.Labelled(evidence.LevelServer, reading.Name)
+		first, last := reading.Start, reading.End
+		if reading.Kind == snapshot.Counter {
+			first, last = &zero, reading.Increase
+		}
+		if first != nil && last != nil {
+			r.evidence.Level(name, began, *first)
+			r.evidence.Level(name, now, *last)
+		}
 	}
 }
 

@@ -70,8 +70,8 @@ func New(out io.Writer) *RootModule {
 		seeded: make(map[string]*platform.User), enrolled: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
 		sessions: sessions.NewWatch(), turn: make(chan struct{}, 1), share: 1, secretSources: func() []string { return nil },
 	}
-	r.depth.record = &r.record
 	r.evidence = evidence.New(nil)
+	r.depth.record, r.depth.level = &r.record, r.recordDepth
 	r.run.uptime = -1
 	r.runner.Late, r.runner.Used = r.recordLag, r.recordLevels
 	r.turn <- struct{}{}

@@ -34,6 +34,7 @@ type runState struct {
 	ledger    *evidence.Ledger
 	options   lib.Options
 	judged    verdict.Status
+	closed    bool // the evidence is, and the run judged
 }
 
 // describeRun is the function describeRun of the module.
@@ -206,13 +207,14 @@ func (r *RootModule) endEvidence(found *report.Report) (verdict.Verdict, []evide
 		found.Warnings = append(found.Warnings, "the file of the evidence is not whole: "+err.Error())
 	}
 	judged := verdict.Judge(r.evidence.Run(), r.run.header.Claims)
-	r.run.judged = judged.Status
+	r.run.judged, r.run.closed = judged.Status, true
 	return judged, end.Waiting
 }
 
 // ExitCode is k6's, unless k6 found nothing wrong and the verdict did: then a FAIL counts as a crossed threshold, and NOT PROVEN as a run
 // that was marked as failed. k6 decides its own before the verdict can be known.
 func (r *RootModule) ExitCode(code int) int {
+	r.judgeUnsummarized(code)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -224,6 +226,27 @@ func (r *RootModule) ExitCode(code int) int {
 		return int(exitcodes.MarkedAsFailed)
 	}
 	return 0
+}
+
+// judgeUnsummarized ends the evidence of a run of which k6 made no summary, as with --no-summary, and prints its verdict.
+func (r *RootModule) judgeUnsummarized(code int) {
+	r.mu.Lock()
+	run := r.run
+	r.mu.Unlock()
+	if !run.described || run.closed {
+		return
+	}
+	found := &report.Report{
+		Scenario: run.header.Scenario, Profile: run.header.Profile, Target: run.header.Target, Plan: run.header.Plan,
+		Ending: r.ending.text(time.Since(run.loadBegan)),
+	}
+	if code == int(exitcodes.ThresholdsHaveFailed) {
+		found.Thresholds = []report.Threshold{{Metric: "one or more,", Condition: "which k6 names in its summary only"}}
+	}
+	r.judge(found)
+	if len(run.header.Claims) > 0 {
+		_ = r.write(found.Heading(r.width)) // the exit code says it too
+	}
 }
 
 const (

@@ -158,6 +158,24 @@ func refusal(operation string, answer *Answer) error {
 	return e
 }
 
+// FromInFront reports whether something in front of the service gave this answer: a 403 that has neither the service's headers nor
+// its JSON, as of a web application firewall.
+func (a *Answer) FromInFront() bool {
+	if a.Status != http.StatusForbidden {
+		return false
+	}
+	for name := range a.Header {
+		if strings.HasPrefix(strings.ToLower(name), "x-ratelimit-") {
+			return false
+		}
+	}
+	var said struct {
+		Message    json.RawMessage `json:"message"`
+		StatusCode int             `json:"statusCode"`
+	}
+	return json.Unmarshal(a.Body, &said) != nil || len(said.Message) == 0 && said.StatusCode == 0
+}
+
 // ServiceMessage is what the service says in an error answer, as a line that a log and a terminal can hold.
 func ServiceMessage(body []byte) string {
 	var answer struct {

@@ -20,9 +20,10 @@ import (
 
 // Verity's Redis keys (docs/verity-api.md, Redis).
 const (
-	redisKeys  = "queue:keys"  // set of queue keys
-	redisZset  = "queue:zset:" // + queue key: sorted set of user ids
-	redisState = "queue:user:" // + user id: JSON with the user's queueKey
+	redisKeys  = "queue:keys"     // set of queue keys
+	redisZset  = "queue:zset:"    // + queue key: sorted set of user ids
+	redisState = "queue:user:"    // + user id: JSON with the user's queueKey
+	redisMatch = "queue:matched:" // + user id: the session of the user's last match, for an hour
 )
 
 const (
@@ -179,6 +180,24 @@ func (p *Probe) ghosts(ctx context.Context) (Ghosts, error) {
 		}
 	}
 	return ghosts, nil
+}
+
+// Matched counts those of these users whom the service matched within the last hour.
+func (p *Probe) Matched(ctx context.Context, users []string) (int, error) {
+	found := make([]*redis.IntCmd, len(users))
+	err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
+		for i, user := range users {
+			found[i] = pipe.Exists(ctx, redisMatch+user)
+		}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("matches of users from Redis: %w", plain.Error(p.explain(ctx, err)))
+	}
+	matched := 0
+	for _, exists := range found {
+		matched += int(exists.Val())
+	}
+	return matched, nil
 }
 
 // states returns what the states of all users say.

@@ -129,6 +129,11 @@ func (r *Record) errorFindings() (list []Finding) {
 		list = append(list, finding("✗", "throttled", "%s answers were 429: %s. Their latency is not the service's; have the rate limit "+
 			"lifted for this runner and run again", Thousands(total(r.throttled)), listed(r.throttled)))
 	}
+	if len(r.inFront) > 0 {
+		list = append(list, finding("✗", "in front", "%s answers were 403 without the service's headers and JSON: %s. Something in front of the "+
+			"service answers 403, such as a web application firewall (docs/verity-api.md, How it is deployed); have this runner's address let "+
+			"through, and run again", Thousands(total(r.inFront)), listed(r.inFront)))
+	}
 	for _, e := range sortedErrors(r.errs) {
 		list = append(list, finding("✗", "error", "%s %s%s × %s, for example: %s%s", e.Operation, e.Name, status(e.Status), Thousands(e.n),
 			e.example, meaning(e.ErrorKind)))

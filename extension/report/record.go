@@ -22,6 +22,7 @@ type Record struct {
 	throttled  map[string]int
 	locked     map[string]int
 	tokensLost map[string]int
+	inFront    map[string]int
 	errs       map[ErrorKind]*errorCount
 	leftBehind names
 	unheard    names
@@ -132,6 +133,7 @@ const (
 	FactUnheard    = "matched_unheard"
 	FactTokenError = "token_error"
 	FactLeftBehind = "left_behind"
+	FactInFront    = "refused_in_front"
 )
 
 // Facts are counts of what the run came across and a verdict can name.
@@ -141,6 +143,7 @@ func (r *Record) Facts() map[string]int64 {
 	facts := map[string]int64{}
 	for name, n := range map[string]int{
 		FactUnheard: r.unheard.n, FactLeftBehind: r.leftBehind.n, FactTokenError: r.tokenErrors(),
+		FactInFront: total(r.inFront),
 	} {
 		if n > 0 {
 			facts[name] = int64(n)
@@ -165,6 +168,16 @@ func (r *Record) Throttled(operation string) {
 		r.throttled = make(map[string]int)
 	}
 	r.throttled[operation]++
+}
+
+// RefusedInFront counts an answer 403 to an operation that something in front of the service gave.
+func (r *Record) RefusedInFront(operation string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inFront == nil {
+		r.inFront = make(map[string]int)
+	}
+	r.inFront[operation]++
 }
 
 // LockMet counts an answer 409 to an operation that is asked for again, for the service was busy with that user.

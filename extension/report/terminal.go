@@ -19,8 +19,7 @@ const (
 // lines are not broken.
 func (r *Report) Terminal(width int) string {
 	var b strings.Builder
-	b.WriteString("\n\n" + Wrap("  █ ", fmt.Sprintf("VERITY %s on %s%s", r.title(), r.Target, r.verdictText()), width) + "\n")
-	b.WriteString(r.claimLines(width))
+	b.WriteString(r.Heading(width))
 	for _, line := range r.lines() {
 		b.WriteString(line.Terminal(width))
 	}
@@ -30,6 +29,11 @@ func (r *Report) Terminal(width int) string {
 		}
 	}
 	return b.String()
+}
+
+// Heading is the part of the summary that has the verdict: a heading, and one line a claim.
+func (r *Report) Heading(width int) string {
+	return "\n\n" + Wrap("  █ ", fmt.Sprintf("VERITY %s on %s%s", r.title(), r.Target, r.verdictText()), width) + "\n" + r.claimLines(width)
 }
 
 // lines are those of the summary, in order.

@@ -66,7 +66,11 @@ func (r *Report) verdictText() string {
 	if !r.claims() {
 		return ""
 	}
-	return ": " + r.Verdict.Status.String()
+	text := ": " + r.Verdict.Status.String()
+	if crossed, all := r.CrossedThresholds(); r.Verdict.Status == verdict.Pass && len(crossed) > 0 {
+		text += fmt.Sprintf(", but %d of %d thresholds crossed", len(crossed), all)
+	}
+	return text
 }
 
 // claimLines are those of the summary, one a claim.

@@ -74,7 +74,7 @@ func (j *judge) within(c evidence.Claim, series evidence.Series, what string, le
 	t := j.times(series, int64(math.Round(c.WithinMs*1000)), share(c.Quantile), from, to)
 	q := question{
 		t: t, allowed: share(c.Quantile), level: level, what: what, limit: c.WithinMs,
-		missed: fmt.Sprintf("took longer than %s or failed", millis(c.WithinMs)),
+		missed: fmt.Sprintf("took longer than %s or failed", millis(c.WithinMs)), away: j.inSessions(from, to),
 	}
 	if series.Metric == evidence.MetricMatch {
 		q.queue = levels(j.run, evidence.LevelWaiting, from, to)
@@ -95,6 +95,16 @@ func (j *judge) within(c evidence.Claim, series evidence.Series, what string, le
 	}
 	r.Measured = span(float64(r.Low), float64(r.High))
 	return r
+}
+
+// inSessions says of each second whether most of the users who were present were in sessions then.
+func (j *judge) inSessions(from, to int64) []bool {
+	present, inside := levels(j.run, evidence.LevelPresent, from, to), levels(j.run, evidence.LevelInside, from, to)
+	most := make([]bool, len(present))
+	for i := range most {
+		most[i] = inside[i] > present[i]/2
+	}
+	return most
 }
 
 // sentLateBy is how late the events of the judged part were sent, in ms (p95).

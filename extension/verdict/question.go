@@ -30,6 +30,7 @@ type question struct {
 	limit   float64   // in ms; 0 where it is about no time
 	lasts   bool      // whether FAIL stands where the service restarted
 	queue   []float64 // users waiting, of a question about matches
+	away    []bool    // seconds in which most users were in sessions, and so asked nothing
 	late    float64   // in ms, how late events were sent (p95)
 }
 
@@ -252,13 +253,14 @@ func (q question) brokenFrom() int {
 	return -1
 }
 
-// stalled reports whether the load stood still for more than one second in twenty, though most seconds had requests.
+// stalled reports whether the load stood still for more than one second in twenty, though most seconds had requests. Users who are in
+// sessions do not wait for an answer.
 func (q question) stalled() (seconds int, found bool) {
 	if q.limit == 0 || median(q.t.n) < 5 {
 		return 0, false
 	}
-	for _, n := range q.t.n {
-		if n == 0 {
+	for i, n := range q.t.n {
+		if n == 0 && !(i < len(q.away) && q.away[i]) {
 			seconds++
 		}
 	}

@@ -1,0 +1,652 @@
+package loadtest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/errext/exitcodes"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/standin"
+	"github.com/verity-app/xk6-verity/extension/verdict"
+)
+
+// The limit of latency in these tests is five times that of the plan, and defects are as much slower: several runs share two processors here.
+const slack = 500 // ms
+
+// profile is one of a test's own: a scenario, its variables as NAME=value, and what it claims.
+type profile struct {
+	script    string
+	variables []string
+	claims    []evidence.Claim
+}
+
+func (p profile) with(variables ...string) profile {
+	p.variables = append(append([]string{}, p.variables...), variables...)
+	return p
+}
+
+func (p profile) claiming(claims ...evidence.Claim) profile {
+	p.claims = claims
+	return p
+}
+
+func claimUsers(least float64) evidence.Claim {
+	return evidence.Claim{Kind: verdict.KindUsers, Least: least}
+}
+
+func claimLatency(operations ...string) evidence.Claim {
+	return evidence.Claim{Kind: verdict.KindLatency, Operations: operations, WithinMs: slack}
+}
+
+var (
+	claimMatch  = evidence.Claim{Kind: verdict.KindMatch, WithinMs: 3000} //nolint:gochecknoglobals // constant
+	claimErrors = evidence.Claim{Kind: verdict.KindErrors, Below: 0.005}  //nolint:gochecknoglobals // constant
+	claimTokens = evidence.Claim{Kind: verdict.KindTokens}                //nolint:gochecknoglobals // constant
+)
+
+// joins is a profile whose users join and leave alone.
+func joins() profile {
+	return profile{queueConcurrency, []string{
+		"TARGET_VUS=80", "RAMP_UP=1s", "HOLD=10s", "RAMP_DOWN=1s", "QUEUE_MODE=isolated", "THINK_TIME_MIN=0.1", "THINK_TIME_MAX=0.3",
+	}, []evidence.Claim{claimUsers(80), claimLatency("queue_join", "queue_leave"), claimErrors, claimTokens}}
+}
+
+// matches is one whose users match and go on.
+func matches() profile {
+	return profile{queueConcurrency, []string{
+		"TARGET_VUS=120", "RAMP_UP=1s", "HOLD=14s", "RAMP_DOWN=1s", "QUEUE_MODE=shared", "QUEUE_SHARDS=3", "THINK_TIME_MIN=0.1",
+		"THINK_TIME_MAX=0.4", "TOKENS_PER_USER=100", "TOP_UP_TOKENS=100",
+	}, []evidence.Claim{
+		claimMatch, {Kind: verdict.KindWaiting, Least: 20}, claimLatency("queue_join"), claimErrors, claimTokens,
+	}}
+}
+
+// holds is one whose users hold sessions.
+func holds() profile {
+	return profile{videoSessionSustain, []string{
+		"SESSION_VUS=120", "RAMP_UP=1s", "HOLD=15s", "RAMP_DOWN=1s", "QUEUE_MODE=shared", "QUEUE_SHARDS=6", "SESSION_HOLD_SECONDS=2",
+		"THINK_TIME_MIN=0.1", "THINK_TIME_MAX=0.3",
+	}, []evidence.Claim{
+		{Kind: verdict.KindSessions, Least: 20, ForSeconds: 8, Below: 0.01}, claimMatch, claimLatency("queue_join"), claimErrors, claimTokens,
+	}}
+}
+
+// sells is one of webhooks.
+func sells() profile {
+	return profile{tokenPurchaseSpike, []string{
+		"SEED_USER_COUNT=10", "TOKENS_PER_EVENT=5", "BASE_RATE=10", "SPIKE_RATE=100", "RAMP_UP=2s", "SPIKE_HOLD=8s", "RAMP_DOWN=1s",
+	}, []evidence.Claim{
+		{Kind: verdict.KindPurchases, WithinMs: slack, SendWithinMs: 1000}, claimLatency("stripe_webhook"), claimErrors, claimTokens,
+	}}
+}
+
+// judged is a run whose profile is called small, its reports, and its verdict.
+type judged struct {
+	result
+
+	dir     string
+	verdict verdict.Verdict
+}
+
+// write writes a file with the profile small and returns its path.
+func (p profile) write(t *testing.T) string {
+	t.Helper()
+	variables := map[string]string{}
+	for _, variable := range p.variables {
+		name, value, _ := strings.Cut(variable, "=")
+		variables[name] = value
+	}
+	text, err := json.Marshal([]map[string]any{{
+		"name": "small", "scenario": strings.TrimSuffix(p.script, ".js"), "shows": "a test", "variables": variables, "claims": p.claims,
+	}})
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "profiles.json")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	return path
+}
+
+// command is a run of the profile against a target, with reports in a folder.
+func (p profile) command(t *testing.T, target *target, dir string, variables ...string) command {
+	t.Helper()
+	return k6Run(p.script, target, append([]string{"PROFILES_FILE=" + p.write(t), "PROFILE=small", "REPORT_DIR=" + dir}, variables...)...)
+}
+
+// run runs the profile.
+func (p profile) run(t *testing.T, target *target, variables ...string) judged {
+	t.Helper()
+	dir := t.TempDir()
+	return judgedBy(t, p.command(t, target, dir, variables...).run(t), dir)
+}
+
+// judgedBy reads the evidence of a run back and requires that it gives the verdict and the exit code of the run itself.
+func judgedBy(t *testing.T, r result, dir string) judged {
+	t.Helper()
+	file := filepath.Join(dir, "small"+evidence.Extension)
+	shown := k6("x", "verity", "show", file).run(t)
+	if r.exit != exitcodes.ExternalAbort {
+		require.Equal(t, r.exit, shown.exit, "show exits as the run did")
+	}
+	j := judged{result: r, dir: dir}
+	require.NoError(t, json.Unmarshal([]byte(k6("x", "verity", "show", "--json", file).run(t).stdout), &j.verdict))
+	require.NotEmpty(t, j.verdict.Claims)
+	require.Contains(t, r.stdout, "  █ VERITY small on ")
+	require.Equal(t, claimLines(r.stdout), claimLines(shown.stdout), "the same verdict from the file")
+	require.Len(t, claimLines(r.stdout), len(j.verdict.Claims))
+	return j
+}
+
+// claimLines are the lines of a summary that say what became of the claims, the heading left out.
+func claimLines(text string) (lines []string) {
+	_, after, _ := strings.Cut(text, "█ VERITY ")
+	for line := range strings.Lines(after) {
+		for _, status := range []string{"✓ PASS", "✗ FAIL", "? NOT PROVEN"} {
+			if strings.HasPrefix(line, "    "+status+" ") {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+// claim returns what became of the claim of this kind.
+func (j judged) claim(t *testing.T, kind string) verdict.Result {
+	t.Helper()
+	for _, c := range j.verdict.Claims {
+		if c.Claim.Kind == kind {
+			return c
+		}
+	}
+	require.Fail(t, "there is no claim of the kind "+kind)
+	return verdict.Result{}
+}
+
+// requireFail requires that the run failed by the claim of this kind, and by no other than those.
+func (j judged) requireFail(t *testing.T, kind, reason string, others ...string) {
+	t.Helper()
+	require.Equal(t, verdict.Fail, j.claim(t, kind).Status, j.claim(t, kind).Reason)
+	require.Regexp(t, reason, j.claim(t, kind).Reason)
+	require.Equal(t, exitcodes.ThresholdsHaveFailed, j.exit)
+	require.Regexp(t, `(?m)^  █ VERITY small on \S+: FAIL$`, j.stdout)
+	for _, c := range j.verdict.Claims {
+		if c.Claim.Kind != kind {
+			require.True(t, c.Status != verdict.Fail || contains(others, c.Claim.Kind), "%s is %s: %s", c.Claim.Kind, c.Status, c.Reason)
+		}
+	}
+}
+
+func contains(list []string, text string) bool {
+	for _, item := range list {
+		if item == text {
+			return true
+		}
+	}
+	return false
+}
+
+// requirePass requires that each claim is PASS, in the summary, the reports and the exit code.
+func (j judged) requirePass(t *testing.T) {
+	t.Helper()
+	for _, c := range j.verdict.Claims {
+		require.Equal(t, verdict.Pass, c.Status, "%s: %s; %s", c.Claim.Kind, c.Text, c.Reason)
+	}
+	require.Zero(t, j.exit)
+	require.Regexp(t, `(?m)^  █ VERITY small on \S+: PASS$`, j.stdout)
+	markdown, junit := readReport(t, j.dir, "small")
+	inXML, err := os.ReadFile(filepath.Join(j.dir, "small.xml"))
+	require.NoError(t, err)
+	require.Regexp(t, `^# small: ✓ PASS\n`, markdown)
+	for _, c := range j.verdict.Claims {
+		require.Contains(t, markdown, "| ✓ PASS |")
+		require.Contains(t, string(inXML), `name="claim: `+c.Claim.Kind+`"`)
+	}
+	require.Zero(t, junit.Failures)
+}
+
+// A healthy service passes each kind of claim.
+func TestAHealthyServicePassesEachClaim(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		profile    profile
+		conditions conditions
+	}{
+		"users wait alone":    {joins(), conditions{}},
+		"users match":         {matches(), conditions{}},
+		"users hold sessions": {holds(), whole},
+		"events are sold":     {sells(), conditions{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.profile.run(t, startStandin(t, c.conditions)).requirePass(t)
+		})
+	}
+}
+
+// every tells the requests of which each so many is hit, the last of them first.
+type every struct {
+	of int64
+	n  atomic.Int64
+}
+
+func (e *every) next() bool { return e.n.Add(1)%e.of == 0 }
+
+func isJoin(r *http.Request) bool {
+	return r.URL.Path == "/queue/join" && r.Header.Get("Authorization") != ""
+}
+
+// since is how long ago the first request of the load was.
+type since struct {
+	once  sync.Once
+	first time.Time
+}
+
+func (s *since) load() time.Duration {
+	s.once.Do(func() { s.first = time.Now() })
+	return time.Since(s.first)
+}
+
+// Each defect of the service fails the run, by a claim that names it.
+func TestADefectFails(t *testing.T) {
+	t.Parallel()
+	standinWith := func(d standin.Defects) func(*testing.T) *target {
+		return func(t *testing.T) *target {
+			t.Helper()
+			return startStandin(t, conditions{session: 3 * time.Second, defects: d})
+		}
+	}
+	behind := func(fault func(w http.ResponseWriter, r *http.Request) bool) func(*testing.T) *target {
+		return func(t *testing.T) *target {
+			t.Helper()
+			return before(t, startStandin(t, conditions{}), fault)
+		}
+	}
+	short := []string{"MATCH_TIMEOUT=4"}
+	var sixOfHundred, lostEvents, front every
+	sixOfHundred.of, lostEvents.of, front.of = 16, 50, 20
+	var hung since
+	for name, c := range map[string]struct {
+		target  func(*testing.T) *target
+		profile profile
+		kind    string
+		reason  string
+		says    string // in the summary; "" for nothing more
+		others  []string
+	}{
+		"6 % of the joins are slow": {
+			behind(func(_ http.ResponseWriter, r *http.Request) bool {
+				if isJoin(r) && sixOfHundred.next() {
+					time.Sleep(slack*time.Millisecond + 250*time.Millisecond)
+				}
+				return false
+			}), joins(), verdict.KindLatency, `of [0-9,]+ queue_join requests took longer than 500 ms or failed`, "", nil,
+		},
+		"it stops answering": {
+			behind(func(_ http.ResponseWriter, r *http.Request) bool {
+				return isJoin(r) && hung.load() > 6*time.Second && hang(r)
+			}),
+			joins(), verdict.KindLatency, `80 of [0-9,]+ queue_join requests took longer than 500 ms or failed: 80 TimeoutError; from [0-9]+s into ` +
+				`the judged part to its end most of them did`, "", []string{verdict.KindErrors},
+		},
+		"it loses match events": {
+			standinWith(standin.Defects{LoseMatch: 0.3}), matches().with(short...), verdict.KindMatch,
+			`waits for a match took longer than 3 s or failed.*no_match.*; [0-9,]+ users? were matched by the service and heard nothing of it`,
+			`unheard +[0-9,]+ waits for a match were in vain`, []string{verdict.KindErrors},
+		},
+		"it loses the starts of sessions": {
+			standinWith(standin.Defects{LoseStart: 0.1}), holds(), verdict.KindSessions,
+			`sessions that began were not held to their end .*: [0-9]+ no_start;`, "", nil,
+		},
+		"it crosses pairs": {
+			standinWith(standin.Defects{CrossPairs: 0.2}), holds(), verdict.KindSessions,
+			`sessions that began were not held to their end .*: [0-9]+ partner_wrong;`, "", nil,
+		},
+		"video is not configured": {
+			standinWith(standin.Defects{TokenError: 0.2}), holds().with("TRIAL=0"), verdict.KindSessions,
+			`sessions that began were not held to their end .*: [0-9]+ token_error;`, `token_error.*video is not configured`, nil,
+		},
+		"sessions end early": {
+			standinWith(standin.Defects{EndEarly: 2 * time.Second}), holds(), verdict.KindSessions, `were not held to their end`, "",
+			[]string{verdict.KindErrors},
+		},
+		"it drops sockets": {
+			standinWith(standin.Defects{DropSocketsAfter: 4 * time.Second}), holds(), verdict.KindSessions,
+			`sessions that began were not held to their end .*: [0-9]+ socket_lost;`, `sockets lost +[0-9]+ of `,
+			[]string{verdict.KindErrors, verdict.KindMatch},
+		},
+		"its sockets fall silent": {
+			standinWith(standin.Defects{MuteAfter: 8 * time.Second}), matches().with(short...), verdict.KindMatch,
+			`waits for a match took longer than 3 s or failed`, "", []string{verdict.KindErrors},
+		},
+		"it credits an event twice": {
+			func(t *testing.T) *target { t.Helper(); return startNode(t, conditions{}, "--double-credit") },
+			sells().with("REPLAY_RATE=0.5"), verdict.KindTokens, `balances? (is|are) not what was bought less what was spent and lost, such as user`,
+			"", []string{verdict.KindErrors, verdict.KindPurchases},
+		},
+		"it loses events": {
+			behind(func(w http.ResponseWriter, r *http.Request) bool {
+				if !isWebhook(r) || eventID(r) == "" || !lostEvents.next() {
+					return false
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write([]byte(`{"received":true}`))
+				return true
+			}), sells(), verdict.KindPurchases, `balances? (is|are) not what was bought less what was spent and lost, such as user`,
+			"", []string{verdict.KindErrors, verdict.KindTokens},
+		},
+		"a refund that is said to have come is lost": {
+			func(t *testing.T) *target { t.Helper(); return withoutRefunds(t) }, joins(), verdict.KindTokens,
+			`balances? (is|are) not what was bought less what was spent and lost, such as user`, "", []string{verdict.KindErrors},
+		},
+		"something in front refuses": {
+			behind(func(w http.ResponseWriter, r *http.Request) bool {
+				if !isJoin(r) || !front.next() {
+					return false
+				}
+				w.Header().Set("Content-Type", "text/html")
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = w.Write([]byte("<html>blocked</html>"))
+				return true
+			}), joins(), verdict.KindErrors, `HTTPError 403`,
+			`in front +[0-9,]+ answers were 403 without the service's headers and JSON: queue_join [0-9,]+\. Something in front of the service answers 403, ` +
+				`such as a web application firewall \(docs/verity-api\.md, How it is deployed\)`, []string{verdict.KindLatency},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := c.profile.run(t, c.target(t))
+			j.requireFail(t, c.kind, c.reason, c.others...)
+			require.Regexp(t, c.says, j.stdout)
+		})
+	}
+}
+
+// withoutRefunds is a Verity that says refunded and is one token short for each third user.
+func withoutRefunds(t *testing.T) *target {
+	t.Helper()
+	var asked every
+	asked.of = 3
+	behind := startStandin(t, conditions{})
+	return before(t, behind, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/tokens/balance" || r.Header.Get("Authorization") == "" || !asked.next() {
+			return false
+		}
+		header := http.Header{"Authorization": {r.Header.Get("Authorization")}}
+		status, _, body := exchange(t, http.MethodGet, behind.url+"/tokens/balance", header, "")
+		var balance struct {
+			TokenBalance int `json:"tokenBalance"`
+		}
+		if status != http.StatusOK || json.Unmarshal(body, &balance) != nil {
+			return false
+		}
+		balance.TokenBalance--
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(balance)
+		return true
+	})
+}
+
+// requireNotProven requires that the claim of this kind is NOT PROVEN for this check and reason, and that no claim failed.
+func (j judged) requireNotProven(t *testing.T, kind, check, reason string) {
+	t.Helper()
+	c := j.claim(t, kind)
+	require.Equal(t, verdict.NotProven, c.Status, "%s; %s", c.Text, c.Reason)
+	require.Equal(t, check, c.Why)
+	require.Regexp(t, reason, c.Reason)
+	require.Equal(t, verdict.NotProven, j.verdict.Status)
+	require.Regexp(t, `(?m)^  █ VERITY small on \S+: NOT PROVEN$`, j.stdout)
+	_, junit := readReport(t, j.dir, "small")
+	require.Positive(t, junit.Failures)
+	inXML, err := os.ReadFile(filepath.Join(j.dir, "small.xml"))
+	require.NoError(t, err)
+	require.Contains(t, string(inXML), `type="not proven"`)
+}
+
+// What a run cannot prove it does not claim, and says why.
+func TestWhatIsNotProven(t *testing.T) {
+	t.Parallel()
+	var refusals every
+	refusals.of = 10
+	var began since
+	for name, c := range map[string]struct {
+		fault   func(w http.ResponseWriter, r *http.Request) bool
+		profile profile
+		kind    string
+		check   string
+		reason  string
+		exit    exitcodes.ExitCode
+	}{
+		"sign-ups fail": {
+			failingAfter(30), joins(), verdict.KindUsers, verdict.CheckLevel,
+			`at most 30 of the 80 users were present at once: see the errors of auth_signup`, exitcodes.ThresholdsHaveFailed,
+		},
+		"one sample": {
+			nil, joins().with("TARGET_VUS=1", "HOLD=2s", "THINK_TIME_MIN=30", "THINK_TIME_MAX=40").claiming(claimLatency("queue_join"), claimErrors),
+			verdict.KindLatency, verdict.CheckSamples, `there are too few samples \(1\): 59 are the least`, exitcodes.MarkedAsFailed,
+		},
+		"one sample of errors": {
+			nil, joins().with("TARGET_VUS=1", "HOLD=2s", "THINK_TIME_MIN=30", "THINK_TIME_MAX=40").
+				claiming(evidence.Claim{Kind: verdict.KindErrors, Below: 0.001}),
+			verdict.KindErrors, verdict.CheckSamples, `there are too few samples \([0-9]\): 2,995 are the least`, exitcodes.MarkedAsFailed,
+		},
+		"too few VUs for the events": {
+			func(_ http.ResponseWriter, r *http.Request) bool {
+				if isWebhook(r) {
+					time.Sleep(50 * time.Millisecond)
+				}
+				return false
+			}, sells().with("PREALLOCATED_VUS=2", "MAX_VUS=2"), verdict.KindPurchases, verdict.CheckSendRate,
+			`[0-9]+ of [0-9,]+ planned events were sent within 1 s of their time \([0-9.]+ %; 95 % needed\): give the runner more VUs`,
+			exitcodes.MarkedAsFailed,
+		},
+		"throttled": {
+			func(w http.ResponseWriter, r *http.Request) bool {
+				return isJoin(r) && refusals.next() && refuse(w, http.StatusTooManyRequests, "ThrottlerException: Too Many Requests")
+			}, joins(), verdict.KindLatency, verdict.CheckThrottled, `[0-9,]+ answers were 429, for the throttle is on for this runner`,
+			exitcodes.ThresholdsHaveFailed,
+		},
+		"the service restarted": {
+			func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != "/health" || began.load() < 8*time.Second {
+					return false
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write([]byte(`{"status":"ok","timestamp":"` + time.Now().UTC().Format(time.RFC3339Nano) + `","uptimeSeconds":2}`))
+				return true
+			}, joins(), verdict.KindLatency, verdict.CheckRestarted, `the service restarted during the run: it was up for 2s at the end of a run of 1[0-9]s`,
+			exitcodes.MarkedAsFailed,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := startStandin(t, conditions{})
+			if c.fault != nil {
+				target = before(t, target, c.fault)
+			}
+			j := c.profile.run(t, target)
+			require.Equal(t, c.exit, j.exit)
+			j.requireNotProven(t, c.kind, c.check, c.reason)
+		})
+	}
+}
+
+// failingAfter lets so many users sign up, two of the preflight beside them.
+func failingAfter(n int) func(w http.ResponseWriter, r *http.Request) bool {
+	var signed atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		return r.URL.Path == "/auth/signup-anonymous" && r.ContentLength == 0 && signed.Add(1) > int64(n) &&
+			refuse(w, http.StatusInternalServerError, "Internal server error")
+	}
+}
+
+// A run that should have been refused proves nothing, and one that was stopped says so.
+func TestAnOverriddenRunIsNotProven(t *testing.T) {
+	t.Parallel()
+	limited := before(t, startStandin(t, conditions{}), func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("X-RateLimit-Limit", "10")
+		w.Header().Set("X-RateLimit-Remaining", "9")
+		return false
+	})
+	j := joins().run(t, limited, "SKIP_PREFLIGHT=1")
+	require.Equal(t, exitcodes.MarkedAsFailed, j.exit)
+	j.requireNotProven(t, verdict.KindLatency, verdict.CheckOverridden, `the preflight would have refused the run and was overridden \(.*10 a minute allowed`)
+	require.Equal(t, verdict.Pass, j.claim(t, verdict.KindUsers).Status, "a fact")
+}
+
+func TestAStoppedRunIsNotProven(t *testing.T) {
+	t.Parallel()
+	target, dir := startStandin(t, conditions{}), t.TempDir()
+	p := joins().with("HOLD=60s").command(t, target, dir).start(t)
+	time.Sleep(5 * time.Second)
+	r, _ := p.interrupt(t)
+	require.Equal(t, exitcodes.ExternalAbort, r.exit)
+	j := judgedBy(t, r, dir)
+	j.requireNotProven(t, verdict.KindLatency, verdict.CheckInterrupted, `the run ended before its time \(stopped by Ctrl-C after [0-9]+ s\)`)
+}
+
+// The answers from before a service died prove nothing.
+func TestAServiceThatDiesNeverPasses(t *testing.T) {
+	t.Parallel()
+	target, dir := startNode(t, conditions{}), t.TempDir()
+	p := joins().command(t, target, dir).start(t)
+	time.Sleep(6 * time.Second)
+	target.kill()
+	p.command.target = nil // it sees nothing any more
+	j := judgedBy(t, p.wait(t), dir)
+	j.requireFail(t, verdict.KindLatency, `or failed.*ConnectionError`, verdict.KindErrors)
+	require.NotEqual(t, verdict.Pass, j.claim(t, verdict.KindErrors).Status)
+}
+
+// Nor do those from before it slowed down.
+func TestAServiceThatSlowsDownNeverPasses(t *testing.T) {
+	t.Parallel()
+	var began since
+	slower := before(t, startStandin(t, conditions{}), func(_ http.ResponseWriter, r *http.Request) bool {
+		if isJoin(r) {
+			time.Sleep(time.Duration(began.load().Seconds() * float64(55*time.Millisecond)))
+		}
+		return false
+	})
+	j := joins().run(t, slower)
+	require.NotEqual(t, verdict.Pass, j.claim(t, verdict.KindLatency).Status)
+	require.NotZero(t, j.exit)
+	t.Log(j.claim(t, verdict.KindLatency).Reason)
+}
+
+// Fewer users than the profile has make none of its claims, and do not bear its name.
+func TestFewerUsersThanTheProfileMakeNoClaim(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := joins().with("HOLD=3s").command(t, startStandin(t, conditions{}), dir, "TARGET_VUS=20").run(t)
+	r.requirePassed(t)
+	require.Contains(t, r.stdout, "█ VERITY queue-concurrency on ")
+	require.Regexp(t, `(?m)^ +verdict +no claim is made: TARGET_VUS=20 asks less of the service than the profile small does$`, r.stdout)
+	require.Empty(t, claimLines(r.stdout))
+	for _, file := range []string{"queue-concurrency.md", "queue-concurrency.xml", "queue-concurrency" + evidence.Extension} {
+		require.FileExists(t, filepath.Join(dir, file))
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*small*"))
+	require.NoError(t, err)
+	require.Empty(t, files)
+	once := k6Run(queueConcurrency, startStandin(t, conditions{}), "USE_SIMPLE=1").flags("--vus", "1", "--iterations", "1").run(t)
+	require.Contains(t, once.stdout, "no claim is made: ")
+}
+
+// Users whose sockets are never answered are named, where the trial match has not refused the run.
+func TestUpgradesThatAreNeverAnswered(t *testing.T) {
+	t.Parallel()
+	silent := before(t, startStandin(t, conditions{}), func(_ http.ResponseWriter, r *http.Request) bool {
+		return strings.HasPrefix(r.URL.Path, "/socket.io/") && hang(r)
+	})
+	j := matches().with("TARGET_VUS=20", "HOLD=6s").run(t, silent, "TRIAL=0")
+	require.Regexp(t, `(?m)^    ! still waiting 20 users for their socket, [0-9]+\.[0-9] s at the longest$`, j.stdout)
+	j.requireNotProven(t, verdict.KindMatch, verdict.CheckSamples, `there were no waits for a match in the judged part of the run; `+
+		`still waiting at its end: 20 users for their socket`)
+}
+
+// A matcher in a process of its own, as the owners deploy it: a run is refused before its load, and one that goes on all the same says what is wrong.
+func TestAMatcherInAProcessOfItsOwn(t *testing.T) {
+	t.Parallel()
+	apart := conditions{defects: standin.Defects{SeparateMatcher: true}}
+	refusal := `the service matched two users \(a leave was answered not_queued\), but no match event reached their sockets within 10s\. The usual cause: `
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		r := matches().command(t, startStandin(t, apart), t.TempDir()).run(t)
+		require.Equal(t, exitcodes.ScriptException, r.exit)
+		require.Regexp(t, `✗ +trial match +`+refusal, r.stdout)
+		require.Zero(t, r.count("match_attempts"))
+	})
+	t.Run("preflight --trial", func(t *testing.T) {
+		t.Parallel()
+		target := startStandin(t, apart)
+		run := k6("x", "verity", "preflight", "--trial", queueConcurrency)
+		run.env = []string{"BASE_URL=" + target.url, "STRIPE_WEBHOOK_SECRET=" + target.secret, "QUEUE_MODE=shared", "TARGET_VUS=20"}
+		r := run.run(t)
+		require.Equal(t, exitcodes.ScriptException, r.exit)
+		require.Regexp(t, `✗ +trial match +`+refusal, r.stdout)
+	})
+	t.Run("TRIAL=0", func(t *testing.T) {
+		t.Parallel()
+		target := startStandin(t, apart)
+		j := matches().with("TARGET_VUS=40", "MATCH_TIMEOUT=4").run(t, target, "TRIAL=0", "REDIS_URL="+target.redis)
+		j.requireFail(t, verdict.KindMatch, `no_match.*; [0-9]+ users were matched by the service and heard nothing of it: its events do not reach the sockets`,
+			verdict.KindErrors)
+		require.Regexp(t, `unheard +[0-9]+ waits for a match were in vain, although the service had matched the users \(matched_unheard: .*; `+
+			`Redis has the match of 10 of 10 that were looked for\. The events do not reach the sockets`, j.stdout)
+	})
+}
+
+// Without k6's summary there is a verdict all the same, and the exit code is its.
+func TestTheVerdictOfARunWithoutASummary(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--no-summary", "--summary-mode=disabled"} {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			r := joins().with("HOLD=2s").claiming(claimUsers(80), claimLatency("queue_join")).
+				command(t, startStandin(t, conditions{}), dir).flags(flag).run(t)
+			require.NotContains(t, r.stdout, "TOTAL RESULTS")
+			j := judgedBy(t, r, dir)
+			require.Equal(t, verdict.Pass, j.claim(t, verdict.KindUsers).Status)
+			require.Equal(t, verdict.Pass, j.claim(t, verdict.KindLatency).Status)
+			require.Zero(t, r.exit)
+		})
+		t.Run(flag+" of too few samples", func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			r := joins().with("HOLD=2s").claiming(evidence.Claim{Kind: verdict.KindErrors, Below: 0.0001}).
+				command(t, startStandin(t, conditions{}), dir).flags(flag).run(t)
+			require.Equal(t, exitcodes.MarkedAsFailed, r.exit)
+			j := judgedBy(t, r, dir)
+			require.Equal(t, verdict.NotProven, j.verdict.Status)
+		})
+	}
+}
+
+// A run whose evidence has no file goes on, and says so.
+func TestEvidenceThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for name, block := range map[string]func(path string) error{
+		"a folder in its place": func(path string) error { return os.Mkdir(path, 0o700) },
+		"a full disk":           func(path string) error { return os.Symlink("/dev/full", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			require.NoError(t, block(filepath.Join(dir, "small"+evidence.Extension)))
+			r := joins().with("HOLD=7s").claiming(claimUsers(80), claimTokens).command(t, startStandin(t, conditions{}), dir).run(t)
+			require.Zero(t, r.exit)
+			require.Len(t, claimLines(r.stdout), 2)
+			require.Contains(t, r.stdout, ": PASS\n")
+			require.Regexp(t, `level=warning msg=".*evidence.*"`, r.stderr)
+			require.Regexp(t, `! warning +(no file of the evidence|the file of the evidence is not whole): `, r.stdout)
+		})
+	}
+}
