@@ -42,6 +42,8 @@ type command struct {
 	secrets []string
 	// target of the run; nil for none
 	target *target
+	// niceness lowers the priority of the process; "" for none
+	niceness string
 	// debug: the output has headers in it because k6 was asked for them
 	debug bool
 }
@@ -122,6 +124,9 @@ func (c command) start(t *testing.T) *process {
 		c = c.flags("--summary-export", p.export)
 	}
 	p.cmd = exec.CommandContext(ctx, k6Binary(t), c.args...) //nolint:gosec // the binary under test
+	if c.niceness != "" {
+		p.cmd = exec.CommandContext(ctx, "nice", append([]string{"-n", c.niceness, k6Binary(t)}, c.args...)...) //nolint:gosec // likewise
+	}
 	// Lines are not broken, so that tests find whole sentences.
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "COLUMNS=100000"}, c.env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr

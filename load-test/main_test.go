@@ -14,7 +14,7 @@ import (
 
 const (
 	// suiteLimit bounds the time of all tests together, runLimit that of one k6.
-	suiteLimit = 8 * time.Minute
+	suiteLimit = 11 * time.Minute
 	runLimit   = 90 * time.Second
 	// atOnce is how many tests run at once. They mostly wait, for k6's users think.
 	atOnce = "4"
@@ -24,6 +24,7 @@ const (
 var suite context.Context //nolint:gochecknoglobals // the one thing that TestMain hands to tests
 
 func TestMain(m *testing.M) {
+	limit := flag.Duration("suite-limit", suiteLimit, "the time of all tests together")
 	flag.Parse()
 	isSet := false
 	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), suiteLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), *limit)
 	suite = ctx
 	code := m.Run()
 	cancel()

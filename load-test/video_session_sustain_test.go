@@ -186,7 +186,7 @@ func TestBrokenRulesAreNamed(t *testing.T) {
 func TestAServiceThatDiesInMidSession(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{sockets: true, session: 30 * time.Second}, func(t *testing.T, target *target) {
-		run := sustain(target, 20, "6s", "SESSION_HOLD_SECONDS=30").start(t)
+		run := sustain(target, 20, "6s", "SESSION_HOLD_SECONDS=30", "TRIAL=0").start(t)
 		require.Eventually(t, func() bool {
 			heard := target.state(t).Heard
 			return heard["match"] == 20 && heard["session:start"] == 20

@@ -185,9 +185,9 @@ var waits = []struct {
 	words  string
 	usual  time.Duration
 }{ //nolint:gochecknoglobals // a constant table
-	{evidence.MetricSocket, "for their socket", time.Second},
-	{evidence.MetricMatch, "for their match", 3 * time.Second},
-	{evidence.MetricRequest, "for an answer", time.Second},
+	{evidence.MetricSocket, "their socket", time.Second},
+	{evidence.MetricMatch, "their match", 3 * time.Second},
+	{evidence.MetricRequest, "an answer", time.Second},
 }
 
 // stillWaiting names what had not come when the run ended, although it had been waited for for long.

@@ -254,7 +254,7 @@ const (
 	// auditedAtOnce is how many balances are read at the same time.
 	auditedAtOnce = 10
 	// auditTimeout is how long each may take, and auditLimit all of them: k6 gives teardown() ten minutes.
-	auditTimeout = 10 * time.Second
+	auditTimeout = 4 * time.Second
 	auditLimit   = 4 * time.Minute
 	// silentReads is after how many readings without an answer the service is taken to hang.
 	silentReads = 10
@@ -303,9 +303,12 @@ func (v *Verity) auditUsers(ctx context.Context, life *lifetime, users []*platfo
 		}
 		connection := newConnection(v.m, v.m.state, v.baseURL, min(seconds(v.timeout), auditTimeout))
 		defer connection.close()
-		_, read[i] = users[i].Through(connection).Balance(ctx)
-		if e, ok := asPlatformError(read[i]); ok && e.Name == platform.TimeoutError {
-			silent.Add(1)
+		_, err := users[i].Through(connection).Balance(ctx)
+		if e, ok := asPlatformError(err); ok && e.Name == platform.TimeoutError && silent.Add(1) >= silentReads {
+			cancel() // the others would hang as long
+		}
+		if !isStopped(err) {
+			read[i] = err
 		}
 	})
 	ledger := &evidence.Ledger{}

@@ -53,9 +53,13 @@ func (u *User) connect(ctx context.Context, life *lifetime) error {
 	state, began := u.connection.state, time.Now()
 	options := state.socketOptions(u.service.baseURL, u.ID, token, u.m.root.sessions, u.connection.timeout)
 	options.OnEnd = u.socketEnds(life)
-	line, err := sessions.Open(ctx, options)
+	// Nobody needs a socket that opens when the run winds up, while a request that is under way then is waited for.
+	opening, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(life.wanting, cancel)()
+	line, err := sessions.Open(opening, options)
 	if err != nil {
-		err = socketError(ctx, began, err)
+		err = socketError(opening, began, err)
 		u.m.root.recordSocket(began, err)
 		return err
 	}

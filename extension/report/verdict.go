@@ -46,7 +46,11 @@ func (r *Report) AddVerdict(judged verdict.Verdict, waiting []evidence.Waiting) 
 // waitingFindings name what had not come when the run ended.
 func waitingFindings(waiting []evidence.Waiting) (list []Finding) {
 	for _, w := range waiting {
-		list = append(list, finding("!", "still waiting", "%s users %s, %.1f s at the longest", Thousands(w.Users), w.What, w.Longest.Seconds()))
+		users := Thousands(w.Users) + " users"
+		if w.Users == 1 {
+			users = "1 user"
+		}
+		list = append(list, finding("!", "still waiting", "%s for %s, %.1f s at the longest", users, w.What, w.Longest.Seconds()))
 	}
 	return list
 }

@@ -274,7 +274,7 @@ func (j *judge) counts(all, missed string) *tally {
 		for kind, n := range failed {
 			t.failed[kind] += n
 		}
-		t.certain[0][i] = j.certainFailures(failed, at)
+		t.certain[0][i] = j.certainFailures(failed, at, 0)
 	}
 	return t
 }

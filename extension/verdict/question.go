@@ -45,7 +45,7 @@ func (j *judge) answer(q question) Result {
 	case all.n > 0 && q.t.over(q.allowed, q.level) && j.doubtful():
 		j.doubt(&r, q)
 	case all.n == 0 && j.window.found:
-		r.notProven(CheckSamples, fmt.Sprintf("there were no %s in the judged part of the run%s", q.what, j.instead()))
+		r.notProven(CheckSamples, fmt.Sprintf("there were no %s in the judged part of the run%s", q.what, j.instead(leastSamples(q.allowed, 0, confidence))))
 	default:
 		j.proven(&r, everyCheck)
 		if r.Status == Pass {
@@ -56,9 +56,9 @@ func (j *judge) answer(q question) Result {
 }
 
 // instead is what users did rather than what a claim is about, and what to do.
-func (j *judge) instead() string {
+func (j *judge) instead(least int) string {
 	if j.run.End == nil || len(j.run.End.Waiting) == 0 {
-		return ": run longer, with users who do that"
+		return fmt.Sprintf(", and %s are the least that can show it: run longer, with users who do that", count(float64(least)))
 	}
 	waiting := make([]string, 0, len(j.run.End.Waiting))
 	for _, w := range j.run.End.Waiting {

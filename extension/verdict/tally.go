@@ -97,7 +97,7 @@ func (j *judge) times(series evidence.Series, limit int64, allowed float64, from
 		for kind, n := range cell.Failed {
 			t.failed[kind] += n
 		}
-		answers := j.certainFailures(cell.Failed, from+int64(i))
+		answers := j.certainFailures(cell.Failed, from+int64(i), limit)
 		for a, part := range allowances {
 			t.certain[a][i] = answers + j.certainLate(cell, late+cut, series.Metric, from+int64(i), float64(limit), part)
 		}
@@ -203,13 +203,13 @@ func (j *judge) delayedIn(second int64, micros float64) (share float64, read boo
 	return min(max(float64(readings)/float64(cell.OK.Count()), lasted), 1), true
 }
 
-// certainFailures counts those of a second's failures that are the service's own doing.
-func (j *judge) certainFailures(failed map[string]int64, second int64) float64 {
+// certainFailures counts those of a second's failures that are the service's own doing, where the limit in µs is that of a series.
+func (j *judge) certainFailures(failed map[string]int64, second, limit int64) float64 {
 	certain := int64(0)
 	for kind, n := range failed {
 		switch {
 		case isThrottled(kind):
-		case isAnswer(kind), !j.overridden && !j.starved(second):
+		case isAnswer(kind), !j.overridden && !j.starved(second, limit):
 			certain += n
 		}
 	}
@@ -220,8 +220,8 @@ func (j *judge) certainFailures(failed map[string]int64, second int64) float64 {
 const starvedMicros = 50_000
 
 // starved reports whether the runner itself may be why something had no answer.
-func (j *judge) starved(second int64) bool {
-	return j.lagged && j.delayed(second, starvedMicros) > 0.1
+func (j *judge) starved(second, limit int64) bool {
+	return j.lagged && j.delayed(second, max(starvedMicros, float64(limit)/10)) > 0.1
 }
 
 func isThrottled(kind string) bool {
