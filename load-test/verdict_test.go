@@ -286,8 +286,8 @@ func TestADefectFails(t *testing.T) {
 		says    string // in the summary; "" for nothing more
 		others  []string
 	}{
-		"6 % of the joins are slow": {
-			func(t *testing.T) *target { t.Helper(); return slowJoins(t, (slack+250)*time.Millisecond) }, joins(), verdict.KindLatency, `of [0-9,]+ queue_join requests took longer than 500 ms or failed`, "", nil,
+		"10 % of the joins are slow": { // 6 % is too close to call with so few samples; TestTrials has it
+			func(t *testing.T) *target { t.Helper(); return slowJoins(t, 10, (slack+250)*time.Millisecond) }, joins(), verdict.KindLatency, `of [0-9,]+ queue_join requests took longer than 500 ms or failed`, "", nil,
 		},
 		"it stops answering": {
 			behind(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -298,7 +298,12 @@ func TestADefectFails(t *testing.T) {
 		},
 		"it loses match events": {
 			standinWith(standin.Defects{LoseMatch: 0.3}), matches().with(short...), verdict.KindMatch,
-			`waits for a match took longer than 3 s or failed.*no_match.*; [0-9,]+ users? were matched by the service and heard nothing of it`,
+			`waits for a match took longer than 3 s or failed.*[0-9]+ matched_unheard.*; [0-9,]+ users were matched by the service and heard nothing of it`,
+			`unheard +[0-9,]+ waits for a match were in vain`, []string{verdict.KindErrors},
+		},
+		"it loses few match events": {
+			standinWith(standin.Defects{LoseMatch: 0.05}), matches().with(short...), verdict.KindMatch,
+			`[0-9]+ of [0-9,]+ waits for a match ended with a match that the user did not hear of .*; the service's events do not reach all sockets`,
 			`unheard +[0-9,]+ waits for a match were in vain`, []string{verdict.KindErrors},
 		},
 		"it loses the starts of sessions": {
@@ -594,7 +599,7 @@ func TestAMatcherInAProcessOfItsOwn(t *testing.T) {
 		t.Parallel()
 		target := startStandin(t, apart)
 		j := matches().with("TARGET_VUS=40", "MATCH_TIMEOUT=4").run(t, target, "TRIAL=0", "REDIS_URL="+target.redis)
-		j.requireFail(t, verdict.KindMatch, `no_match.*; [0-9]+ users were matched by the service and heard nothing of it: its events do not reach the sockets`,
+		j.requireFail(t, verdict.KindMatch, `[0-9]+ matched_unheard.*; [0-9]+ users were matched by the service and heard nothing of it: its events do not reach the sockets`,
 			verdict.KindErrors)
 		require.Regexp(t, `unheard +[0-9]+ waits for a match were in vain, although the service had matched the users \(matched_unheard: .*; `+
 			`Redis has the match of 10 of 10 that were looked for\. The events do not reach the sockets`, j.stdout)
@@ -693,7 +698,10 @@ func TestTrials(t *testing.T) {
 	}{
 		{"a healthy service: PASS", func(t *testing.T) judged { t.Helper(); return tight().run(t, startStandin(t, conditions{})) },
 			func(j judged) bool { return j.verdict.Status == verdict.Pass && j.exit == 0 }},
-		{"6 % of the joins after 150 ms: FAIL", func(t *testing.T) judged { t.Helper(); return tight().run(t, slowJoins(t, 150*time.Millisecond)) },
+		{"6 % of the joins after 150 ms: FAIL", func(t *testing.T) judged {
+			t.Helper()
+			return tight().with("TARGET_VUS=250", "HOLD=14s").run(t, slowJoins(t, 6, 150*time.Millisecond))
+		},
 			func(j judged) bool { return j.verdict.Claims[1].Status == verdict.Fail }},
 		{"a match event lost in 10 % of the sessions: FAIL", func(t *testing.T) judged {
 			t.Helper()
@@ -729,12 +737,12 @@ func TestAStarvedRunnerNeverFailsAHealthyService(t *testing.T) {
 	t.Log(claimLines(j.stdout))
 }
 
-// slowJoins is a Verity that answers 6 % of the joins so late.
-func slowJoins(t *testing.T, late time.Duration) *target {
+// slowJoins is a Verity that answers so many in a hundred of the joins so late.
+func slowJoins(t *testing.T, percent int64, late time.Duration) *target {
 	t.Helper()
 	var n atomic.Int64
 	return before(t, startStandin(t, conditions{}), func(_ http.ResponseWriter, r *http.Request) bool {
-		if isJoin(r) && n.Add(1)*6%100 < 6 {
+		if isJoin(r) && n.Add(1)*percent%100 < percent {
 			time.Sleep(late)
 		}
 		return false

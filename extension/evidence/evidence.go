@@ -33,6 +33,9 @@ const (
 	MetricLag Metric = "runner_lag"
 )
 
+// KindUnheard is how a wait for a match failed of a user whom the service had matched, and who heard nothing of it.
+const KindUnheard = "matched_unheard"
+
 // Series is a metric and its label, the operation of a MetricRequest; otherwise "".
 type Series struct {
 	Metric Metric

@@ -80,9 +80,13 @@ func (r *RootModule) recordSocket(began time.Time, err error) {
 	r.evidence.Time(evidence.Series{Metric: evidence.MetricSocket}, began, time.Since(began), outcome, kind)
 }
 
-// recordMatch keeps how long a user waited for its match.
-func (r *RootModule) recordMatch(began time.Time, m sessions.Match, err error) {
+// recordMatch keeps how long a user waited for its match, of which it may have heard nothing.
+func (r *RootModule) recordMatch(began time.Time, m sessions.Match, unheard bool, err error) {
 	series := evidence.Series{Metric: evidence.MetricMatch}
+	if unheard {
+		r.evidence.Time(series, began, m.Wait, evidence.Failed, evidence.KindUnheard)
+		return
+	}
 	switch m.Outcome {
 	case sessions.OutcomeMatched:
 		r.evidence.Time(series, began, m.Wait, evidence.OK, "")
@@ -171,12 +175,10 @@ func (r *RootModule) plannedUsers(at time.Time) (users float64, ok bool) {
 	return r.run.ramp.At(at.Sub(r.run.loadBegan)), true
 }
 
-// noteUnheard counts a match of which the user heard nothing: it waited in vain, and was then answered that it is in no queue, or
-// that it was matched already.
-func (u *User) noteUnheard(m sessions.Match, left platform.LeaveStatus) {
-	if m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (left == platform.NotQueued || left == platform.AlreadyMatched) {
-		u.m.root.record.MatchUnheard(u.ID)
-	}
+// isUnheard reports whether the user was matched and heard nothing of it: it waited in vain, and was then answered that it is in no
+// queue, or that it was matched already.
+func isUnheard(m sessions.Match, left platform.LeaveStatus) bool {
+	return m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (left == platform.NotQueued || left == platform.AlreadyMatched)
 }
 
 // waits are what a summary names that had not come when the run ended, and how long of it is nothing to name.

@@ -189,8 +189,11 @@ func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*se
 	if m.SessionID != "" {
 		u.user.NoteMatched()
 	}
-	u.m.root.recordMatch(began, m, err)
-	u.noteUnheard(m, left.Status)
+	unheard := isUnheard(m, left.Status)
+	u.m.root.recordMatch(began, m, unheard, err)
+	if unheard {
+		u.m.root.record.MatchUnheard(u.ID)
+	}
 	u.countMatch(ctx, m, line)
 	if waiting.failure != nil && !isStopped(waiting.failure) {
 		return line, m, waiting.failure // also where the wait was stopped meanwhile

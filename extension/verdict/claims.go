@@ -32,7 +32,7 @@ var operationNames = []string{
 
 const (
 	defaultQuantile = 0.95
-	// defaultBelow is the rate of dropped sessions that a sessions claim must stay under.
+	// defaultBelow is the rate of dropped sessions that a sessions claim must stay under, and that of matches of which users did not hear.
 	defaultBelow = 0.001
 	defaultSent  = 0.95
 	// longestMs is the longest limit that makes sense: an hour.

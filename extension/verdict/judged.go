@@ -65,7 +65,34 @@ func (j *judge) match(c evidence.Claim) Result {
 	r := j.within(c, evidence.Series{Metric: evidence.MetricMatch}, "waits for a match", confidence)
 	r.Title = "match " + quantileName(c.Quantile)
 	r.Measured = fmt.Sprintf("%s (n %s)", r.Measured, count(r.N))
+	if lost := j.unheardMatches(c); lost.Status == Fail && r.Status != Fail {
+		r.fail(lost.Reason + "; the service's events do not reach all sockets")
+		r.Why = ""
+	}
 	return r
+}
+
+// unheardMatches asks whether users hear of their matches at all: those who do not are a defect at a far lesser rate than a quantile of the
+// waits shows.
+func (j *judge) unheardMatches(c evidence.Claim) Result {
+	from, to := j.part()
+	limit := int64(math.Round(c.WithinMs * 1000))
+	t := newTally(to-from+1, 1)
+	for i := range t.n {
+		at := from + int64(i)
+		cell := j.cell(evidence.Series{Metric: evidence.MetricMatch}, at)
+		if cell == nil {
+			continue
+		}
+		unheard := map[string]int64{evidence.KindUnheard: cell.Failed[evidence.KindUnheard]}
+		t.n[i] = float64(cell.OK.Count() + total(cell.Failed))
+		t.misses[i] = float64(unheard[evidence.KindUnheard])
+		t.failed[evidence.KindUnheard] += unheard[evidence.KindUnheard]
+		t.certain[0][i] = j.certainFailures(unheard, at, limit)
+	}
+	return j.answer(question{
+		t: t, allowed: defaultBelow, level: confidence, what: "waits for a match", missed: "ended with a match that the user did not hear of",
+	})
 }
 
 // within judges whether a quantile of a series is within the claim's limit.
