@@ -634,6 +634,16 @@ declare module 'k6/x/verity' {
    */
   export function planMemory(load: { vus?: number; users?: number; sockets?: number }): { needed: number; available: number };
 
+  /** What a run claims, of one kind; docs/verdict.md says how each is judged. */
+  export type Claim =
+    | { claim: 'users' | 'waiting'; least: number }
+    | { claim: 'latency'; operations: string[]; withinMs: number; quantile?: number }
+    | { claim: 'match'; withinMs: number; quantile?: number }
+    | { claim: 'errors'; below: number }
+    | { claim: 'tokens' }
+    | { claim: 'sessions'; least: number; forSeconds: number; below?: number }
+    | { claim: 'purchases'; withinMs: number; sendWithinMs: number; quantile?: number; sent?: number };
+
   /**
    * For setup(): says what the run is, for its evidence, verdict and reports.
    *
@@ -656,7 +666,7 @@ declare module 'k6/x/verity' {
     start?: number;
     stages?: { seconds: number; target: number }[];
     /** What the run claims, as in js/profiles.json. */
-    claims?: object[];
+    claims?: Claim[];
     /** Why a run that could make claims makes none. */
     noClaims?: string;
     /** A folder for the file of the evidence, NAME.evidence.jsonl.gz; default: it is kept in memory only. */

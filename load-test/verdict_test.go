@@ -23,8 +23,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// The limit of latency in these tests is five times that of the plan, and defects are as much slower: several runs share two processors here.
-const slack = 500 // ms
+// The limit of latency in these tests is ten times that of the plan, and defects are as much slower: several runs share two processors here.
+const slack = 1000 // ms
 
 // profile is one of a test's own: a scenario, its variables as NAME=value, and what it claims.
 type profile struct {
@@ -287,13 +287,13 @@ func TestADefectFails(t *testing.T) {
 		others  []string
 	}{
 		"10 % of the joins are slow": { // 6 % is too close to call with so few samples; TestTrials has it
-			func(t *testing.T) *target { t.Helper(); return slowJoins(t, 10, (slack+250)*time.Millisecond) }, joins(), verdict.KindLatency, `of [0-9,]+ queue_join requests took longer than 500 ms or failed`, "", nil,
+			func(t *testing.T) *target { t.Helper(); return slowJoins(t, 10, (slack+300)*time.Millisecond) }, joins(), verdict.KindLatency, `of [0-9,]+ queue_join requests took longer than 1 s or failed`, "", nil,
 		},
 		"it stops answering": {
 			behind(func(_ http.ResponseWriter, r *http.Request) bool {
 				return isJoin(r) && hung.load() > 6*time.Second && hang(r)
 			}),
-			joins(), verdict.KindLatency, `80 of [0-9,]+ queue_join requests took longer than 500 ms or failed: 80 TimeoutError; from [0-9]+s into ` +
+			joins(), verdict.KindLatency, `80 of [0-9,]+ queue_join requests took longer than 1 s or failed: 80 TimeoutError; from [0-9]+s into ` +
 				`the judged part to its end most of them did`, "", []string{verdict.KindErrors},
 		},
 		"it loses match events": {
@@ -532,7 +532,7 @@ func TestAServiceThatSlowsDownNeverPasses(t *testing.T) {
 	var began since
 	slower := before(t, startStandin(t, conditions{}), func(_ http.ResponseWriter, r *http.Request) bool {
 		if isJoin(r) {
-			time.Sleep(time.Duration(began.load().Seconds() * float64(55*time.Millisecond)))
+			time.Sleep(time.Duration(began.load().Seconds() * float64(slack*time.Millisecond/8)))
 		}
 		return false
 	})

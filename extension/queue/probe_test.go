@@ -408,3 +408,22 @@ func BenchmarkDepths(b *testing.B) {
 		}
 	})
 }
+
+// The users whom the service matched have the session of that in Redis.
+func TestMatchedUsersAreFound(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r redisUnderTest) {
+		require.NoError(t, r.client(t).Set(t.Context(), "queue:matched:ada", "session-1", time.Hour).Err())
+		probe, err := NewProbe(r.url(0))
+		require.NoError(t, err)
+		defer func() { require.NoError(t, probe.Close()) }()
+		matched, err := probe.Matched(t.Context(), []string{"ada", "bob"})
+		require.NoError(t, err)
+		require.Equal(t, 1, matched)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = probe.Matched(ctx, []string{"ada"})
+		require.ErrorContains(t, err, "matches of users from Redis: ")
+		require.NotContains(t, err.Error(), password)
+	})
+}

@@ -277,6 +277,13 @@ func claimTests() []claimTest {
 			"match p95 not reached (n 224)",
 			"224 of 224 waits for a match took longer than 3 s or failed (99 to 100 % with 95 % confidence; less than 5 % may): 224 no_match; look at the service's own metrics for that time; 170 users were matched by the service and heard nothing of it: its events do not reach the sockets"},
 
+		{"matches of which few users do not hear", seconds(healthy(), func(_ int, s *evidence.Second) {
+			s.Cells[matches] = failed(answered(50, 900, 3000), evidence.KindUnheard, 1)
+		}), matchWithin, "FAIL", "",
+			"match p95 901 ms (n 5,712)",
+			"112 of 5,712 waits for a match ended with a match that the user did not hear of (1.7 to 2.3 % with 95 % confidence; less than 0.1 % may): " +
+				"112 matched_unheard; see the errors in the summary; the service's events do not reach all sockets"},
+
 		// Services with something wrong.
 		{"6 % of joins after 150 ms", seconds(healthy(), func(_ int, s *evidence.Second) {
 			s.Cells[joins] = answered(47, 20, limitMs)
