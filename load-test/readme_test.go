@@ -55,7 +55,7 @@ func TestTheScenarioOfTheReadme(t *testing.T) {
 		r := k6Run(script, startNode(t, conditions{}), "STRIPE_WEBHOOK_SECRET=whsec_wrong").run(t)
 		require.Equal(t, exitcodes.ThresholdsHaveFailed, r.exit)
 		require.Subset(t, r.crossed(), []string{"error_rate rate<0.001", "http_req_duration{name:queue_join} max>0"})
-		require.Contains(t, r.stdout, "✗ error        auth_signup HTTPError 500 × ")
+		require.Contains(t, r.stdout, "✗ error        stripe_webhook HTTPError 500 × ")
 		warnings := regexp.MustCompile(`level=warning msg="[^"]*stripe_webhook was answered 500[^"]*\(others of this kind are not logged\)"`).
 			FindAllString(r.stderr, -1)
 		require.Len(t, warnings, 1, "the first error of its kind is logged: %s", r.stderr)

@@ -603,6 +603,13 @@ func TestAMatcherInAProcessOfItsOwn(t *testing.T) {
 			verdict.KindErrors)
 		require.Regexp(t, `unheard +[0-9]+ waits for a match were in vain, although the service had matched the users \(matched_unheard: .*; `+
 			`Redis has the match of 10 of 10 that were looked for\. The events do not reach the sockets`, j.stdout)
+		run, err := evidence.ReadFile(filepath.Join(j.dir, "small"+evidence.Extension))
+		require.NoError(t, err)
+		deepest := 0.0
+		for _, second := range run.Seconds {
+			deepest = max(deepest, second.Levels[evidence.LevelDepth])
+		}
+		require.Positive(t, deepest, "the queue depth is evidence")
 	})
 }
 

@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
 // What is recorded for a request, beside which the request itself takes 160 to 300 µs of processor time (build/bench/README.md). The
@@ -32,4 +35,30 @@ func BenchmarkRecordingOfARequest(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What Prometheus had at both ends of a run is evidence: the value of a gauge, and by how much a counter grew. A reading without both is none.
+func TestReadingsOfPrometheusAreEvidence(t *testing.T) {
+	t.Parallel()
+	root, seven, nine := New(io.Discard), 7.0, 9.0
+	readings := []snapshot.Reading{
+		{Query: snapshot.Query{Name: "clients", Kind: snapshot.Gauge}, Start: &seven, End: &nine},
+		{Query: snapshot.Query{Name: "commits", Kind: snapshot.Counter}, Increase: &nine},
+		{Query: snapshot.Query{Name: "unknown", Kind: snapshot.Gauge}, End: &nine},
+	}
+	root.recordReadings(readings) // before any load: nothing
+	began := time.Now()
+	root.run.loadBegan = began
+	time.Sleep(1100 * time.Millisecond)
+	root.recordReadings(readings)
+	levels := map[string][]float64{}
+	run := root.evidence.Run()
+	for at := began.Unix(); at <= time.Now().Unix(); at++ {
+		if second := run.Seconds[at]; second != nil {
+			for name, value := range second.Levels {
+				levels[name] = append(levels[name], value)
+			}
+		}
+	}
+	require.Equal(t, map[string][]float64{"server{clients}": {7, 9}, "server{commits}": {0, 9}}, levels)
 }
