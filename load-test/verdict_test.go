@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -184,18 +185,9 @@ func (j judged) requireFail(t *testing.T, kind, reason string, others ...string)
 	require.Regexp(t, `(?m)^  █ VERITY small on \S+: FAIL$`, j.stdout)
 	for _, c := range j.verdict.Claims {
 		if c.Claim.Kind != kind {
-			require.True(t, c.Status != verdict.Fail || contains(others, c.Claim.Kind), "%s is %s: %s", c.Claim.Kind, c.Status, c.Reason)
+			require.True(t, c.Status != verdict.Fail || slices.Contains(others, c.Claim.Kind), "%s is %s: %s", c.Claim.Kind, c.Status, c.Reason)
 		}
 	}
-}
-
-func contains(list []string, text string) bool {
-	for _, item := range list {
-		if item == text {
-			return true
-		}
-	}
-	return false
 }
 
 // requirePass requires that each claim is PASS, in the summary, the reports and the exit code.

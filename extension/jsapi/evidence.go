@@ -99,6 +99,7 @@ func (r *RootModule) recordMatch(began time.Time, m sessions.Match, unheard bool
 	case sessions.OutcomeJoinFailed:
 		outcome, kind := outcomeOf(err)
 		r.evidence.Time(series, began, m.Wait, outcome, kind)
+	default: // the others are of sessions
 	}
 }
 
@@ -192,7 +193,7 @@ var waits = []struct {
 	{evidence.MetricRequest, "an answer", time.Second},
 }
 
-// stillWaiting names what had not come when the run ended, although it had been waited for for long.
+// stillWaiting names what had not come when the run ended, although it had been waited for long.
 func stillWaiting(run *evidence.Run) (list []evidence.Waiting) {
 	for _, wait := range waits {
 		found := evidence.Waiting{What: wait.words}

@@ -260,7 +260,7 @@ func (q question) stalled() (seconds int, found bool) {
 		return 0, false
 	}
 	for i, n := range q.t.n {
-		if n == 0 && !(i < len(q.away) && q.away[i]) {
+		if n == 0 && (i >= len(q.away) || !q.away[i]) {
 			seconds++
 		}
 	}
