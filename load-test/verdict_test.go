@@ -597,11 +597,13 @@ func TestAMatcherInAProcessOfItsOwn(t *testing.T) {
 			`Redis has the match of 10 of 10 that were looked for\. The events do not reach the sockets`, j.stdout)
 		run, err := evidence.ReadFile(filepath.Join(j.dir, "small"+evidence.Extension))
 		require.NoError(t, err)
-		deepest := 0.0
+		readings := 0
 		for _, second := range run.Seconds {
-			deepest = max(deepest, second.Levels[evidence.LevelDepth])
+			if _, isRead := second.Levels[evidence.LevelDepth]; isRead {
+				readings++
+			}
 		}
-		require.Positive(t, deepest, "the queue depth is evidence")
+		require.Greater(t, readings, 3, "the queue depth is evidence")
 	})
 }
 
