@@ -605,11 +605,12 @@ declare module 'k6/x/verity' {
    *
    * With GITHUB_STEP_SUMMARY set the Markdown is appended to that file, too, after prepareReports() of a scenario.
    *
-   * @returns whether the run was refused before its load: then k6's own summary is one of nothing, and `return { stdout: '' }` leaves it out
+   * @returns what handleSummary is to return: nothing, so that k6's own summary follows or, where the run was refused before its load and
+   *   that summary would be one of nothing, an empty text in its place
    * @param options.reportDir a folder for the same as Markdown, as JUnit XML and, where describeRun() was called, as a page with charts, in files named after the profile, or else the
    *   scenario, over those of an earlier run; default: no files. It is made if it is not there (prepareReports() tries that before
    *   the run). One that cannot be written, and a name with a / or \ in it, cost a line in the summary
-   * @example export function handleSummary(data) { printSummary({ scenario: 'mine', target: __ENV.BASE_URL, data }); }
+   * @example export const handleSummary = (data) => printSummary({ scenario: 'mine', target: __ENV.BASE_URL, data });
    */
   export function printSummary(options: {
     scenario: string;
@@ -617,7 +618,7 @@ declare module 'k6/x/verity' {
     data: object;
     profile?: string;
     reportDir?: string;
-  }): boolean;
+  }): { stdout: string } | undefined;
 
   /**
    * Makes a folder for reports, and throws where no file can be written there. For the init context of a run.

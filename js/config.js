@@ -9,7 +9,7 @@ import { plannedVus, requireOptionsOf } from './options.js';
 import { requireStart, waitForStart } from './start.js';
 import { profileOf } from './profiles.js';
 import {
-  anything, beginsRun, choice, decimal, duration, durationMs, flag, inEnvironment, moment, readVariables, refuseUnheeded, seconds, whole,
+  anything, beginsRun, belongsTo, choice, decimal, duration, durationMs, flag, inEnvironment, moment, readVariables, refuseUnheeded, seconds, whole,
 } from './variables.js';
 
 const QUEUE = 'queue-concurrency';
@@ -74,8 +74,13 @@ const VARIABLES = {
 };
 
 /** The profile of a run with its name and the variables of the environment that win over its own. */
-function selectProfile(scenario, own) {
+function selectProfile(scenario, own, table) {
   const { name, variables, claims = [] } = profileOf(scenario, inEnvironment('PROFILE'), own);
+  const unheeded = Object.keys(variables).find((variable) => !table[variable] || !belongsTo(table[variable], scenario));
+  if (unheeded) {
+    refuse(`the profile ${name} has ${unheeded}, which is no variable of ${scenario}; its variables: `
+      + Object.keys(table).filter((variable) => belongsTo(table[variable], scenario)).join(', '));
+  }
   const overrides = Object.keys(variables)
     .map((variable) => [variable, inEnvironment(variable)])
     .filter(([variable, value]) => value !== undefined && value !== variables[variable])
@@ -199,7 +204,7 @@ export function configure(name, own = {}) {
     prepare((inEnvironment('PROFILE') || '').replace(/[/\\]/g, '-'));
   }
   refuseUnheeded(table, name);
-  const { variables: ofProfile, ...profile } = selectProfile(name, own.profiles);
+  const { variables: ofProfile, ...profile } = selectProfile(name, own.profiles, table);
   const values = readVariables(table, name, { variables: ofProfile });
   requireOnePlan(values);
   const less = lessThanProfile(values, readVariables(table, name, { variables: ofProfile }, () => undefined));

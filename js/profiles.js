@@ -29,7 +29,7 @@ function moreProfiles() {
   } catch (error) {
     refuse(`PROFILES_FILE must be a JSON array of profiles as in js/profiles.json: ${more} is not JSON`);
   }
-  const isProfile = ({ name, scenario, variables }) => name && scenario && variables;
+  const isProfile = (profile) => profile && profile.name && profile.scenario && profile.variables;
   if (!Array.isArray(profiles) || !profiles.every(isProfile)) {
     refuse(`PROFILES_FILE must be a JSON array of profiles with name, scenario and variables, as in js/profiles.json: ${more} is not`);
   }

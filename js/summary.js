@@ -1,6 +1,6 @@
 // What a run says to its reader beside k6's own output.
 
-import { describeRun, print, printSummary } from 'k6/x/verity';
+import { describeRun, print, printSummary, refuse } from 'k6/x/verity';
 import { isSimple, spikeStages, totalUsers, usersPerVu } from './options.js';
 import { durationMs } from './variables.js';
 
@@ -9,10 +9,14 @@ export function announce(config, what, users = 0) {
   if (config.preflightOnly === 'json') {
     return; // a machine reads
   }
-  describeRun({
-    scenario: config.name, target: config.baseUrl, plan: `${describeProfile(config.profile)}${what}`, reportDir: config.reportDir, variables: config.given,
-    ...loadOf(config, users), ...claimsOf(config),
-  });
+  try {
+    describeRun({
+      scenario: config.name, target: config.baseUrl, plan: `${describeProfile(config.profile)}${what}`, reportDir: config.reportDir, variables: config.given,
+      ...loadOf(config, users), ...claimsOf(config),
+    });
+  } catch (error) { // a claim that cannot be judged
+    refuse(error.message.replace('claims of describeRun', `the profile ${config.profile.name}`));
+  }
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
 }
 
@@ -70,9 +74,6 @@ export function describeSpike(config) {
  * A handleSummary that adds our lines and files and, returning nothing, leaves k6's own summary as it is. That of a run that was refused
  * would have thresholds of nothing, so our lines stand alone.
  */
-export const summarize = (config) => (data) => {
-  const refused = printSummary({
-    scenario: config.name, profile: claimsOf(config).profile, target: config.baseUrl, reportDir: config.reportDir, data,
-  });
-  return refused ? { stdout: '' } : undefined;
-};
+export const summarize = (config) => (data) => printSummary({
+  scenario: config.name, profile: claimsOf(config).profile, target: config.baseUrl, reportDir: config.reportDir, data,
+});

@@ -90,7 +90,7 @@ export function inEnvironment(name) {
 /** The default of a variable in a scenario: `of` has that of each scenario which has the variable, if not all have it. */
 const defaultOf = (variable, scenario) => (variable.of ? variable.of[scenario] : variable.default);
 
-const belongsTo = (variable, scenario) => !variable.of || scenario in variable.of;
+export const belongsTo = (variable, scenario) => !variable.of || scenario in variable.of;
 
 /** The values of a scenario's variables by name: of the environment, else of the profile, else the default. */
 export function readVariables(table, scenario, profile, given = inEnvironment) {

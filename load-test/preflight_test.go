@@ -203,8 +203,10 @@ func TestPreflightOfASegment(t *testing.T) {
 	run := preflightOf(target, "PROFILE=queue-full")
 	run.args = append(run.args, segment...)
 	r := run.run(t)
-	requireRow(t, r.stdout, "✓", "queue_join", "no X-RateLimit-Limit, so no limit; 60,000 a minute planned (2,500 users × 60 s / 2.5 s a cycle)")
-	requireRow(t, r.stdout, "✓", "auth_signup", "no X-RateLimit-Limit, so no limit; 250 a minute planned (2,500 users within 10m)")
+	requireRow(t, r.stdout, "✓", "queue_join", "no X-RateLimit-Limit, so no limit; 60,000 a minute planned (2,500 users × 60 s / 2.5 s a cycle); "+
+		"240,000 by all 3 runners")
+	requireRow(t, r.stdout, "✓", "auth_signup", "no X-RateLimit-Limit, so no limit; 250 a minute planned (2,500 users within 10m); "+
+		"1,000 by all 3 runners")
 
 	run.args = append(run.args[:3], segment[:2]...)
 	r = run.run(t)

@@ -573,7 +573,7 @@ func TestAMatcherInAProcessOfItsOwn(t *testing.T) {
 	refusal := `the service matched two users \(a leave was answered not_queued\), but no match event reached their sockets within 10s\. The usual cause: `
 	t.Run("refused", func(t *testing.T) {
 		t.Parallel()
-		r := matches().command(t, startStandin(t, apart), t.TempDir()).run(t)
+		r := matches().command(t, startStandin(t, apart), t.TempDir(), "TRIAL=").run(t)
 		require.Equal(t, exitcodes.ScriptException, r.exit)
 		require.Regexp(t, `✗ +trial match +`+refusal, r.stdout)
 		require.Zero(t, r.count("match_attempts"))

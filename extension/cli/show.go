@@ -66,6 +66,8 @@ func tell(out io.Writer, judged verdict.Verdict, found *report.Report, width int
 func exitOf(judged verdict.Verdict, found *report.Report) error {
 	crossed, _ := found.CrossedThresholds()
 	switch {
+	case judged.Status == verdict.NoClaim && len(crossed) == 0 && found.Ending != "":
+		return errext.WithExitCodeIfNone(errors.New("the run did not end as planned"), exitcodes.MarkedAsFailed)
 	case judged.Status == verdict.Fail || len(crossed) > 0:
 		return errext.WithExitCodeIfNone(errors.New("the run failed"), exitcodes.ThresholdsHaveFailed)
 	case judged.Status == verdict.NotProven:

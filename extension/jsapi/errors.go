@@ -25,7 +25,7 @@ func asPlatformError(err error) (*platform.Error, bool) {
 
 func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }
 
-var numbers = regexp.MustCompile(`\d+`)
+var numbers = regexp.MustCompile(`\b\d+`)
 
 // scriptFailed tells of an error in the script itself, once for each, and marks the run as failed.
 func (m *Module) scriptFailed(reason sobek.Value) {

@@ -38,7 +38,7 @@ func (r *RootModule) wrapped(line string) string {
 }
 
 // printSummary is the function printSummary of the module.
-func (m *Module) printSummary(options sobek.Value) bool {
+func (m *Module) printSummary(options sobek.Value) sobek.Value {
 	var o summaryOptions
 	r := reader{m, "printSummary"}
 	r.read(options, map[string]func(string, sobek.Value){
@@ -53,7 +53,12 @@ func (m *Module) printSummary(options sobek.Value) bool {
 	if err := m.root.write(text); err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("writing the summary: %w", err))
 	}
-	return refused
+	if !refused {
+		return sobek.Undefined()
+	}
+	nothing := m.vu.Runtime().NewObject()
+	set(nothing, "stdout", "") // k6 then prints no summary of its own
+	return nothing
 }
 
 // summaryOptions are those of printSummary.

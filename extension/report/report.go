@@ -128,7 +128,11 @@ func Remove(dir, name string) error {
 	}
 	var errs []error
 	for _, extension := range []string{".md", ".xml", ".html", evidence.Extension} {
-		if err := os.Remove(filepath.Join(dir, name+extension)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		path := filepath.Join(dir, name+extension)
+		if found, err := os.Lstat(path); err != nil || !found.Mode().IsRegular() {
+			continue // not there, or nothing of a run's
+		}
+		if err := os.Remove(path); err != nil {
 			errs = append(errs, err)
 		}
 	}
