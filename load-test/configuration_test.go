@@ -1,12 +1,14 @@
 package loadtest_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -121,5 +123,59 @@ func TestAScenarioOfOnesOwn(t *testing.T) {
 		refused := k6Run(script, target, variable).run(t)
 		require.Equal(t, exitcodes.ScriptException, refused.exit)
 		refused.requireOneError(t, says)
+	}
+}
+
+// What a profile of the user's own says is read as strictly as the environment.
+func TestProfilesOfOnesOwnThatAreRefused(t *testing.T) {
+	t.Parallel()
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "profiles.json")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	const profile = `[{"name":"mine","scenario":"queue-concurrency","variables":{"TARGET_VUS":"2","RAMP_UP":"1s","HOLD":"1s"},"claims":[%s]}]`
+	for name, c := range map[string]struct{ file, says string }{
+		"a misspelled variable": {
+			write(`[{"name":"mine","scenario":"queue-concurrency","variables":{"TARGET_VSU":"5"}}]`),
+			"the profile mine has TARGET_VSU, which is no variable of queue-concurrency; its variables: BASE_URL",
+		},
+		"another scenario's variable": {
+			write(`[{"name":"mine","scenario":"queue-concurrency","variables":{"SESSION_VUS":"5"}}]`),
+			"the profile mine has SESSION_VUS, which is no variable of queue-concurrency",
+		},
+		"an unknown claim":     {write(fmt.Sprintf(profile, `{"claim":"speed"}`)), `the profile mine: claim 1 (\"speed\"): `},
+		"an unknown operation": {write(fmt.Sprintf(profile, `{"claim":"latency","operations":["queue_jion"],"withinMs":100}`)), `the profile mine: claim 1 (\"latency\"): `},
+		"no JSON":              {write(`{`), "PROFILES_FILE must be a JSON array of profiles as in js/profiles.json: "},
+		"no profile":           {write(`[null]`), "PROFILES_FILE must be a JSON array of profiles with name, scenario and variables"},
+		"a relative path":      {"profiles.json", `PROFILES_FILE must be an absolute path, got \"profiles.json\"`},
+		"no file":              {"/nowhere/profiles.json", "which cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := k6Run(queueConcurrency, startStandin(t, conditions{}), "PROFILES_FILE="+c.file, "PROFILE=mine").run(t)
+			require.Equal(t, exitcodes.ScriptException, r.exit)
+			r.requireOneError(t, c.says)
+			require.NotContains(t, r.stderr, `\tat `, "no stack of the script")
+		})
+	}
+}
+
+// START_AT lets runners begin together: the load begins then, and a start that cannot be is refused.
+func TestStartAt(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	r := k6Run(queueConcurrency, startStandin(t, conditions{}), append(slices.Clone(brief), "START_AT=+4s")...).run(t)
+	r.requirePassed(t)
+	require.Greater(t, time.Since(began), 4*time.Second)
+	require.Regexp(t, `VERITY waits \d\.\d s, until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \(START_AT\)`, r.stdout)
+	for start, says := range map[string]string{
+		"2020-01-01T00:00:00Z": "START_AT must not be in the past, got ",
+		"+2h":                  "START_AT must be within setupTimeout, got ",
+		"soon":                 "START_AT must be ",
+	} {
+		r := k6Run(queueConcurrency, startStandin(t, conditions{}), append(slices.Clone(brief), "START_AT="+start)...).run(t)
+		require.Equal(t, exitcodes.ScriptException, r.exit)
+		r.requireOneError(t, says)
 	}
 }

@@ -55,7 +55,7 @@ func startRemoteWrite(t *testing.T) string {
 	})
 	at := "http://" + address
 	require.Eventually(t, func() bool {
-		response, err := http.Get(at + "/-/ready") //nolint:noctx,gosec // the test's own
+		response, err := http.Get(at + "/-/ready") //nolint:noctx // the test's own
 		return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
 	}, 30*time.Second, 100*time.Millisecond)
 	return at
@@ -65,7 +65,7 @@ func startRemoteWrite(t *testing.T) string {
 func hasValues(t *testing.T, prometheus, expression string) bool {
 	t.Helper()
 	now := time.Now().UTC()
-	response, err := http.PostForm(prometheus+"/api/v1/query_range", url.Values{ //nolint:noctx,gosec // the test's own
+	response, err := http.PostForm(prometheus+"/api/v1/query_range", url.Values{ //nolint:noctx // the test's own
 		"query": {expression}, "step": {"1"},
 		"start": {now.Add(-10 * time.Minute).Format(time.RFC3339)}, "end": {now.Add(5 * time.Second).Format(time.RFC3339)},
 	})

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,7 +143,7 @@ var (
 func TestProgressWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{session: time.Second})
-	users := append(brief, "RAMP_UP=1s", "HOLD=11s", "RAMP_DOWN=1s", "TARGET_VUS=4", "SESSION_VUS=4")
+	users := slices.Concat(brief, []string{"RAMP_UP=1s", "HOLD=11s", "RAMP_DOWN=1s", "TARGET_VUS=4", "SESSION_VUS=4"})
 	for scenario, line := range map[string]*regexp.Regexp{queueConcurrency: progressUsers, videoSessionSustain: progressUsers} {
 		r := k6Run(scenario, target, users...).run(t)
 		r.requirePassed(t)

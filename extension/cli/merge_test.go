@@ -183,7 +183,7 @@ func TestMergeRefuses(t *testing.T) {
 	other := runnerFile{index: 1, plan: " of another kind"}.write(t, t.TempDir())
 	none := t.TempDir()
 	cut := filepath.Join(t.TempDir(), "cut"+evidence.Extension)
-	require.NoError(t, os.WriteFile(copied, text, 0o600))
+	require.NoError(t, os.WriteFile(copied, text, 0o600)) //nolint:gosec // the test's own
 	require.NoError(t, os.WriteFile(cut, nil, 0o600))
 	for _, tc := range []struct {
 		args []string
@@ -219,11 +219,11 @@ func TestMergeWritesFiles(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, out, "written to "+dir+"/queue-concurrency-merged.md, ")
 	}
-	markdown, err := os.ReadFile(filepath.Join(dir, "queue-concurrency-merged.md"))
+	markdown, err := os.ReadFile(filepath.Join(dir, "queue-concurrency-merged.md")) //nolint:gosec // the test's own
 	require.NoError(t, err)
 	require.Contains(t, string(markdown), "# queue-concurrency-merged: ✓ PASS\n")
 	require.Contains(t, string(markdown), "## Thresholds\n\n0 of 40 crossed\n")
-	junit, err := os.ReadFile(filepath.Join(dir, "queue-concurrency-merged.xml"))
+	junit, err := os.ReadFile(filepath.Join(dir, "queue-concurrency-merged.xml")) //nolint:gosec // the test's own
 	require.NoError(t, err)
 	require.Contains(t, string(junit), `<testsuites tests="4" failures="0" errors="0"`)
 	require.Contains(t, string(junit), `name="40 thresholds that were not crossed"`)

@@ -18,7 +18,7 @@ func TestALineStandsAboveTheBars(t *testing.T) {
 	for _, tc := range []struct{ name, line, written, want string }{
 		{"drawn again", "so it goes", drawnAgain, "so it goes" + drawnAgain},
 		{"cut at the terminal's width", "so it goes on and on", drawnAgain, "so it goes on a" + drawnAgain},
-		{"counted in letters", "é é é é é é é é é é", drawnAgain, "é é é é é é é é" + drawnAgain},
+		{"counted in letters", "éàéàéàéàéàéàéàéàéàé", drawnAgain, "éàéàéàéàéàéàéàé" + drawnAgain},
 		{"no line", "", drawnAgain, drawnAgain},
 		{"the last bars", "so it goes", drawnLast, drawnLast},
 		{"anything else", "so it goes", "a line\n", "a line\n"},

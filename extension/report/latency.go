@@ -69,8 +69,9 @@ func seriesName(series evidence.Series) string {
 		return "session start"
 	case evidence.MetricEvent:
 		return "event, from when it was due"
+	default:
+		return series.String()
 	}
-	return series.String()
 }
 
 // Cells are the line of a table.

@@ -208,7 +208,7 @@ func measured(run *evidence.Run) Table {
 	for _, series := range slices.SortedFunc(maps.Keys(pools), order) {
 		p := pools[series]
 		sum := evidence.Sum(p.times...)
-		row := []string{series.String(), Thousands(int(sum.Count())), Thousands(int(p.failed))}
+		row := append(make([]string, 0, 7), series.String(), Thousands(int(sum.Count())), Thousands(int(p.failed)))
 		for _, q := range []float64{0.5, 0.95, 0.99, 1} {
 			text := ""
 			if sum.Count() > 0 {

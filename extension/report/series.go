@@ -295,8 +295,9 @@ func (a axis) operations() []line {
 			}
 		}
 	}
-	var lines []line
-	for _, operation := range most(n) {
+	operations := most(n)
+	lines := make([]line, 0, len(operations))
+	for _, operation := range operations {
 		lines = append(lines, line{operation, "", a.quantile(evidence.Series{Metric: evidence.MetricRequest, Label: operation}, 0.95)})
 	}
 	return lines

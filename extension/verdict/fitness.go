@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
@@ -265,7 +266,7 @@ const mostNumbers = 10
 func numbers(of []int) string {
 	list := make([]string, 0, mostNumbers)
 	for _, n := range of[:min(len(of), mostNumbers)] {
-		list = append(list, fmt.Sprintf("%d", n))
+		list = append(list, strconv.Itoa(n))
 	}
 	if len(of) > mostNumbers {
 		list = append(list, "…")
