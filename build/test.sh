@@ -19,6 +19,7 @@ rooms=$(go list ./... | grep -v '/load-test$')
 # shellcheck disable=SC2086 # each package is an argument
 go_test -race -timeout=5m $rooms
 go_test -timeout=5m -run '^TestThePlanPredictsTheMatcher$' ./extension/standin # measures time, so without -race
+go_test -timeout=5m ./extension/verdict # how often a verdict is wrong, in thousands of simulated runs: too slow with -race
 go_test -race -timeout=12m -count=1 ./load-test # not from the cache: go does not see that ./k6 changed
 
 sed -n 's/^SKIP/skipped:/p' "$results"
