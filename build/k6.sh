@@ -16,7 +16,8 @@ version=$(build/version.sh)
 
 # k6 alone, as xk6 resolves it before it adds the extension, leaves open two modules that only a test of a dependency
 # imports, and xk6 would look up their newest versions. With those of go.mod the build is pinned and works offline.
-pins=$(awk '$1 == "github.com/fsnotify/fsnotify" || $1 == "gopkg.in/tomb.v1" { print "--replace " $1 "=" $1 "@" $2 }' go.mod)
+pins=$(sed -n -e 's|^[[:space:]]*\(github\.com/fsnotify/fsnotify\) \(v[^ ]*\).*|--replace \1=\1@\2|p' \
+  -e 's|^[[:space:]]*\(gopkg\.in/tomb\.v1\) \(v[^ ]*\).*|--replace \1=\1@\2|p' go.mod)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/xk6.XXXXXX")
 log=$work/log

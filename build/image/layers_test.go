@@ -67,7 +67,7 @@ func testBases(t *testing.T, w workshop) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(w.root, "build", "Dockerfile"))
 	require.NoError(t, err)
-	goVersion := strings.TrimSpace(w.must(t, w.root, "go list -m -f '{{.GoVersion}}'").stdout)
+	goVersion := strings.TrimSuffix(strings.TrimSpace(w.must(t, w.root, "go list -m -f '{{.GoVersion}}'").stdout), ".0")
 	require.Regexp(t, `(?m)^ARG BUILDER_IMAGE=golang:`+regexp.QuoteMeta(goVersion)+`\.\d+-trixie$`, string(text))
 	k6 := strings.TrimSpace(w.must(t, w.root, "go list -m -f '{{.Dir}}' go.k6.io/k6/v2").stdout)
 	theirs, err := os.ReadFile(filepath.Join(k6, "Dockerfile")) //nolint:gosec // in the module cache
