@@ -53,7 +53,7 @@ func testConfiguration(t *testing.T, w workshop) {
 		"org.opencontainers.image.description": "k6 with k6/x/verity and the load-test scenarios for Verity",
 		"org.opencontainers.image.source":      "https://github.com/verity-app/xk6-verity",
 		"org.opencontainers.image.licenses":    "Apache-2.0 AND AGPL-3.0-only",
-		"org.opencontainers.image.version":     "devel",
+		"org.opencontainers.image.version":     strings.TrimSpace(w.must(t, w.root, "build/version.sh").stdout),
 		"org.opencontainers.image.revision":    "unknown",
 	}, config.Labels)
 
@@ -131,7 +131,7 @@ func testLayers(t *testing.T, w workshop) {
 	config, files, compressed := layers(t, w)
 	require.NotContains(t, config, planted, "a build argument is in the history")
 	wanted := regexp.MustCompile(`^/(bin/\w+|etc/(passwd|group|ssl/certs/ca-certificates\.crt)|usr/bin/k6` +
-		`|home/k6/(LICENSE|js/[a-z-]+\.js(on)?|load-test/([a-z-]+\.js|README\.md)|examples/[a-z-]+\.js))$`)
+		`|home/k6/(LICENSE|\.dashboard\.json|js/[a-z-]+\.js(on)?|load-test/([a-z-]+\.js|README\.md)|examples/([a-z-]+\.[jt]s|README\.md)))$`)
 	var size int64
 	for name, file := range files {
 		require.NotContains(t, string(file.text), planted, name)
