@@ -1,7 +1,7 @@
 // What the users of a scenario do, and what counts as an error: an operation that did not do what the scenario wanted.
 
 import exec from 'k6/execution';
-import { countOperation, think, Verity } from 'k6/x/verity';
+import { countOperation, think } from 'k6/x/verity';
 
 /** What is wrong although no answer says so. */
 class UnexpectedAnswerError extends Error {

@@ -127,16 +127,23 @@ func (p *presence) keptAway(operation, name string, status int) {
 // watchUsers pushes the numbers of users and sessions about once a second until the context ends. After the end of the last
 // stay there is no load to describe, and nothing is pushed.
 func (m *Module) watchUsers(ctx context.Context) {
-	ticker := time.NewTicker(usersEvery)
+	repeat(ctx, usersEvery, func() {
+		if m.root.presence.seated() {
+			m.pushUsers(ctx, false)
+		}
+	})
+}
+
+// repeat calls f again and again until the context ends.
+func repeat(ctx context.Context, every time.Duration, f func()) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if m.root.presence.seated() {
-				m.pushUsers(ctx, false)
-			}
+			f()
 		}
 	}
 }

@@ -351,16 +351,7 @@ func (h *holdTimes) total() (time.Duration, int) {
 
 // watchSessions pushes the number of sessions and what was counted about once a second until the context ends.
 func (m *Module) watchSessions(ctx context.Context) {
-	ticker := time.NewTicker(sessionsEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			m.pushSessionCounts(ctx)
-		}
-	}
+	repeat(ctx, sessionsEvery, func() { m.pushSessionCounts(ctx) })
 }
 
 // pushSessionCounts pushes the number of sessions now, and what was counted since the last time.
