@@ -49,7 +49,7 @@ type requestNames struct {
 	known map[string]bool
 }
 
-// admit tells whether there is room for a name.
+// admit reports whether there is room for a name.
 func (n *requestNames) admit(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

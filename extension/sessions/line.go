@@ -196,7 +196,7 @@ func (l *Line) end() {
 	}
 }
 
-// wants counts an event and tells whether its payload is needed. It is called for every frame.
+// wants counts an event and reports whether its payload is needed. It is called for every frame.
 func (l *Line) wants(namespace string, event []byte) bool {
 	needed := l.watch.wants(namespace, event)
 	return needed || (l.waiting.Load() > 0 && l.isAwaited(namespace, event))

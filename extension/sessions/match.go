@@ -34,7 +34,7 @@ type Match struct {
 	session *session
 }
 
-// Matched tells whether there was a match in time.
+// Matched reports whether there was a match in time.
 func (m Match) Matched() bool { return m.Outcome == OutcomeMatched }
 
 // want is a wait for a match.

@@ -42,7 +42,7 @@ const (
 	RulePayloadWrong Rule = "payload_wrong"
 )
 
-// aboutMatch tells whether the rule is about the match rather than about the session that follows.
+// aboutMatch reports whether the rule is about the match rather than about the session that follows.
 func (r Rule) aboutMatch() bool {
 	switch r {
 	case RulePartnerMissing, RulePartnerWrong, RuleMatchRepeated, RuleMatchUnasked, RuleMatchMissing:

@@ -312,7 +312,7 @@ func (s *session) forget() {
 	}
 }
 
-// isWhole tells whether all of a session was heard.
+// isWhole reports whether all of a session was heard.
 func (s *session) isWhole() bool {
 	return !s.matched.IsZero() && !s.started.IsZero() && !s.ended.IsZero()
 }

@@ -56,14 +56,14 @@ func NewWatch() *Watch {
 	}
 }
 
-// wants counts an event and tells whether its payload is needed. It is called for every frame of every user.
+// wants counts an event and reports whether its payload is needed. It is called for every frame of every user.
 func (w *Watch) wants(namespace string, event []byte) bool {
 	i := eventIndex[string(event)]
 	w.events[i].Add(1)
 	return concerns(namespace, eventNames[i])
 }
 
-// concerns tells whether an event is about a match or a session.
+// concerns reports whether an event is about a match or a session.
 func concerns(namespace, event string) bool {
 	switch event {
 	case eventMatch:
