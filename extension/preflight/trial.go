@@ -37,12 +37,12 @@ type Trial struct {
 
 // trialUser is one of the two, and what became of it.
 type trialUser struct {
-	user  *platform.User
+	user   *platform.User
 	socket *sessions.Socket
-	match sessions.Match
-	held  sessions.Held
-	left  platform.LeaveStatus // of the leave after a match that did not come
-	err   error
+	match  sessions.Match
+	held   sessions.Held
+	left   platform.LeaveStatus // of the leave after a match that did not come
+	err    error
 }
 
 // Run lets the two users match and says what they heard. It leaves two accounts on the service, and a session that ends by itself.
