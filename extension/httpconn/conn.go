@@ -68,12 +68,12 @@ func (c *conn) close() {
 // abort ends a connection whose request failed. TLS would wait for seconds to say so to a server that does not read.
 func (c *conn) abort() { _ = c.tcp.Close() }
 
-// quiet tells whether the server has neither closed the idle connection nor sent what nobody asked for.
+// quiet reports whether the server has neither closed the idle connection nor sent what nobody asked for.
 func (c *conn) quiet() bool { return c.nothingAhead() && c.open() }
 
 var past = time.Unix(1, 0) //nolint:gochecknoglobals // a constant
 
-// nothingAhead tells whether TLS holds nothing that it read beyond the answer. The socket no longer knows of it.
+// nothingAhead reports whether TLS holds nothing that it read beyond the answer. The socket no longer knows of it.
 func (c *conn) nothingAhead() bool {
 	if c.tls == nil {
 		return true

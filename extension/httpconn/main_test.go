@@ -109,7 +109,7 @@ type wire struct {
 	in *bufio.Reader
 }
 
-// next reads a request, and tells whether there was one.
+// next reads a request, and reports whether there was one.
 func (w *wire) next() bool {
 	request, err := http.ReadRequest(w.in)
 	if err != nil {
@@ -224,7 +224,7 @@ func outcome(got answer, err error) string {
 	}
 }
 
-// closes is a body that tells whether it was closed.
+// closes is a body that reports whether it was closed.
 type closes struct {
 	io.Reader
 	closed atomic.Bool

@@ -307,7 +307,7 @@ func check(request *http.Request) error {
 	return context.Cause(request.Context())
 }
 
-// repeatable tells whether sending the request twice does no more than sending it once.
+// repeatable reports whether sending the request twice does no more than sending it once.
 func repeatable(request *http.Request) bool {
 	switch request.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:

@@ -57,7 +57,7 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// outcomeUnknown tells whether Verity may have carried the operation out although this side does not know.
+// outcomeUnknown reports whether Verity may have carried the operation out although this side does not know.
 func outcomeUnknown(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {

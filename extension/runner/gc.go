@@ -81,7 +81,7 @@ func (p pacing) percent(live uint64) int {
 	return int(min(100*garbage/live, mostPercent)) // #nosec G115 -- at most mostPercent
 }
 
-// differs tells whether a change of pace is worth stopping the world for a moment.
+// differs reports whether a change of pace is worth stopping the world for a moment.
 func differs(a, b int) bool { return a < b-b/10 || a > b+b/10 }
 
 // full is the size of the heap from which on it is collected, some time before Go would begin.

@@ -21,8 +21,8 @@ const (
 	period = time.Second
 )
 
-// Watch measures this process while something is under way. Its zero value is ready; its methods may be called at once.
-type Watch struct {
+// Monitor measures this process while something is under way. Its zero value is ready; its methods may be called at once.
+type Monitor struct {
 	// Late is called with how late each timer fired, and Used about once a second with how many processors were in use, of how
 	// many that Go may use. Both are set before the first Hold; nil: nobody asks.
 	Late func(late time.Duration)
@@ -59,7 +59,7 @@ func (u Usage) MeanCPU() float64 {
 }
 
 // Hold makes the watch go on until the function that is returned is called.
-func (w *Watch) Hold() (release func()) {
+func (w *Monitor) Hold() (release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.holders++
@@ -75,14 +75,14 @@ func (w *Watch) Hold() (release func()) {
 	return w.release
 }
 
-func (w *Watch) release() {
+func (w *Monitor) release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.holders--
 }
 
 // Take returns how late the timers of the last second or more fired; none where the last call is not as long ago.
-func (w *Watch) Take() []time.Duration {
+func (w *Monitor) Take() []time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
@@ -95,7 +95,7 @@ func (w *Watch) Take() []time.Duration {
 }
 
 // Usage returns what was seen so far.
-func (w *Watch) Usage() Usage {
+func (w *Monitor) Usage() Usage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	u := w.seen
@@ -112,7 +112,7 @@ func (w *Watch) Usage() Usage {
 }
 
 // run measures until nothing was under way for a while.
-func (w *Watch) run() {
+func (w *Monitor) run() {
 	cpu, at := cpuTime(), time.Now()
 	for idle := 0; idle < idleTicks; {
 		due := time.Now().Add(every)
@@ -126,7 +126,7 @@ func (w *Watch) run() {
 }
 
 // noteLate notes how late a timer fired, and returns for how many timers nothing was under way.
-func (w *Watch) noteLate(late time.Duration, idle int) int {
+func (w *Monitor) noteLate(late time.Duration, idle int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.holders > 0 {
@@ -141,7 +141,7 @@ func (w *Watch) noteLate(late time.Duration, idle int) int {
 
 // record also notes the timers that were due while this one was late: of a second in which nothing ran, each of its fifty
 // timers counts, or a runner that hangs would look like one late timer. The lock is held.
-func (w *Watch) record(late time.Duration) {
+func (w *Monitor) record(late time.Duration) {
 	for ; ; late -= every {
 		w.lags = append(w.lags, late)
 		if w.Late != nil {
@@ -154,7 +154,7 @@ func (w *Watch) record(late time.Duration) {
 	}
 }
 
-func (w *Watch) noteUsage(cpu time.Duration, since time.Time) (time.Duration, time.Time) {
+func (w *Monitor) noteUsage(cpu time.Duration, since time.Time) (time.Duration, time.Time) {
 	now, used, pauses := time.Now(), cpuTime(), readPauses()
 	inUse, of := (used-cpu).Seconds()/now.Sub(since).Seconds(), processorsNow.working()
 	if w.Used != nil {
