@@ -3,6 +3,7 @@ package campaign
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"time"
 )
 
@@ -33,6 +34,9 @@ type Baseline struct {
 	Text string `json:"text"`
 }
 
+// ErrDown is what an error of Calm wraps where the service did not answer: the campaign ends with exit code 108 then, otherwise with 110.
+var ErrDown = errors.New("the service is down")
+
 // Calm knows whether the service has recovered from a step.
 type Calm interface {
 	// Baseline reads how the service is now, before the first step. An error says what could not be read and what to do.
@@ -44,8 +48,16 @@ type Calm interface {
 
 // Breaker watches the service from outside while a step runs.
 type Breaker interface {
-	// Watch returns why the step must end, in one sentence, as soon as it must; "" when ctx ends before.
+	// Watch returns why the step must end as soon as it must, and the zero Break when ctx ends before.
 	// dir is the folder in which the step's evidence grows, as *.evidence.jsonl.gz. Files that were last written before since are not the
 	// step's. It calls say with what it cannot watch, such as a limit whose Prometheus does not answer.
-	Watch(ctx context.Context, step Step, dir string, since time.Time, say func(text string)) (reason string)
+	Watch(ctx context.Context, step Step, dir string, since time.Time, say func(text string)) Break
+}
+
+// Break is why a step must end.
+type Break struct {
+	// Reason is one sentence; "" for no break.
+	Reason string
+	// Down says that the service did not answer; the campaign ends with exit code 108 then, and otherwise with 99.
+	Down bool
 }

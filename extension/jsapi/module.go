@@ -31,6 +31,9 @@ type RootModule struct {
 	ending   ending
 	presence presence
 	evidence *evidence.Recorder
+	// unanswered counts the requests that are under way.
+	unanswered *evidence.Unanswered
+
 	depth    depthWatch
 	sessions *sessions.Tracker
 	sockets  sockets
@@ -74,7 +77,7 @@ func New(out io.Writer) *RootModule {
 		seeded: make(map[string]*platform.User), enrolled: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
 		sessions: sessions.NewTracker(), turn: make(chan struct{}, 1), share: 1, secretSources: func() []string { return nil },
 	}
-	r.evidence = evidence.New(nil)
+	r.evidence, r.unanswered = evidence.New(nil), evidence.NewUnanswered()
 	r.depth.record, r.depth.level = &r.record, r.recordDepth
 	r.run.uptime = -1
 	r.runner.Late, r.runner.Used = r.recordLag, r.recordLevels
