@@ -35,9 +35,7 @@ type vuState struct {
 	wire    *httpconn.Config // of the users' connections
 	metrics *metricSet
 	urls    *urls
-	// requested is told of every request, and what came of it.
-	requested func(
-		ctx context.Context, emit run.Emitter, request *platform.Request, began time.Time, answer *platform.Answer, err error)
+	run     *run.Run // counts requests
 }
 
 func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, error) {
@@ -47,7 +45,7 @@ func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, e
 	}
 	own := *state
 	own.Transport = userTransport{}
-	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, requested: root.run.Requested}
+	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run}
 	s.wire = &httpconn.Config{
 		Dial:    s.dial,
 		TLS:     tlsConfig(base),
@@ -143,8 +141,9 @@ func newConnection(state *vuState, baseURL string, timeout time.Duration) *conne
 // Do sends one request and waits for the whole answer.
 func (c *connection) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
 	began := time.Now()
+	c.state.run.Requesting(began)
 	answer, err := c.send(ctx, request, began)
-	c.state.requested(ctx, c.state, &request, began, answer, err)
+	c.state.run.Requested(ctx, c.state, &request, began, answer, err)
 	return answer, err
 }
 

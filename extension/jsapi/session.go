@@ -76,9 +76,9 @@ func (u *User) socketEnds(life *lifetime) func(sessions.Loss) {
 }
 
 // socketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
-func (s *vuState) socketOptions(baseURL, userID, token string, watch *sessions.Watch, timeout time.Duration) sessions.Options {
+func (s *vuState) socketOptions(baseURL, userID, token string, tracker *sessions.Tracker, timeout time.Duration) sessions.Options {
 	return sessions.Options{
-		URL: baseURL, UserID: userID, Token: token, Watch: watch,
+		URL: baseURL, UserID: userID, Token: token, Tracker: tracker,
 		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy, Timeout: timeout,
 		Header: map[string][]string{"User-Agent": {userAgent(s.Options)}},
 	}
@@ -96,7 +96,7 @@ func socketError(ctx context.Context, began time.Time, err error) error {
 }
 
 // openLine returns the user's socket, which connect opened.
-func (u *User) openLine(caller, why string) (*sessions.Line, error) {
+func (u *User) openLine(caller, why string) (*sessions.Socket, error) {
 	u.lineMu.Lock()
 	defer u.lineMu.Unlock()
 	if u.line == nil {
@@ -176,7 +176,7 @@ func (u *User) place(o *sessionOptions) func(string, sobek.Value) {
 }
 
 // match joins and waits for the match, and counts what came of it.
-func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*sessions.Line, sessions.Match, error) {
+func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*sessions.Socket, sessions.Match, error) {
 	line, err := u.openLine("match() or holdSession()", "a match is heard on the socket only")
 	if err != nil {
 		return nil, sessions.Match{}, err
@@ -226,7 +226,7 @@ func (u *User) joinFor(ctx context.Context, o sessionOptions) (string, error) {
 }
 
 // setLoss says why the socket was lost that cut a wait.
-func setLoss(object *sobek.Object, isLost bool, line *sessions.Line) {
+func setLoss(object *sobek.Object, isLost bool, line *sessions.Socket) {
 	if isLost {
 		set(object, "socketLost", string(line.Loss()))
 	}
@@ -265,7 +265,7 @@ func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
 }
 
 // unmatched is the result of holdSession without a match.
-func unmatched(m sessions.Match, line *sessions.Line) js {
+func unmatched(m sessions.Match, line *sessions.Socket) js {
 	outcome := "unmatched"
 	if m.Outcome == sessions.OutcomeStopped {
 		outcome = string(sessions.OutcomeStopped)
@@ -280,7 +280,7 @@ func unmatched(m sessions.Match, line *sessions.Line) js {
 	}
 }
 
-func heldObject(m sessions.Match, held sessions.Held, line *sessions.Line) js {
+func heldObject(m sessions.Match, held sessions.Held, line *sessions.Socket) js {
 	return func(rt *sobek.Runtime) any {
 		object := rt.NewObject()
 		set(object, "outcome", string(held.Outcome))

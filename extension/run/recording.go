@@ -14,10 +14,14 @@ import (
 	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
+// Requesting counts a request that begins; Requested is called when it is over.
+func (r *Run) Requesting(began time.Time) { r.unanswered.Begin(began) }
+
 // Requested keeps how long one request took that began then. An answer that was not asked for, and none, count as slower than
 // any limit; what the end of the run cut counts with the time it had waited. Answers that say more about the service than about the
 // request are counted besides.
 func (r *Run) Requested(ctx context.Context, emit Emitter, request *platform.Request, began time.Time, answer *platform.Answer, err error) {
+	r.unanswered.End(began)
 	r.recordRequest(request, began, answer, err)
 	switch {
 	case err != nil:
@@ -93,6 +97,7 @@ func (r *Run) recordLevels(processors float64, of int) {
 	r.Evidence.Level(evidence.LevelPresent, now, float64(users.Present))
 	r.Evidence.Level(evidence.LevelWaiting, now, float64(users.Waiting))
 	r.Evidence.Level(evidence.LevelInside, now, float64(users.InSession))
+	r.Evidence.Level(evidence.LevelUnanswered, now, float64(r.unanswered.Long(now)))
 	r.Evidence.Level(evidence.LevelCPU, now, processors)
 	r.Evidence.Level(evidence.LevelCPULimit, now, float64(of))
 	if planned, ok := r.plannedUsers(now); ok {

@@ -23,8 +23,10 @@ import (
 type Run struct {
 	Record   report.Record      // what a reader is told
 	Evidence *evidence.Recorder // what the verdict is made of
-	Sessions *sessions.Watch
-	Runner   runner.Watch
+	Sessions *sessions.Tracker
+	Runner   runner.Monitor
+
+	unanswered *evidence.Unanswered // requests under way
 
 	presence presence
 	sockets  sockets
@@ -85,7 +87,7 @@ type state struct {
 // New returns the account of a run that has not begun. Lines for the reader go to out.
 func New(out io.Writer) *Run {
 	r := &Run{
-		Evidence: evidence.New(nil), Sessions: sessions.NewWatch(), accounts: newAccounts(), out: out,
+		Evidence: evidence.New(nil), unanswered: evidence.NewUnanswered(), Sessions: sessions.NewTracker(), accounts: newAccounts(), out: out,
 		duty: make(chan struct{}, 1), state: state{uptime: -1},
 	}
 	r.Runner.Late, r.Runner.Used = r.recordLag, r.recordLevels
