@@ -30,7 +30,9 @@ func BenchmarkRecordingOfARequest(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				root.Requested(b.Context(), silent{}, request, time.Now(), answer, nil)
+				began := time.Now()
+				root.Requesting(began)
+				root.Requested(b.Context(), silent{}, request, began, answer, nil)
 				root.CountOperation(b.Context(), silent{}, platform.OpJoin, "")
 			}
 		})
