@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
@@ -179,8 +180,8 @@ func (r *RootModule) plannedUsers(at time.Time) (users float64, ok bool) {
 
 // isUnheard reports whether the user was matched and heard nothing of it: it waited in vain, and was then answered that it is in no
 // queue, or that it was matched already.
-func isUnheard(m sessions.Match, left platform.LeaveStatus) bool {
-	return m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (left == platform.NotQueued || left == platform.AlreadyMatched)
+func isUnheard(m sessions.Match, left contract.LeaveStatus) bool {
+	return m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (left == contract.LeaveNotQueued || left == contract.LeaveAlreadyMatched)
 }
 
 // waits are what a summary names that had not come when the run ended, and how long of it is nothing to name.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
@@ -29,9 +30,9 @@ type Health struct {
 // It is no load: it emits no metric.
 func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Health, error) {
 	health := Health{Asked: time.Now()}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/health", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, contract.RouteHealth.Method, baseURL+contract.RouteHealth.Path, http.NoBody)
 	if err != nil {
-		return health, fmt.Errorf("asking %s/health: %w", baseURL, err)
+		return health, fmt.Errorf("asking %s%s: %w", baseURL, contract.RouteHealth.Path, err)
 	}
 	response, err := client.Do(request)
 	if err != nil {

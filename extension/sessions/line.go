@@ -13,13 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
 const (
-	queueNamespace = "/queue"
-	videoNamespace = "/video"
 	// refusalTime is how soon after it was joined a namespace is disconnected when the token is refused.
 	refusalTime = 5 * time.Second
 )
@@ -87,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Line, error) {
 	begin := time.Now()
 	client, err := socketio.Dial(ctx, socketio.Options{
 		URL:        o.URL,
-		Namespaces: []string{queueNamespace, videoNamespace},
+		Namespaces: []string{contract.QueueNamespace, contract.VideoNamespace},
 		Auth:       map[string]string{"token": o.Token},
 		Header:     o.Header,
 		Dialer:     o.Dialer,
@@ -206,11 +205,11 @@ func (l *Line) wants(namespace string, event []byte) bool {
 func (l *Line) onEvent(e socketio.Event) {
 	switch {
 	case !concerns(e.Namespace, e.Name): // somebody waits for it
-	case e.Name == eventMatch:
+	case e.Name == contract.EventMatch:
 		hear(l, e, l.heardMatch)
-	case e.Name == eventStart:
+	case e.Name == contract.EventStart:
 		hear(l, e, l.heardStart)
-	case e.Name == eventEnd:
+	case e.Name == contract.EventEnd:
 		hear(l, e, l.heardEnd)
 	}
 	if l.waiting.Load() > 0 {
@@ -238,7 +237,7 @@ func (l *Line) garble(event string) {
 	}
 	l.garbled = true
 	l.watch.found(RulePayloadWrong, l.user, "", event+" names no session")
-	if event == eventMatch {
+	if event == contract.EventMatch {
 		l.watch.brokenMatches++
 	} else {
 		l.watch.brokenSessions++

@@ -3,6 +3,8 @@ package sessions
 import (
 	"fmt"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // pair is the two users who heard match with one sessionId, as far as they have.
@@ -16,7 +18,7 @@ func (w *Watch) pair(s *session) {
 		p = &pair{first: s}
 		w.pairs[s.id] = p
 		time.AfterFunc(partnerPatience, func() { w.settle(p) })
-		if s.partner == anonymousID(s.id, s.line.user) {
+		if s.partner == contract.AnonymousID(s.id, s.line.user) {
 			s.breaks(RulePartnerWrong, "partnerAnonymousId is the user's own")
 		}
 	case p.second == nil:
@@ -29,7 +31,7 @@ func (w *Watch) pair(s *session) {
 }
 
 func (s *session) checkPartner(other *session) {
-	if want := anonymousID(s.id, other.line.user); s.partner != want {
+	if want := contract.AnonymousID(s.id, other.line.user); s.partner != want {
 		s.breaks(RulePartnerWrong, fmt.Sprintf("partnerAnonymousId is %s; the partner, user %s, is %s",
 			show(s.partner), other.line.user, want))
 	}
@@ -57,11 +59,8 @@ func (w *Watch) settle(p *pair) {
 // lineOf returns the line of a user by what a session calls it. It computes a hash for every line, a few milliseconds for
 // ten thousand, which is fine for what does not happen to pairs that are well.
 func (w *Watch) lineOf(sessionID, anonymous string) *Line {
-	key := []byte(sessionID + ":")
-	prefix := len(key)
 	for user, line := range w.lines {
-		key = append(key[:prefix], user...)
-		if id := anonymize(key); string(id[:]) == anonymous {
+		if contract.AnonymousID(sessionID, user) == anonymous {
 			return line
 		}
 	}
