@@ -13,13 +13,13 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// Purchase is what a checkout.session.completed event says.
+// Purchase is the content of a checkout.session.completed event.
 type Purchase struct {
 	UserID        string
-	Tokens        int       // 1 to contract.MaxTokens; the number that Verity credits, whatever the pack
+	Tokens        int       // 1 to contract.MaxTokens; Verity credits this number, whatever the pack
 	PackID        string    // default: the pack of that many tokens, otherwise starter
-	EventID       string    // default: a new evt_… that no other VU, runner or run has
-	SessionID     string    // default: a new cs_…, as unique
+	EventID       string    // default: a random evt_…, unique among VUs, runners and runs
+	SessionID     string    // default: a random cs_…, unique likewise
 	PaymentStatus string    // contract.Paid (default) or contract.Unpaid
 	Timestamp     time.Time // of the signature; default: now
 }
@@ -28,7 +28,7 @@ type Purchase struct {
 type Event struct {
 	ID        string
 	Body      []byte
-	Signature string // what the header contract.SignatureHeader says
+	Signature string // value of the header contract.SignatureHeader
 }
 
 // Headers returns those with which the event is posted.
@@ -64,8 +64,8 @@ type purchaseMetadata struct {
 	Tokens string `json:"tokens"`
 }
 
-// CheckoutCompleted returns a complete signed checkout.session.completed event.
-// It refuses a purchase without a user, outside the range of Tokens, or with another PaymentStatus.
+// CheckoutCompleted returns a signed checkout.session.completed event.
+// It refuses a purchase without a user, with Tokens out of range, or with an unknown PaymentStatus.
 func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
 	if err := p.validate(); err != nil {
 		return Event{}, err
@@ -87,7 +87,7 @@ func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
 	return Event{ID: p.EventID, Body: body, Signature: s.Sign(body, p.Timestamp)}, nil
 }
 
-// CustomerCreated returns a complete signed customer.created event. Verity takes it and credits nobody: it shows whether
+// CustomerCreated returns a signed customer.created event. Verity accepts it and credits no tokens, so that it tests whether
 // the secret is the service's.
 func (s *Signer) CustomerCreated(at time.Time) (Event, error) {
 	id := "evt_" + rand.Text()
@@ -142,7 +142,7 @@ func packOf(tokens int) string {
 	}
 }
 
-// encode leaves < > & as they are: Stripe does, and the signature covers the bytes.
+// encode returns the JSON of an event. Like Stripe it does not escape < > &: the signature covers the bytes.
 func encode(event eventBody) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -193,6 +193,18 @@ func (p *Probe) Matched(ctx context.Context, users []string) (int, error) {
 	return matched, nil
 }
 
+// InSession counts the users who are in a session.
+func (p *Probe) InSession(ctx context.Context) (int, error) {
+	active, err := scanAll(func(cursor uint64) *redis.ScanCmd {
+		return p.client.Scan(ctx, cursor, contract.RedisActive+"*", pageSize)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("users in sessions from Redis: %w", plain.Error(p.explain(ctx, err)))
+	}
+	slices.Sort(active) // a scan may find one twice
+	return len(slices.Compact(active)), nil
+}
+
 // states returns what the states of all users say.
 func (p *Probe) states(ctx context.Context) (map[Ghost]bool, error) {
 	found, err := scanAll(func(cursor uint64) *redis.ScanCmd {
