@@ -65,7 +65,7 @@ func (f *floor) answer(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"data":{"attributes":{"sample":{"count":%d}}}}`, f.requests.Load())
 }
 
-// pause tells whether the run goes on.
+// pause reports whether the run goes on.
 func (f *floor) pause(d time.Duration) bool {
 	select {
 	case <-time.After(d):

@@ -140,7 +140,9 @@ func newConnection(module *Module, state *vuState, baseURL string, timeout time.
 // Do sends one request and waits for the whole answer.
 func (c *connection) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
 	began := time.Now()
+	c.module.root.unanswered.Begin(began)
 	answer, err := c.send(ctx, request, began)
+	c.module.root.unanswered.End(began)
 	c.module.root.recordRequest(&request, began, answer, err)
 	return answer, err
 }

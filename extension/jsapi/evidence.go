@@ -130,6 +130,7 @@ func (r *RootModule) recordLevels(processors float64, of int) {
 	r.evidence.Level(evidence.LevelPresent, now, float64(users.Present))
 	r.evidence.Level(evidence.LevelWaiting, now, float64(users.Waiting))
 	r.evidence.Level(evidence.LevelInside, now, float64(users.InSession))
+	r.evidence.Level(evidence.LevelUnanswered, now, float64(r.unanswered.Long(now)))
 	r.evidence.Level(evidence.LevelCPU, now, processors)
 	r.evidence.Level(evidence.LevelCPULimit, now, float64(of))
 	if planned, ok := r.plannedUsers(now); ok {

@@ -31,12 +31,15 @@ type RootModule struct {
 	ending   ending
 	presence presence
 	evidence *evidence.Recorder
+	// unanswered counts the requests that are under way.
+	unanswered *evidence.Unanswered
+
 	depth    depthWatch
-	sessions *sessions.Watch
+	sessions *sessions.Tracker
 	sockets  sockets
 	advised  sync.Once // that a match is heard on a socket only
 	held     holdTimes
-	runner   runner.Watch
+	runner   runner.Monitor
 	urls     urls
 
 	requestNames requestNames
@@ -72,9 +75,9 @@ var _ modules.Module = (*RootModule)(nil)
 func New(out io.Writer) *RootModule {
 	r := &RootModule{
 		seeded: make(map[string]*platform.User), enrolled: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
-		sessions: sessions.NewWatch(), turn: make(chan struct{}, 1), share: 1, secretSources: func() []string { return nil },
+		sessions: sessions.NewTracker(), turn: make(chan struct{}, 1), share: 1, secretSources: func() []string { return nil },
 	}
-	r.evidence = evidence.New(nil)
+	r.evidence, r.unanswered = evidence.New(nil), evidence.NewUnanswered()
 	r.depth.record, r.depth.level = &r.record, r.recordDepth
 	r.run.uptime = -1
 	r.runner.Late, r.runner.Used = r.recordLag, r.recordLevels

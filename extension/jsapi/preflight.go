@@ -97,12 +97,12 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 func (v *Verity) trial(client *http.Client, state *vuState) preflight.Trial {
 	return preflight.Trial{
 		Service: v.service, Client: client, Body: preflight.TrialBody(),
-		Open: func(ctx context.Context, user *platform.User, watch *sessions.Watch) (*sessions.Line, error) {
+		Open: func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error) {
 			token, err := user.AccessToken(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return sessions.Open(ctx, state.socketOptions(v.baseURL, user.ID(), token, watch, seconds(v.timeout)))
+			return sessions.Open(ctx, state.socketOptions(v.baseURL, user.ID(), token, tracker, seconds(v.timeout)))
 		},
 	}
 }

@@ -237,7 +237,7 @@ func (p *PrometheusWatch) Start() *sobek.Promise {
 	})
 }
 
-// isFirst tells whether a runner has the first part of the test, or all of it.
+// isFirst reports whether a runner has the first part of the test, or all of it.
 func isFirst(segment *lib.ExecutionSegment) bool { return strings.HasPrefix(segment.String(), "0:") }
 
 // End is PrometheusWatch.end.

@@ -49,7 +49,7 @@ type requestNames struct {
 	known map[string]bool
 }
 
-// admit tells whether there is room for a name.
+// admit reports whether there is room for a name.
 func (n *requestNames) admit(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -218,7 +218,7 @@ func (u *User) WaitFor(event, options sobek.Value) *sobek.Promise {
 }
 
 // waitError says why an event was not heard.
-func waitError(run context.Context, event string, patience float64, line *sessions.Line, err error) error {
+func waitError(run context.Context, event string, patience float64, line *sessions.Socket, err error) error {
 	if run.Err() != nil {
 		return errStopped
 	}

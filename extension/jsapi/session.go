@@ -74,9 +74,9 @@ func (u *User) connect(ctx context.Context, life *lifetime) error {
 }
 
 // socketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
-func (s *vuState) socketOptions(baseURL, userID, token string, watch *sessions.Watch, timeout time.Duration) sessions.Options {
+func (s *vuState) socketOptions(baseURL, userID, token string, tracker *sessions.Tracker, timeout time.Duration) sessions.Options {
 	return sessions.Options{
-		URL: baseURL, UserID: userID, Token: token, Watch: watch,
+		URL: baseURL, UserID: userID, Token: token, Tracker: tracker,
 		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy, Timeout: timeout,
 		Header: map[string][]string{"User-Agent": {userAgent(s.Options)}},
 	}
@@ -94,7 +94,7 @@ func socketError(ctx context.Context, began time.Time, err error) error {
 }
 
 // openLine returns the user's socket, which connect opened.
-func (u *User) openLine(caller, why string) (*sessions.Line, error) {
+func (u *User) openLine(caller, why string) (*sessions.Socket, error) {
 	u.lineMu.Lock()
 	defer u.lineMu.Unlock()
 	if u.line == nil {
@@ -174,7 +174,7 @@ func (u *User) place(o *sessionOptions) func(string, sobek.Value) {
 }
 
 // match joins and waits for the match, and counts what came of it.
-func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*sessions.Line, sessions.Match, error) {
+func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*sessions.Socket, sessions.Match, error) {
 	line, err := u.openLine("match() or holdSession()", "a match is heard on the socket only")
 	if err != nil {
 		return nil, sessions.Match{}, err
@@ -217,13 +217,13 @@ func (u *User) joinFor(ctx context.Context, o sessionOptions) (string, error) {
 }
 
 // setLoss says why the socket was lost that cut a wait.
-func setLoss(object *sobek.Object, isLost bool, line *sessions.Line) {
+func setLoss(object *sobek.Object, isLost bool, line *sessions.Socket) {
 	if isLost {
 		set(object, "socketLost", string(line.Loss()))
 	}
 }
 
-func (u *User) countMatch(ctx context.Context, m sessions.Match, line *sessions.Line) {
+func (u *User) countMatch(ctx context.Context, m sessions.Match, line *sessions.Socket) {
 	state, metrics := u.connection.state.State, u.m.metrics
 	failed := 1.0
 	switch m.Outcome {
@@ -276,7 +276,7 @@ func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
 }
 
 // unmatched is the result of holdSession without a match.
-func unmatched(m sessions.Match, line *sessions.Line) js {
+func unmatched(m sessions.Match, line *sessions.Socket) js {
 	outcome := "unmatched"
 	if m.Outcome == sessions.OutcomeStopped {
 		outcome = string(sessions.OutcomeStopped)
@@ -291,7 +291,7 @@ func unmatched(m sessions.Match, line *sessions.Line) js {
 	}
 }
 
-func heldObject(m sessions.Match, held sessions.Held, line *sessions.Line) js {
+func heldObject(m sessions.Match, held sessions.Held, line *sessions.Socket) js {
 	return func(rt *sobek.Runtime) any {
 		object := rt.NewObject()
 		set(object, "outcome", string(held.Outcome))
@@ -304,7 +304,7 @@ func heldObject(m sessions.Match, held sessions.Held, line *sessions.Line) js {
 	}
 }
 
-func (u *User) countSession(ctx context.Context, held sessions.Held, line *sessions.Line) {
+func (u *User) countSession(ctx context.Context, held sessions.Held, line *sessions.Socket) {
 	state, metrics := u.connection.state.State, u.m.metrics
 	if held.Started {
 		push(ctx, state, metrics.sessionStartTime, milliseconds(held.StartDelay), "", "")

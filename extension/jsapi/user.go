@@ -30,7 +30,7 @@ type User struct {
 
 	connecting sync.Mutex // held while the socket opens or closes, never on the event loop
 	lineMu     sync.Mutex
-	line       *sessions.Line // nil: not connected
+	line       *sessions.Socket // nil: not connected
 
 	ID     string
 	Number int
@@ -65,7 +65,7 @@ func (u *User) Join(place, options sobek.Value) *sobek.Promise {
 	judged := u.m.expectedStatus("join", options, string(platform.Queued))
 	u.adviseSocket(place)
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
-		u.lineHears((*sessions.Line).Joining)
+		u.lineHears((*sessions.Socket).Joining)
 		joined, err := u.join(ctx, body)
 		if err == nil && judged {
 			err = judgeJoin(joined, queueKey)
@@ -92,7 +92,7 @@ func (u *User) join(ctx context.Context, body []byte) (platform.Joined, error) {
 }
 
 // lineHears tells the user's socket, if there is one, what the user does without it.
-func (u *User) lineHears(what func(*sessions.Line)) {
+func (u *User) lineHears(what func(*sessions.Socket)) {
 	u.lineMu.Lock()
 	defer u.lineMu.Unlock()
 	if u.line != nil {
@@ -108,7 +108,7 @@ func (u *User) Leave(options sobek.Value) *sobek.Promise {
 		if err != nil {
 			return nil, err
 		}
-		u.lineHears((*sessions.Line).Left)
+		u.lineHears((*sessions.Socket).Left)
 		if judged {
 			if err := judgeLeave(left); err != nil {
 				return nil, err

@@ -50,7 +50,7 @@ func Text(words string) string {
 	return b.String()
 }
 
-// isPlain tells whether Text would return the words as they are.
+// isPlain reports whether Text would return the words as they are.
 func isPlain(words string) bool {
 	for i := range len(words) {
 		c := words[i]

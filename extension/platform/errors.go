@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -55,7 +57,7 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// outcomeUnknown tells whether Verity may have carried the operation out although this side does not know.
+// outcomeUnknown reports whether Verity may have carried the operation out although this side does not know.
 func outcomeUnknown(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -160,11 +162,13 @@ func refusal(operation string, answer *Answer) error {
 
 // FromInFront reports whether something in front of the service gave this answer: a 403 that has neither the service's headers nor
 // its JSON, as of a web application firewall.
-func (a *Answer) FromInFront() bool {
-	if a.Status != http.StatusForbidden {
+func (a *Answer) FromInFront() bool { return fromInFront(a.Status, maps.Keys(a.Header), a.Body) }
+
+func fromInFront(status int, headers iter.Seq[string], body []byte) bool {
+	if status != http.StatusForbidden {
 		return false
 	}
-	for name := range a.Header {
+	for name := range headers {
 		if strings.HasPrefix(strings.ToLower(name), "x-ratelimit-") {
 			return false
 		}
@@ -173,7 +177,7 @@ func (a *Answer) FromInFront() bool {
 		Message    json.RawMessage `json:"message"`
 		StatusCode int             `json:"statusCode"`
 	}
-	return json.Unmarshal(a.Body, &said) != nil || len(said.Message) == 0 && said.StatusCode == 0
+	return json.Unmarshal(body, &said) != nil || len(said.Message) == 0 && said.StatusCode == 0
 }
 
 // ServiceMessage is what the service says in an error answer, as a line that a log and a terminal can hold.

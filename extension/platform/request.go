@@ -103,7 +103,7 @@ func CheckPath(path string) error {
 	}
 }
 
-// isPrintable tells whether a path is of visible ASCII characters, as it goes over the wire.
+// isPrintable reports whether a path is of visible ASCII characters, as it goes over the wire.
 func isPrintable(path string) bool {
 	return strings.IndexFunc(path, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }

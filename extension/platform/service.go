@@ -60,7 +60,7 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 	return &User{account: account, service: s, connection: connection}, nil
 }
 
-// isID tells whether a name of the service can stand in a log line, a path and a report as it is. Verity's have 25 characters.
+// isID reports whether a name of the service can stand in a log line, a path and a report as it is. Verity's have 25 characters.
 func isID(id string) bool {
 	const longest = 128
 	return len(id) <= longest && strings.IndexFunc(id, func(r rune) bool {

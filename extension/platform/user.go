@@ -67,7 +67,7 @@ func (u *User) Statement() Statement { return u.ledger.statement() }
 // leave left the account open until the balance is read.
 func (u *User) TokenBounds() (least, most int, ok bool) { return u.ledger.bounds() }
 
-// MayBeQueued tells whether the user is in a queue or may be, after a join or leave without an answer.
+// MayBeQueued reports whether the user is in a queue or may be, after a join or leave without an answer.
 func (u *User) MayBeQueued() bool { return u.ledger.mayBeQueued() }
 
 // JoinStatus is the status in the answer to POST /queue/join.
@@ -167,7 +167,7 @@ type Left struct {
 	Refunded bool        `json:"refunded"`
 }
 
-// LostToken tells whether a token that was paid for a place in the queue is gone without a match: the refund did not come.
+// LostToken reports whether a token that was paid for a place in the queue is gone without a match: the refund did not come.
 func (l Left) LostToken() bool { return l.Status != NotQueued && !l.Refunded }
 
 // Leave leaves the queue.

@@ -167,7 +167,7 @@ func (r route) limit(load Load, a answer, unexpected string) Check {
 	return check
 }
 
-// within tells whether a load keeps to the limit that the headers name. Requests count for a minute, so that those of
+// within reports whether a load keeps to the limit that the headers name. Requests count for a minute, so that those of
 // before, and this look, leave fewer at first.
 func (l Load) within(header http.Header) (verdict Verdict, found string) {
 	planned := math.Ceil(l.PerMinute - rounding)
@@ -212,7 +212,7 @@ func resets(header http.Header) string {
 	return " for " + text + " s"
 }
 
-// secret tells whether the service took a signed event.
+// secret reports whether the service took a signed event.
 func secret(a answer) Check {
 	switch {
 	case a.err != nil || a.status == http.StatusTooManyRequests:

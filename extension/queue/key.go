@@ -31,7 +31,7 @@ var ErrBody = errors.New("body is not a JSON object")
 type Refusal struct { //nolint:errname // the service's answer, which the stand-in gives too
 	// Messages are the service's own words, in its order; never empty.
 	Messages []string
-	// List tells whether the service sends "message" as an array; otherwise it is Messages[0].
+	// List reports whether the service sends "message" as an array; otherwise it is Messages[0].
 	List bool
 }
 

@@ -63,7 +63,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// next tells whether one more element follows the n that were read, and takes the comma or the closing bracket.
+// next reports whether one more element follows the n that were read, and takes the comma or the closing bracket.
 func (s *scanner) next(n int, closing byte) (bool, error) {
 	switch c := s.peek(); {
 	case c == closing:
@@ -214,7 +214,7 @@ func (s *scanner) sort(members []member) {
 	s.out = append(s.out[:start], s.sorted...)
 }
 
-// vanishes tells whether the service drops this key, at any depth.
+// vanishes reports whether the service drops this key, at any depth.
 func vanishes(key []byte) bool {
 	switch string(key) {
 	case "__proto__", "prototype", "constructor", "toString", "toLocaleString", "valueOf", "hasOwnProperty",
@@ -253,7 +253,7 @@ func codeUnits(text []byte) []uint16 {
 	return units
 }
 
-// isLone tells whether a text in WTF-8 starts with a lone surrogate.
+// isLone reports whether a text in WTF-8 starts with a lone surrogate.
 func isLone(text []byte) bool { return len(text) >= 3 && text[0] == 0xED && text[1] >= 0xA0 }
 
 // replaceLone puts U+FFFD in the place of each lone surrogate; both take three bytes.

@@ -66,7 +66,7 @@ type world struct {
 	t       testing.TB
 	server  *socketio.Server
 	network *memory
-	watch   *Watch
+	tracker *Tracker
 
 	mu      sync.Mutex
 	sockets map[string]*socketio.Socket // by namespace and user
@@ -81,7 +81,7 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			t: t, watch: NewWatch(), sockets: make(map[string]*socketio.Socket),
+			t: t, tracker: NewTracker(), sockets: make(map[string]*socketio.Socket),
 			network: &memory{conns: make(chan net.Conn), done: make(chan struct{})},
 		}
 		w.server = socketio.NewServer(socketio.ServerOptions{
@@ -112,10 +112,10 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 func (w *world) options(user string) Options {
-	return Options{URL: "http://verity.test", UserID: user, Token: goodToken + user, Watch: w.watch, Dialer: w.network.dial}
+	return Options{URL: "http://verity.test", UserID: user, Token: goodToken + user, Tracker: w.tracker, Dialer: w.network.dial}
 }
 
-func (w *world) open(user string) *Line {
+func (w *world) open(user string) *Socket {
 	w.t.Helper()
 	l, err := Open(w.t.Context(), w.options(user))
 	require.NoError(w.t, err)
@@ -172,7 +172,7 @@ func later[T any](f func() T) <-chan T {
 }
 
 // rules returns the rules that were broken, and how often.
-func rules(w *Watch) map[Rule]int {
+func rules(w *Tracker) map[Rule]int {
 	counts := make(map[Rule]int)
 	for _, f := range w.Findings() {
 		counts[f.Rule] = f.Count

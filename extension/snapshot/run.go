@@ -279,7 +279,7 @@ func timeLeft(ctx context.Context, wait time.Duration) time.Duration {
 	return max(0, wait)
 }
 
-// poll notes which counters have yet to be scraped, and tells whether waiting for them is over: when there are none, or when
+// poll notes which counters have yet to be scraped, and reports whether waiting for them is over: when there are none, or when
 // Prometheus does not answer at all any more.
 func (m *measurement) poll(ctx context.Context) (over bool) {
 	reading, cancel := context.WithTimeout(ctx, readingLimit)
@@ -302,7 +302,7 @@ func (m *measurement) poll(ctx context.Context) (over bool) {
 	return stale == failed
 }
 
-// unscraped tells whether a series of a selector has not been scraped since a time. Series that are gone cannot be waited for.
+// unscraped reports whether a series of a selector has not been scraped since a time. Series that are gone cannot be waited for.
 func (r *Reader) unscraped(ctx context.Context, selected string, since time.Time) (bool, error) {
 	value, err := r.query(ctx, "timestamp("+selected+")", time.Time{}, newNotes())
 	if err != nil {

@@ -47,7 +47,7 @@ func readChunked(body io.Reader, buf []byte) ([]byte, error) {
 	return into.Bytes(), err
 }
 
-// isJSON tells whether the service reads the body: of another type, or of none, it sees nothing.
+// isJSON reports whether the service reads the body: of another type, or of none, it sees nothing.
 func isJSON(r *http.Request) bool {
 	values := r.Header["Content-Type"]
 	if len(values) == 0 {

@@ -229,7 +229,7 @@ func TestServerError(t *testing.T) {
 		require.Equal(t, serverErrorBody, r.body)
 	}
 	ts.store.embedded.SetError("")
-	require.Equal(t, User{ID: u.id, Bought: 1, Balance: 1}, u.account(), "nothing was paid")
+	require.Equal(t, Account{ID: u.id, Bought: 1, Balance: 1}, u.account(), "nothing was paid")
 	require.Contains(t, log.String(), `msg="answered 500" method=POST path=/queue/join error="locking a queue: LOADING made up"`)
 	require.NotContains(t, log.String(), strings.TrimPrefix(u.bearer, "Authorization: Bearer "))
 }

@@ -158,7 +158,7 @@ func (u testUser) leave() reply {
 	return u.ts.do("DELETE", "/queue/leave", "", u.bearer)
 }
 
-func (u testUser) account() User {
+func (u testUser) account() Account {
 	u.ts.t.Helper()
 	found := u.ts.accounts.find(u.id)
 	require.NotNil(u.ts.t, found)

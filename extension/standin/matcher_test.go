@@ -89,7 +89,7 @@ func TestKeysInRedisOfASession(t *testing.T) {
 			require.Equal(t, s.ID, db.Get(ctx, "queue:matched:"+u.id).Val())
 			require.Equal(t, s.ID, db.Get(ctx, "session:active:"+u.id).Val())
 			require.Zero(t, db.Exists(ctx, "queue:user:"+u.id, "queue:lock:"+u.id).Val())
-			require.Equal(t, User{ID: u.id, Bought: 1, Spent: 1}, u.account())
+			require.Equal(t, Account{ID: u.id, Bought: 1, Spent: 1}, u.account())
 			keys = append(keys, "queue:matched:"+u.id, "session:active:"+u.id)
 		}
 		for _, key := range keys {
@@ -122,13 +122,13 @@ func TestLeaveAfterAMatch(t *testing.T) {
 	b.join("")
 	ts.matcher.match(t.Context())
 	require.Equal(t, notQueuedBody, a.leave().body, "matched already")
-	require.Equal(t, User{ID: a.id, Bought: 3, Balance: 2, Spent: 1}, a.account(), "not refunded")
+	require.Equal(t, Account{ID: a.id, Bought: 3, Balance: 2, Spent: 1}, a.account(), "not refunded")
 
 	require.Equal(t, queuedBody("canberra"+emptyHash, 0), a.join("").body, "in a live session")
 	r := a.leave()
 	require.Equal(t, 200, r.status)
 	require.Equal(t, `{"status":"already_matched","refunded":false,"queueKey":"canberra`+emptyHash+`"}`, r.body)
-	require.Equal(t, User{ID: a.id, Bought: 3, Balance: 1, Spent: 1, Lost: 1}, a.account())
+	require.Equal(t, Account{ID: a.id, Bought: 3, Balance: 1, Spent: 1, Lost: 1}, a.account())
 
 	ts.store.embedded.FastForward(time.Hour)
 	a.join("")

@@ -288,7 +288,7 @@ func (q *queues) vacate(ctx context.Context, u *user) error {
 	return err
 }
 
-// exit removes the user from the queue and unlocks the user in Redis. It tells whether the user was there: another, the
+// exit removes the user from the queue and unlocks the user in Redis. It reports whether the user was there: another, the
 // matcher, may have been faster.
 func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 	if key == "" {

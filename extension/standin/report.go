@@ -149,7 +149,7 @@ func (st Stats) writeSockets(b *strings.Builder) {
 }
 
 // Users returns every user's account, by id. It may be asked for after Close too.
-func (s *Server) Users() []User { return s.accounts.all() }
+func (s *Server) Users() []Account { return s.accounts.all() }
 
 // Balances returns every user's balance, by id.
 func (s *Server) Balances() map[string]int64 {

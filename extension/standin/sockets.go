@@ -144,7 +144,7 @@ func (s *sockets) disconnected(socket *socketio.Socket) {
 	}
 }
 
-// forget tells whether the socket's user waits in the queue.
+// forget reports whether the socket's user waits in the queue.
 func (s *sockets) forget(socket *socketio.Socket) (waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -321,7 +321,7 @@ func TestStatusGoesToEverybodyInTheKey(t *testing.T) {
 	ear4.hears(`queue:status {"usersSearching":1}`)
 	require.Empty(t, idle.heard())
 	require.Equal(t, int64(16), ts.Stats().Sockets.Events["queue:status"], "and nothing is under way")
-	require.Equal(t, User{ID: b.id, Bought: 1, Balance: 1}, b.account(), "refunded")
+	require.Equal(t, Account{ID: b.id, Bought: 1, Balance: 1}, b.account(), "refunded")
 }
 
 func TestStatusFramesOfManyJoins(t *testing.T) {
@@ -465,7 +465,7 @@ func TestNoCatchUpAndNoEndWithoutSockets(t *testing.T) {
 	earA.Close()
 	earB.Close()
 	require.Eventually(t, func() bool { return ts.sockets.server.Connections() == 0 }, 5*time.Second, time.Millisecond)
-	require.Equal(t, User{ID: a.id, Bought: 5, Balance: 4, Spent: 1}, a.account(), "matched: there is nothing to leave")
+	require.Equal(t, Account{ID: a.id, Bought: 5, Balance: 4, Spent: 1}, a.account(), "matched: there is nothing to leave")
 	late := a.listen()
 	ts.matcher.endDue(t.Context(), time.Now().Add(time.Hour).UnixMilli())
 	end, _ := late.only("session:end", endKeys)
@@ -532,7 +532,7 @@ func TestClosingAnyQueueSocketLeavesTheQueue(t *testing.T) {
 			require.Equal(t, 201, u.join("").status)
 			leave()
 			require.Eventually(t, func() bool { return !queuedNow(u)() }, 5*time.Second, time.Millisecond)
-			require.Equal(t, User{ID: u.id, Bought: 1, Balance: 1}, u.account())
+			require.Equal(t, Account{ID: u.id, Bought: 1, Balance: 1}, u.account())
 			require.Equal(t, notQueuedBody, u.leave().body)
 			checkQueues(t, ts)
 		})
@@ -556,7 +556,7 @@ func TestClosingAnyQueueSocketLeavesTheQueue(t *testing.T) {
 		u.join("")
 		e.Close()
 		require.Eventually(t, func() bool { return !queuedNow(u)() }, 5*time.Second, time.Millisecond)
-		require.Equal(t, User{ID: u.id, Bought: 5, Balance: 4, Spent: 1}, u.account(), "DELETE /queue/leave would lose the token")
+		require.Equal(t, Account{ID: u.id, Bought: 5, Balance: 4, Spent: 1}, u.account(), "DELETE /queue/leave would lose the token")
 	})
 	t.Run("as soon as another operation of the user is done", func(t *testing.T) {
 		t.Parallel()

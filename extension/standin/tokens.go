@@ -96,7 +96,7 @@ func (t *tokens) renew(token string, pause func()) (access, refresh string, err 
 	return access, refresh, err
 }
 
-// holds tells whether the token is the family's unused one; any other revokes the family.
+// holds reports whether the token is the family's unused one; any other revokes the family.
 func (f *family) holds(token string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

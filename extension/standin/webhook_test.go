@@ -151,7 +151,7 @@ func TestWebhookEvents(t *testing.T) {
 			r := ts.do("POST", "/webhooks/stripe", body, fmt.Sprintf("Stripe-Signature: t=%d,v1=%s", now, hexMAC(body, now)))
 			require.Equal(t, tc.status, r.status, tc.name)
 			require.Equal(t, map[int]string{200: receivedBody, 500: serverErrorBody}[tc.status], r.body, tc.name)
-			require.Equal(t, User{ID: u.id, Bought: tc.credited, Balance: tc.credited}, u.account(), tc.name)
+			require.Equal(t, Account{ID: u.id, Bought: tc.credited, Balance: tc.credited}, u.account(), tc.name)
 		}
 	}
 }

@@ -36,12 +36,12 @@ var (
 	ErrClosed = socketio.ErrClosed
 )
 
-// Options says whose socket to open, and how. URL, UserID, Token and Watch are needed.
+// Options says whose socket to open, and how. URL, UserID, Token and Tracker are needed.
 type Options struct {
-	URL    string // origin of the service, such as https://staging.example
-	UserID string
-	Token  string // access token; it is checked when the socket opens, and only then
-	Watch  *Watch
+	URL     string // origin of the service, such as https://staging.example
+	UserID  string
+	Token   string // access token; it is checked when the socket opens, and only then
+	Tracker *Tracker
 
 	Dialer    func(ctx context.Context, network, addr string) (net.Conn, error) // nil: a net.Dialer
 	TLSConfig *tls.Config                                                       // nil: Go's defaults
@@ -53,37 +53,38 @@ type Options struct {
 	OnEnd func(Loss)
 }
 
-// Line is the socket of one user, with /queue and /video on it. Its methods are safe for concurrent use.
-type Line struct {
+// Socket is the socket of one user, with /queue and /video on it. Its methods are safe for concurrent use.
+type Socket struct {
 	// ConnectTime is from the start of Open until both namespaces were joined.
 	ConnectTime time.Duration
 
-	watch  *Watch
-	user   string
-	client *socketio.Client
-	onEnd  func(Loss) // nil: nobody asks
+	tracker *Tracker
+	user    string
+	client  *socketio.Client
+	onEnd   func(Loss) // may be nil
 
 	waiting   atomic.Int32 // in Wait
 	waitersMu sync.Mutex
 	waiters   []*Waiter
 
-	// Guarded by Watch.mu:
+	// Guarded by Tracker.mu:
 	opened    time.Time // zero: not yet
-	closed    bool      // what arrives is nobody's any more
+	closed    bool      // events that still arrive are ignored
 	garbled   bool      // an event named no session
 	asked     bool      // joined, and no match yet
 	answered  bool      // the match of the last join came
-	leftUntil time.Time // the queue was left, but until then a match may be on its way
-	inherits  time.Time // until then sessions may be heard of that began on an earlier line of this user
+	leftUntil time.Time // the queue was left; until this time a match may still be on its way
+	inherits  time.Time // until this time, events of sessions begun on the user's previous socket are accepted
 	want      *want     // of Match
 	sessions  []*session
 }
 
-// Open opens the socket of a user and joins both namespaces. It must come before joining the queue: nothing is made up for.
+// Open opens the socket of a user and joins both namespaces. Call it before joining the queue: the service does not send events
+// again that it sent before the socket was open.
 // Its errors are ErrAuthRefused, ErrTimeout, ErrLost or, when ctx ended first, the context's own.
-func Open(ctx context.Context, o Options) (*Line, error) {
-	l := &Line{watch: o.Watch, user: o.UserID, onEnd: o.OnEnd}
-	l.enlist()
+func Open(ctx context.Context, o Options) (*Socket, error) {
+	sock := &Socket{tracker: o.Tracker, user: o.UserID, onEnd: o.OnEnd}
+	sock.enlist()
 	begin := time.Now()
 	client, err := socketio.Dial(ctx, socketio.Options{
 		URL:        o.URL,
@@ -94,26 +95,26 @@ func Open(ctx context.Context, o Options) (*Line, error) {
 		TLSConfig:  o.TLSConfig,
 		Proxy:      o.Proxy,
 		Timeout:    o.Timeout,
-		Wants:      l.wants,
-		OnEvent:    l.onEvent,
-		OnClose:    func(err error) { l.end(); l.tell(err) },
+		Wants:      sock.wants,
+		OnEvent:    sock.onEvent,
+		OnClose:    func(err error) { sock.end(); sock.reportEnd(err) },
 	})
 	if err != nil {
-		l.end()
+		sock.end()
 		return nil, openError(ctx, err)
 	}
-	l.ConnectTime = time.Since(begin)
-	l.client = client
-	o.Watch.mu.Lock()
-	defer o.Watch.mu.Unlock()
-	l.opened = time.Now()
-	return l, nil
+	sock.ConnectTime = time.Since(begin)
+	sock.client = client
+	o.Tracker.mu.Lock()
+	defer o.Tracker.mu.Unlock()
+	sock.opened = time.Now()
+	return sock, nil
 }
 
-// tell tells of the end of the socket.
-func (l *Line) tell(err error) {
-	if l.onEnd != nil {
-		l.onEnd(lossOf(err))
+// reportEnd calls OnEnd.
+func (sock *Socket) reportEnd(err error) {
+	if sock.onEnd != nil {
+		sock.onEnd(lossOf(err))
 	}
 }
 
@@ -135,12 +136,12 @@ func socketError(err error) error {
 }
 
 // Lost is closed when the socket has ended, for whatever reason; see Err.
-func (l *Line) Lost() <-chan struct{} { return l.client.Done() }
+func (sock *Socket) Lost() <-chan struct{} { return sock.client.Done() }
 
 // Err returns nil while the socket lasts, and then why it ended: ErrClosed, ErrLost, or ErrAuthRefused for a token that was
 // refused a moment after Open had returned.
-func (l *Line) Err() error {
-	err := l.client.Err()
+func (sock *Socket) Err() error {
+	err := sock.client.Err()
 	if err == nil || errors.Is(err, ErrClosed) {
 		return err
 	}
@@ -148,99 +149,100 @@ func (l *Line) Err() error {
 }
 
 // Loss names Err: "" while the socket lasts, and where Close was called.
-func (l *Line) Loss() Loss { return lossOf(l.client.Err()) }
+func (sock *Socket) Loss() Loss { return lossOf(sock.client.Err()) }
 
 // Close closes the socket and returns when that is done, after 2 s at the latest. The service takes the user out of its
 // queue. What is under way ends as stopped. On a socket that has ended it returns at once.
-func (l *Line) Close() {
-	l.end()
-	l.client.Close()
+func (sock *Socket) Close() {
+	sock.end()
+	sock.client.Close()
 }
 
-// Joining tells the line that the user joins the queue without Match, so that the match which follows is not taken for one
-// that nobody asked for. Call it before the request.
-func (l *Line) Joining() {
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	l.ask(nil)
+// Joining notes that the user joins the queue without Match, so that the match which follows is expected. Call it before the
+// request.
+func (sock *Socket) Joining() {
+	sock.tracker.mu.Lock()
+	defer sock.tracker.mu.Unlock()
+	sock.ask(nil)
 }
 
-// Left tells the line that the user left the queue without Match. Call it after the answer.
-func (l *Line) Left() {
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	l.left()
+// Left notes that the user left the queue without Match. Call it after the answer.
+func (sock *Socket) Left() {
+	sock.tracker.mu.Lock()
+	defer sock.tracker.mu.Unlock()
+	sock.left()
 }
 
-// enlist makes the user known before it can hear anything.
-func (l *Line) enlist() {
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	l.watch.lines[l.user] = l
-	l.inherits = l.watch.outlived[l.user]
+// enlist adds the socket to the Tracker, before any event can arrive.
+func (sock *Socket) enlist() {
+	sock.tracker.mu.Lock()
+	defer sock.tracker.mu.Unlock()
+	sock.tracker.sockets[sock.user] = sock
+	sock.inherits = sock.tracker.outlived[sock.user]
 }
 
-// end forgets the user and its sessions. They go on without the socket, and the user's next one hears how they end.
-func (l *Line) end() {
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	if !l.closed && (l.asked || slices.ContainsFunc(l.sessions, func(s *session) bool { return s.ended.IsZero() })) {
-		l.watch.outlived[l.user] = time.Now().Add(l.watch.longest + endPatience)
+// end removes the socket and its sessions from the Tracker. The sessions go on in the service: their ends arrive on the user's
+// next socket.
+func (sock *Socket) end() {
+	sock.tracker.mu.Lock()
+	defer sock.tracker.mu.Unlock()
+	if !sock.closed && (sock.asked || slices.ContainsFunc(sock.sessions, func(s *session) bool { return s.ended.IsZero() })) {
+		sock.tracker.outlived[sock.user] = time.Now().Add(sock.tracker.longest + endPatience)
 	}
-	l.closed = true
-	if l.watch.lines[l.user] == l {
-		delete(l.watch.lines, l.user)
+	sock.closed = true
+	if sock.tracker.sockets[sock.user] == sock {
+		delete(sock.tracker.sockets, sock.user)
 	}
-	for _, s := range slices.Clone(l.sessions) {
+	for _, s := range slices.Clone(sock.sessions) {
 		s.forget()
 	}
 }
 
-// wants counts an event and tells whether its payload is needed. It is called for every frame.
-func (l *Line) wants(namespace string, event []byte) bool {
-	needed := l.watch.wants(namespace, event)
-	return needed || (l.waiting.Load() > 0 && l.isAwaited(namespace, event))
+// wants counts an event and reports whether its payload is needed. It is called for every frame.
+func (sock *Socket) wants(namespace string, event []byte) bool {
+	needed := sock.tracker.wants(namespace, event)
+	return needed || (sock.waiting.Load() > 0 && sock.isAwaited(namespace, event))
 }
 
 // onEvent takes an event. It runs on the goroutine that reads.
-func (l *Line) onEvent(e socketio.Event) {
+func (sock *Socket) onEvent(e socketio.Event) {
 	switch {
-	case !concerns(e.Namespace, e.Name): // somebody waits for it
+	case !concerns(e.Namespace, e.Name): // only a Waiter wants it
 	case e.Name == eventMatch:
-		hear(l, e, l.heardMatch)
+		hear(sock, e, sock.heardMatch)
 	case e.Name == eventStart:
-		hear(l, e, l.heardStart)
+		hear(sock, e, sock.heardStart)
 	case e.Name == eventEnd:
-		hear(l, e, l.heardEnd)
+		hear(sock, e, sock.heardEnd)
 	}
-	if l.waiting.Load() > 0 {
-		l.pass(e)
+	if sock.waiting.Load() > 0 {
+		sock.pass(e)
 	}
 }
 
-func hear[T interface{ session() string }](l *Line, e socketio.Event, heard func(T, time.Time)) {
+func hear[T interface{ session() string }](sock *Socket, e socketio.Event, heard func(T, time.Time)) {
 	payload, ok := decode[T](e.Args)
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
+	sock.tracker.mu.Lock()
+	defer sock.tracker.mu.Unlock()
 	switch {
-	case l.closed:
+	case sock.closed:
 	case ok:
 		heard(payload, e.At)
 	default:
-		l.garble(e.Name)
+		sock.garble(e.Name)
 	}
 }
 
-// garble notes an event that names no session, once.
-func (l *Line) garble(event string) {
-	if l.garbled {
+// garble counts an event that names no session, once per socket.
+func (sock *Socket) garble(event string) {
+	if sock.garbled {
 		return
 	}
-	l.garbled = true
-	l.watch.found(RulePayloadWrong, l.user, "", event+" names no session")
+	sock.garbled = true
+	sock.tracker.found(RulePayloadWrong, sock.user, "", event+" names no session")
 	if event == eventMatch {
-		l.watch.brokenMatches++
+		sock.tracker.brokenMatches++
 	} else {
-		l.watch.brokenSessions++
+		sock.tracker.brokenSessions++
 	}
 }

@@ -28,13 +28,14 @@ var eventIndex = func() map[string]int {
 	return index
 }()
 
-// Watch is what all lines of a process share. Its methods are safe for concurrent use.
-type Watch struct {
+// Tracker holds what all sockets of a process share: open sockets, pairs, findings and totals. Its methods are safe for
+// concurrent use.
+type Tracker struct {
 	events [len(eventNames)]atomic.Int64
 
 	mu             sync.Mutex
-	lines          map[string]*Line     // open ones, by user
-	outlived       map[string]time.Time // until when sessions can end that began on a line which is gone, by user
+	sockets        map[string]*Socket   // open ones, by user
+	outlived       map[string]time.Time // per user: when sessions of a closed socket are certainly over
 	pairs          map[string]*pair     // matched in the last 5 s, by session
 	findings       map[Rule]*Finding
 	activity       activity
@@ -45,10 +46,10 @@ type Watch struct {
 	wholeSessions  int64
 }
 
-// NewWatch returns a Watch that has seen nothing.
-func NewWatch() *Watch {
-	return &Watch{
-		lines:    make(map[string]*Line),
+// NewTracker returns an empty Tracker.
+func NewTracker() *Tracker {
+	return &Tracker{
+		sockets:  make(map[string]*Socket),
 		outlived: make(map[string]time.Time),
 		pairs:    make(map[string]*pair),
 		findings: make(map[Rule]*Finding),
@@ -56,14 +57,14 @@ func NewWatch() *Watch {
 	}
 }
 
-// wants counts an event and tells whether its payload is needed. It is called for every frame of every user.
-func (w *Watch) wants(namespace string, event []byte) bool {
+// wants counts an event and reports whether its payload is needed. It is called for every frame of every user.
+func (w *Tracker) wants(namespace string, event []byte) bool {
 	i := eventIndex[string(event)]
 	w.events[i].Add(1)
 	return concerns(namespace, eventNames[i])
 }
 
-// concerns tells whether an event is about a match or a session.
+// concerns reports whether an event is about a match or a session.
 func concerns(namespace, event string) bool {
 	switch event {
 	case eventMatch:
@@ -74,19 +75,19 @@ func concerns(namespace, event string) bool {
 	return false
 }
 
-// Deltas is what happened since the last time somebody asked.
+// Deltas is what happened since the last call of Take.
 type Deltas struct {
 	// Events is how many socket events arrived, by name: those of docs/verity-api.md and "other". A name without any is absent.
 	Events map[string]int64
-	// BrokenMatches and BrokenSessions count what broke a rule without any result of Match or Hold telling so: after the
-	// result was returned, or where nobody held the session. They belong in match_failed and session_dropped.
+	// BrokenMatches and BrokenSessions count violations of a rule that no result of Match or Hold contains: found after the
+	// result was returned, or in a session without a Hold. They belong in match_failed and session_dropped.
 	BrokenMatches, BrokenSessions int64
-	// WholeSessions counts what nobody held, and lasted as promised on a socket that heard all of it.
+	// WholeSessions counts sessions without a Hold that lasted as promised, on a socket that received all their events.
 	WholeSessions int64
 }
 
-// Take returns what happened since the last Take, and forgets it. What is counted between two calls is in one of them.
-func (w *Watch) Take() Deltas {
+// Take returns the counts since the last Take and resets them.
+func (w *Tracker) Take() Deltas {
 	d := Deltas{Events: make(map[string]int64)}
 	for i, name := range eventNames {
 		if n := w.events[i].Swap(0); n > 0 {
@@ -101,20 +102,20 @@ func (w *Watch) Take() Deltas {
 	return d
 }
 
-// Totals is what became of the sessions that Hold was asked to hold, and how many there were at once.
+// Totals are the outcomes of all calls of Hold, and how many sessions there were at once.
 type Totals struct {
 	// Planned = Held + Dropped + Stopped + those being held now. Started is how many of them saw session:start. All count
 	// users: a session with both partners in this process counts twice.
 	Planned, Started, Held, Dropped, Stopped int
 
-	// Peak and Mean are numbers of sessions at once, held or not: half the number of users in one. Mean is over Window, the
+	// Peak and Mean are numbers of sessions at once, with a Hold or without: half the number of users in one. Mean is over Window, the
 	// time from the first session:start to the last session:end, or to now where a session is on; weighted by time.
 	Peak, Mean float64
 	Window     time.Duration
 }
 
 // Totals returns the totals so far.
-func (w *Watch) Totals() Totals {
+func (w *Tracker) Totals() Totals {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := w.totals
@@ -125,7 +126,7 @@ func (w *Watch) Totals() Totals {
 
 // ActiveSessions returns the number of sessions now: half the number of users between session:start and session:end. A user
 // in two sessions at once counts in both.
-func (w *Watch) ActiveSessions() float64 {
+func (w *Tracker) ActiveSessions() float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return float64(w.activity.users) / 2
