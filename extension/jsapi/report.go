@@ -15,7 +15,7 @@ import (
 // refused from here on has a report that says why.
 func (m *Module) prepareReports(dir string, of sobek.Value) {
 	if err := report.Prepare(dir); err != nil {
-		common.Throw(m.vu.Runtime(), fmt.Errorf("the folder for reports %w", err))
+		m.throwOption("dir", "the folder for reports", " "+err.Error())
 	}
 	if common.IsNullish(of) || m.root.isDescribed() {
 		return // k6 runs the init context again for teardown() and the summary: the files are of this run then

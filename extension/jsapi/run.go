@@ -63,7 +63,7 @@ func (m *Module) describeRun(options sobek.Value) {
 		"reportDir": r.text(&run.reportDir),
 	})
 	if err := verdict.Check(run.header.Claims); err != nil {
-		m.throw("claims of describeRun: %s", err)
+		m.throwOption("claims", "claims of describeRun", ": "+err.Error())
 	}
 	share := m.runnerShare()
 	run.header.PlannedUsers = users
@@ -89,7 +89,7 @@ func (r reader) stages(into *[]schedule.Stage) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		var list []sobek.Value
 		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil {
-			r.m.throw("%s of %s must be an array of { seconds, target }, got %s", name, r.what, show(value))
+			r.throw(name, "must be an array of { seconds, target }, got %s", show(value))
 		}
 		for _, item := range list {
 			var length, target float64
