@@ -2,15 +2,11 @@ package jsapi
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -67,7 +63,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 		}
 		service.Health, service.Addresses = health, addresses(ctx, v.baseURL, state.Options)
 		checks := preflight.Look(ctx, client, service, options.plan, machine)
-		if options.trial && preflightRefusal(checks) == nil {
+		if options.trial && preflight.Refusal(checks) == nil {
 			checks = append(checks, v.trial(client, state).Run(ctx))
 		}
 		clock := platform.ClockReading{}
@@ -78,10 +74,10 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 			if ctx.Err() != nil {
 				return reject(v.m.jsError(errStopped))
 			}
-			v.m.root.preflighted(health, clock, failures(checks))
-			err := v.m.root.tellPreflight(checks, options)
+			v.m.root.run.Preflighted(health, clock, preflight.Failures(checks))
+			err := v.m.showPreflight(checks, options)
 			if err == nil && !options.override {
-				err = preflightRefusal(checks)
+				err = preflight.Refusal(checks)
 			}
 			if err != nil {
 				v.m.root.ending.refuse(err)
@@ -105,16 +101,6 @@ func (v *Verity) trial(client *http.Client, state *vuState) preflight.Trial {
 			return sessions.Open(ctx, state.socketOptions(v.baseURL, user.ID(), token, tracker, seconds(v.timeout)))
 		},
 	}
-}
-
-// failures lists what the preflight would refuse a run for.
-func failures(checks []preflight.Check) (failed []string) {
-	for _, c := range checks {
-		if c.Verdict == preflight.Failed {
-			failed = append(failed, c.Name+": "+c.Found)
-		}
-	}
-	return failed
 }
 
 func (v *Verity) mustSigner() *payments.Signer {
@@ -159,37 +145,17 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 	}
 }
 
-// tellPreflight keeps what was found for the report, and prints it.
-func (r *RootModule) tellPreflight(checks []preflight.Check, options lookOptions) error {
-	text := r.record.Preflight(checks, options.override).Terminal(r.width) + "\n"
-	if options.json {
-		text = preflightJSON(checks)
+// showPreflight keeps what was found for the report, and prints it.
+func (m *Module) showPreflight(checks []preflight.Check, options lookOptions) error {
+	table := m.root.run.Record.Preflight(checks, options.override)
+	text := preflight.JSON(checks)
+	if !options.json {
+		text = m.root.run.Rendered(table)
 	}
-	if err := r.write(text); err != nil {
+	if err := m.root.run.Write(text); err != nil {
 		return fmt.Errorf("writing the preflight: %w", err)
 	}
 	return nil
-}
-
-// preflightRefusal returns an error where checks failed, and so the run must not begin.
-func preflightRefusal(checks []preflight.Check) error {
-	failed := failures(checks)
-	if len(failed) == 0 {
-		return nil
-	}
-	return errors.New("the preflight stops this run, whose result would be meaningless: " + strings.Join(failed, "; ") +
-		". SKIP_PREFLIGHT=1 runs it all the same")
-}
-
-func preflightJSON(checks []preflight.Check) string {
-	text, err := json.MarshalIndent(map[string]any{
-		"passed": !slices.ContainsFunc(checks, func(c preflight.Check) bool { return c.Verdict == preflight.Failed }),
-		"checks": checks,
-	}, "", "  ")
-	if err != nil {
-		panic(fmt.Errorf("encoding the preflight: %w", err)) // strings and booleans always encode
-	}
-	return string(text) + "\n"
 }
 
 // sources counts the addresses that connections come from: those of --local-ips, each of which has ports of its own.

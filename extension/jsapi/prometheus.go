@@ -204,7 +204,7 @@ func (m *Module) newPrometheusWatch(call sobek.ConstructorCall) *sobek.Object {
 	p.options.read(r, call.Argument(0), func(name string, value sobek.Value) {
 		p.options.queries = r.applyQueries(name, snapshot.Defaults(), r.changes(name, value))
 	})
-	m.root.record.SetReadings(report.ReadingsWanted)
+	m.root.run.Record.SetReadings(report.ReadingsWanted)
 	return m.vu.Runtime().ToValue(p).ToObject(m.vu.Runtime())
 }
 
@@ -221,12 +221,12 @@ func (p *PrometheusWatch) Start() *sobek.Promise {
 	}
 	return m.promise(nil, func(ctx context.Context) (js, error) {
 		if !isFirst(state.Options.ExecutionSegment) {
-			m.root.record.SetReadings(report.ReadingsElsewhere)
+			m.root.run.Record.SetReadings(report.ReadingsElsewhere)
 			return resolved(sobek.Undefined()), nil
 		}
 		mark, problems, err := prometheus.Begin(ctx)
 		run.begin(mark, err)
-		m.root.record.SetReadings(report.ReadingsBegun)
+		m.root.run.Record.SetReadings(report.ReadingsBegun)
 		if err != nil && !errors.Is(err, snapshot.ErrStopped) {
 			state.Logger.Warnf("Prometheus could not be read, the run goes on: %s", err)
 		}
@@ -256,23 +256,23 @@ func (p *PrometheusWatch) End() *sobek.Promise {
 		if !ok {
 			return resolved(sobek.Undefined()), nil
 		}
-		m.root.record.SetReadings(report.ReadingsEnded)
+		m.root.run.Record.SetReadings(report.ReadingsEnded)
 		if failure == "" {
 			state.Logger.Info("waiting for Prometheus to scrape what the run did, mostly a few seconds, 2 minutes at most")
 		}
 		readings, err := prometheus.End(ctx, mark)
 		if err != nil {
-			m.root.record.Warn("no readings of Prometheus: " + err.Error())
+			m.root.run.Record.Warn("no readings of Prometheus: " + err.Error())
 			if failure == "" { // otherwise it was logged at the start
 				state.Logger.Warnf("Prometheus could not be read: %s", err)
 			}
 			return resolved(sobek.Undefined()), nil
 		}
 		if failure != "" {
-			m.root.record.Warn("Prometheus could not be read at the start: " + failure)
+			m.root.run.Record.Warn("Prometheus could not be read at the start: " + failure)
 		}
-		m.root.recordReadings(readings.Readings)
-		m.root.record.AddTable(report.PrometheusTable(p.options.url, readings))
+		m.root.run.RecordReadings(readings.Readings)
+		m.root.run.Record.AddTable(report.PrometheusTable(p.options.url, readings))
 		return resolved(sobek.Undefined()), nil
 	})
 }

@@ -228,3 +228,19 @@ func RetryAfter(value string, now time.Time) time.Duration {
 	}
 	return defaultRetryAfter
 }
+
+// Unexpected is the error of an answer that is fine by its status, and wrong by what it says.
+func Unexpected(operation string, status int, format string, args ...any) error {
+	return &Error{
+		Name: UnexpectedAnswerError, Operation: operation, Status: status, Message: operation + ": " + fmt.Sprintf(format, args...),
+	}
+}
+
+// AsError returns the error of an operation that err is or wraps.
+func AsError(err error) (*Error, bool) { return errors.AsType[*Error](err) }
+
+// IsStopped reports whether an error is only the end of the run.
+func IsStopped(err error) bool {
+	e, ok := AsError(err)
+	return ok && e.Name == StoppedError
+}
