@@ -2,7 +2,6 @@ package jsapi
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/grafana/sobek"
