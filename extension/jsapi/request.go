@@ -124,7 +124,7 @@ func (r reader) body(into *[]byte) func(string, sobek.Value) {
 			return
 		}
 		if *into = r.m.stringify(value); *into == nil {
-			r.m.throw("%s of %s must be something that JSON can say, got %s", name, r.what, show(value))
+			r.throw(name, "must be something that JSON can say, got %s", show(value))
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	if v.baseURL != "" {
 		baseURL, err := platform.ParseBaseURL(v.baseURL)
 		if err != nil {
-			m.throw("baseUrl of Verity %s", err)
+			r.throw("baseUrl", "%s", err)
 		}
 		v.baseURL = baseURL
 	}
@@ -209,7 +209,7 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 		var list []int
 		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil || len(list) == 0 ||
 			slices.ContainsFunc(list, func(status int) bool { return status < 100 || status > 599 }) {
-			r.m.throw("%s of %s must be an array of HTTP statuses, got %s", name, r.what, show(value))
+			r.throw(name, "must be an array of HTTP statuses, got %s", show(value))
 		}
 		*into = list
 	}

@@ -59,13 +59,17 @@ type Ghosts struct {
 	States []Ghost
 }
 
+// URLError says what is wrong with the URL of a Redis, without quoting it.
+type URLError struct{ Fault string }
+
+func (e *URLError) Error() string { return "redis URL: " + e.Fault }
+
 // NewProbe makes a probe of the Redis under this URL, redis://[user:password@]host[:port][/database], or rediss:// for TLS.
 // It does not connect. No error of a probe shows the URL or a part of it but for the host's address.
 func NewProbe(redisURL string) (*Probe, error) {
 	options, err := redis.ParseURL(redisURL)
 	if fault := whatIsWrong(redisURL, err); fault != "" {
-		return nil, errors.New("redis URL: " + fault +
-			"; give redis://[user:password@]host[:port][/database], or rediss:// for TLS")
+		return nil, &URLError{fault + "; give redis://[user:password@]host[:port][/database], or rediss:// for TLS"}
 	}
 	options.PoolSize = 2
 	options.DialerRetries = 1 // commands are repeated, and so is a probe
