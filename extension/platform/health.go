@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
@@ -47,9 +48,9 @@ func (e *HealthError) Unwrap() error { return e.err }
 // of the type *HealthError. It is no load: it emits no metric.
 func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Health, error) {
 	health := Health{Asked: time.Now()}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/health", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, contract.RouteHealth.Method, baseURL+contract.RouteHealth.Path, http.NoBody)
 	if err != nil {
-		return health, &HealthError{Why: "no address to ask", message: fmt.Sprintf("asking %s/health: %s", baseURL, err), err: err}
+		return health, &HealthError{Why: "no address to ask", message: fmt.Sprintf("asking %s%s: %s", baseURL, contract.RouteHealth.Path, err), err: err}
 	}
 	response, err := client.Do(request)
 	if err != nil {
