@@ -4,7 +4,7 @@
 
 import { stay } from 'k6/x/verity';
 import { checkPlan, checkTarget, queueConcurrency } from '../js/config.js';
-import { arrive, audit, join, leave, match, prepare } from '../js/journey.js';
+import { arrive, audit, cleanUp, join, leave, match, prepare } from '../js/journey.js';
 import { userLoad } from '../js/load.js';
 import {
   arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, thresholds, totalUsers,
@@ -52,6 +52,6 @@ async function matchAgain(user, turn) {
   await match(config, user, shards().place(user.number));
 }
 
-export const teardown = () => endQueueDepth().then(() => audit(config)).then(() => endReadings(config));
+export const teardown = () => endQueueDepth().then(() => audit(config)).then(() => endReadings(config)).then(() => cleanUp(config));
 
 export const handleSummary = summarize(config);

@@ -4,7 +4,7 @@
 
 import { stay } from 'k6/x/verity';
 import { checkPlan, checkTarget, videoSessionSustain } from '../js/config.js';
-import { arrive, audit, holdSession, prepare } from '../js/journey.js';
+import { arrive, audit, cleanUp, holdSession, prepare } from '../js/journey.js';
 import { userLoad } from '../js/load.js';
 import {
   arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds, totalUsers,
@@ -41,6 +41,6 @@ export default function () {
   });
 }
 
-export const teardown = () => endQueueDepth().then(() => audit(config)).then(() => endReadings(config));
+export const teardown = () => endQueueDepth().then(() => audit(config)).then(() => endReadings(config)).then(() => cleanUp(config));
 
 export const handleSummary = summarize(config);

@@ -22,13 +22,15 @@ const (
 
 // Verity is the class Verity.
 type Verity struct {
-	m          *Module
-	baseURL    string
-	timeout    float64 // s
-	counts     bool    // in operations and error_rate, what users do
-	service    *platform.Service
-	signer     func() (*payments.Signer, error)
-	connection *connection // of webhooks, which come from Stripe and not from a user
+	m       *Module
+	baseURL string
+	timeout float64 // s
+	counts  bool    // in operations and error_rate, what users do
+	// keepsAccounts has the accounts remembered that are made, for DeleteAccounts.
+	keepsAccounts bool
+	service       *platform.Service
+	signer        func() (*payments.Signer, error)
+	connection    *connection // of webhooks, which come from Stripe and not from a user
 }
 
 func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
@@ -40,6 +42,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 		"baseUrl":         r.text(&v.baseURL),
 		"timeoutSeconds":  r.number(&v.timeout, 0.001, maxTimeoutSeconds),
 		"countOperations": r.yesOrNo(&v.counts),
+		"keepAccounts":    r.yesOrNo(&v.keepsAccounts),
 		"signer": func(_ string, value sobek.Value) {
 			given, ok := export(value).(*StripeSigner)
 			if !ok {
@@ -56,6 +59,9 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 		v.baseURL = baseURL
 	}
 	v.service = platform.NewService(v.baseURL, v.signer)
+	if v.keepsAccounts {
+		v.service.NotifySignUps(m.root.run.NoteAccount)
+	}
 	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
 }
 

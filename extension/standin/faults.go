@@ -18,11 +18,7 @@ func (s *Server) Ban(userID string) error {
 
 // Remove deletes the user's account; its access tokens still work, as they do in Verity.
 func (s *Server) Remove(userID string) error {
-	return s.with(userID, func(u *user) {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.gone = true
-	})
+	return s.with(userID, func(u *user) { u.remove() })
 }
 
 // LoseRefund makes the user's next leave answer left without a refund, which Verity is known to do.
