@@ -122,9 +122,9 @@ func (v *Verity) readLook(value sobek.Value) lookOptions {
 		"requests":        r.loads(options.plan.Requests),
 		"connections":     r.whole(&options.plan.Connections, 0, math.MaxInt32),
 		"closedPerMinute": r.whole(&options.plan.ClosedPerMinute, 0, math.MaxInt32),
-		"override":        r.flag(&options.override),
-		"trial":           r.flag(&options.trial),
-		"json":            r.flag(&options.json),
+		"override":        r.yesOrNo(&options.override),
+		"trial":           r.yesOrNo(&options.trial),
+		"json":            r.yesOrNo(&options.json),
 	})
 	return options
 }
@@ -140,22 +140,12 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 				of.read(value, map[string]func(string, sobek.Value){
 					"perMinute":  of.number(&load.PerMinute, 0, maxPerMinute),
 					"arithmetic": of.text(&load.Arithmetic),
-					"ofEach":     of.flag(&load.OfEach),
+					"ofEach":     of.yesOrNo(&load.OfEach),
 				})
 				into[operation] = load
 			}
 		}
 		reader{r.m, name + " of " + r.what}.read(value, keys)
-	}
-}
-
-func (r reader) flag(into *bool) func(string, sobek.Value) {
-	return func(name string, value sobek.Value) {
-		flag, ok := export(value).(bool)
-		if !ok {
-			r.m.throw("%s of %s must be true or false, got %s", name, r.what, show(value))
-		}
-		*into = flag
 	}
 }
 

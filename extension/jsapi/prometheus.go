@@ -36,7 +36,7 @@ func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(str
 		"bearerToken": func(_ string, value sobek.Value) {
 			token, ok := export(value).(string)
 			if !ok {
-				r.m.throw("bearerToken of %s must be a string", r.what) // it is not shown: it is a secret
+				r.throw("bearerToken", "must be a string") // it is not shown: it is a secret
 			}
 			o.token = token
 		},
@@ -44,10 +44,10 @@ func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(str
 		"queries":        queries,
 	})
 	if _, err := snapshot.ParseURL(o.url); err != nil {
-		r.m.throw("url of %s %s", r.what, err)
+		r.throw("url", "%s", err)
 	}
 	if err := snapshot.CheckToken(o.token); err != nil {
-		r.m.throw("bearerToken of %s %s", r.what, err)
+		r.throw("bearerToken", "%s", err)
 	}
 }
 
@@ -119,7 +119,7 @@ func (m *Module) snapshot(options sobek.Value) *sobek.Promise {
 func (r reader) applyQueries(name string, queries []snapshot.Query, changes []snapshot.Change) []snapshot.Query {
 	result, err := snapshot.Apply(queries, changes)
 	if err != nil {
-		r.m.throw("%s of %s %s", name, r.what, err)
+		r.throw(name, "%s", err)
 	}
 	return result
 }
@@ -174,11 +174,11 @@ func (r reader) changes(name string, value sobek.Value) (changes []snapshot.Chan
 func (r reader) eachQuery(name string, value sobek.Value, takes string, read func(key string, value sobek.Value) bool) {
 	object, ok := value.(*sobek.Object)
 	if !ok || object.ClassName() != "Object" {
-		r.m.throw("%s of %s must be an object of expressions by name, got %s", name, r.what, show(value))
+		r.throw(name, "must be an object of expressions by name, got %s", show(value))
 	}
 	for _, key := range object.Keys() {
 		if query := object.Get(key); !read(key, query) {
-			r.m.throw("%s of %s has %s for %q; it takes %s", name, r.what, show(query), key, takes)
+			r.throw(name, "has %s for %q; it takes %s", show(query), key, takes)
 		}
 	}
 }

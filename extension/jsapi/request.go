@@ -10,6 +10,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
 )
@@ -113,7 +114,7 @@ func (r reader) body(into *[]byte) func(string, sobek.Value) {
 			return
 		}
 		if *into = r.m.stringify(value); *into == nil {
-			r.m.throw("%s of %s must be something that JSON can say, got %s", name, r.what, show(value))
+			r.throw(name, "must be something that JSON can say, got %s", show(value))
 		}
 	}
 }
@@ -148,8 +149,8 @@ func (u *user) choose(call sobek.FunctionCall) any {
 		u.m.throw("the sessionId of choose must be the id of a session, got %s", show(sessionID))
 	}
 	text, _ := export(choice).(string)
-	chosen := platform.Choice(text)
-	if chosen != platform.ChooseMatch && chosen != platform.ChoosePass {
+	chosen := contract.Choice(text)
+	if chosen != contract.ChoiceMatch && chosen != contract.ChoicePass {
 		u.m.throw(`the choice of choose must be "MATCH" or "PASS", got %s`, show(choice))
 	}
 	return u.operation(platform.OpChoice, func(ctx context.Context) (js, error) {

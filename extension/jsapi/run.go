@@ -2,7 +2,6 @@ package jsapi
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -44,7 +43,7 @@ func (m *Module) describeRun(options sobek.Value) {
 		"reportDir": r.text(&plan.ReportDir),
 	})
 	if err := verdict.Check(header.Claims); err != nil {
-		m.throw("claims of describeRun: %s", err)
+		m.throwOption("claims", "claims of describeRun", ": "+err.Error())
 	}
 	m.root.run.Describe(plan.Drawn(drawn, m.runnerShare()))
 }
@@ -54,7 +53,7 @@ func (r reader) stages(into *[]schedule.Stage) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		var list []sobek.Value
 		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil {
-			r.m.throw("%s of %s must be an array of { seconds, target }, got %s", name, r.what, show(value))
+			r.throw(name, "must be an array of { seconds, target }, got %s", show(value))
 		}
 		for _, item := range list {
 			var length, target float64
@@ -128,7 +127,7 @@ func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 // run that is refused from here on has a report that says why.
 func (m *Module) prepareReports(dir string, of sobek.Value) {
 	if err := report.Prepare(dir); err != nil {
-		common.Throw(m.vu.Runtime(), fmt.Errorf("the folder for reports %w", err))
+		m.throwOption("dir", "the folder for reports", " "+err.Error())
 	}
 	if common.IsNullish(of) {
 		return

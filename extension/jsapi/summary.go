@@ -61,7 +61,7 @@ func (r *RootModule) ended(s run.Summary) run.Summary {
 func (r reader) json(into any) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		if err := json.Unmarshal(r.m.stringify(value), into); err != nil {
-			r.m.throw("%s of %s is not what k6 passes to handleSummary: %s", name, r.what, err)
+			r.throw(name, "is not what k6 passes to handleSummary: %s", err)
 		}
 	}
 }

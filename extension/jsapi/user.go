@@ -7,7 +7,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
-	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/users"
 )
@@ -94,7 +94,7 @@ func (u *user) promise(name string, work func(ctx context.Context) (js, error)) 
 func (u *user) join(call sobek.FunctionCall) any {
 	place := call.Argument(0)
 	body, queueKey := u.m.joinBody(place)
-	isExpected := u.m.expectedStatus("join", call.Argument(1), string(platform.Queued))
+	isExpected := u.m.expectedStatus("join", call.Argument(1), string(contract.JoinQueued))
 	u.adviseSocket(place)
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
 		joined, err := u.user.Join(ctx, body, isExpected, queueKey)
@@ -127,7 +127,7 @@ func (u *user) adviseSocket(place sobek.Value) {
 }
 
 func (u *user) leave(call sobek.FunctionCall) any {
-	isExpected := u.m.expectedStatus("leave", call.Argument(0), string(platform.LeftQueue))
+	isExpected := u.m.expectedStatus("leave", call.Argument(0), string(contract.LeaveLeft))
 	return u.operation(platform.OpLeave, func(ctx context.Context) (js, error) {
 		left, err := u.user.Leave(ctx, isExpected)
 		return func(rt *sobek.Runtime) any {
@@ -188,7 +188,7 @@ func (u *user) expectedBalance(options sobek.Value) (least, most int) {
 
 func (u *user) buyTokens(call sobek.FunctionCall) any {
 	var tokens int
-	reader{u.m, "buyTokens"}.whole(&tokens, 1, payments.MaxTokens)("the number of tokens", call.Argument(0))
+	reader{u.m, "buyTokens"}.whole(&tokens, 1, contract.MaxTokens)("the number of tokens", call.Argument(0))
 	buy := u.user.Buyer(u.m.lifetime(), tokens)
 	return u.promise(platform.OpWebhook, func(ctx context.Context) (js, error) { return resolved(sobek.Undefined()), buy(ctx) })
 }

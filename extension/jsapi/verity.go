@@ -9,6 +9,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/lib"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
@@ -49,7 +50,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	if v.service.BaseURL != "" {
 		baseURL, err := platform.ParseBaseURL(v.service.BaseURL)
 		if err != nil {
-			m.throw("baseUrl of Verity %s", err)
+			r.throw("baseUrl", "%s", err)
 		}
 		v.service.BaseURL = baseURL
 	}
@@ -72,7 +73,7 @@ func (v *Verity) ready(what string) *vuState {
 func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 	var tokens int
 	r := reader{v.m, "signUp"}
-	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, payments.MaxTokens)})
+	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, contract.MaxTokens)})
 	state, life := v.ready("signUp"), v.m.lifetime()
 	isSetup := lib.GetScenarioState(v.m.vu.Context()) == nil
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
@@ -117,7 +118,7 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 	}
 	v.m.root.run.Record.EventSent(signed.sent)
 	signed.sent = true
-	sent := users.Event{Body: []byte(signed.Body), Header: header, Expected: expected, Purchase: signed.purchase}
+	sent := users.Event{Body: []byte(signed.Body), Header: header, Expected: expected, Sale: signed.sale}
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
 		answer, err := v.service.SendEvent(ctx, state, life, v.connection, sent)
 		if err != nil {
@@ -138,7 +139,7 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 		var list []int
 		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil || len(list) == 0 ||
 			slices.ContainsFunc(list, func(status int) bool { return status < 100 || status > 599 }) {
-			r.m.throw("%s of %s must be an array of HTTP statuses, got %s", name, r.what, show(value))
+			r.throw(name, "must be an array of HTTP statuses, got %s", show(value))
 		}
 		*into = list
 	}

@@ -3,13 +3,14 @@ package users
 import (
 	"net/http"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
 // judgeJoin makes an error of any other answer than queued, under the key that was planned, if one was.
 func judgeJoin(joined platform.Joined, queueKey string) error {
-	if joined.Status != platform.Queued {
+	if joined.Status != contract.JoinQueued {
 		return platform.Unexpected(platform.OpJoin, http.StatusCreated, "%s, though this user was in no queue", joined.Status)
 	}
 	if queueKey != "" && joined.QueueKey != queueKey {
@@ -20,7 +21,7 @@ func judgeJoin(joined platform.Joined, queueKey string) error {
 
 // judgeLeave makes an error of any other answer than left.
 func judgeLeave(left platform.Left) error {
-	if left.Status != platform.LeftQueue {
+	if left.Status != contract.LeaveLeft {
 		return platform.Unexpected(platform.OpLeave, http.StatusOK, "%s, though nobody else joins this user's key", left.Status)
 	}
 	return nil

@@ -83,15 +83,15 @@ func (s *Service) Count(vu VU, life *Lifetime, operation string, err error) {
 type Event struct {
 	Body     []byte
 	Header   http.Header
-	Expected []int              // statuses
-	Purchase *platform.Purchase // nil: it credits nothing that is known here
+	Expected []int          // statuses
+	Sale     *platform.Sale // nil: it credits nothing that is known here
 }
 
 // SendEvent sends a webhook, and books what it sells to the account of its user, if setup() signed that up. The script counts its
 // webhooks itself, unless the run ends first, when it hears no more of this one.
 func (s *Service) SendEvent(ctx context.Context, vu VU, life *Lifetime, connection Connection, event Event) (*platform.Answer, error) {
 	answer, err := s.PostWebhook(ctx, connection, event.Body, event.Header, event.Expected...)
-	s.book(event.Purchase, answer, err)
+	s.book(event.Sale, answer, err)
 	if err != nil {
 		if life.Ended() {
 			s.Count(vu, life, platform.OpWebhook, err)
@@ -108,16 +108,16 @@ func (s *Service) SendEvent(ctx context.Context, vu VU, life *Lifetime, connecti
 }
 
 // book notes in the account of a user that setup() signed up what became of an event that sells it tokens.
-func (s *Service) book(purchase *platform.Purchase, answer *platform.Answer, err error) {
-	if purchase == nil {
+func (s *Service) book(sale *platform.Sale, answer *platform.Answer, err error) {
+	if sale == nil {
 		return
 	}
-	user, ok := s.Run.Recall(purchase.UserID)
+	user, ok := s.Run.Recall(sale.UserID)
 	if !ok {
 		return
 	}
 	if err == nil && answer.Status != http.StatusOK {
 		err = &platform.Error{Name: platform.HTTPError, Operation: platform.OpWebhook, Status: answer.Status}
 	}
-	user.NotePurchase(purchase, err)
+	user.NoteSale(sale, err)
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/sessions"
@@ -12,8 +13,8 @@ import (
 
 // Why a token was lost, as the tag of tokens_lost says.
 const (
-	lostWithoutRefund  = "left_without_refund" // left the queue, but the token did not come back
-	lostAlreadyMatched = "already_matched"     // queued again within an hour of a match, and left
+	lostWithoutRefund  = "left_without_refund"                // left the queue, but the token did not come back
+	lostAlreadyMatched = string(contract.LeaveAlreadyMatched) // queued again within an hour of a match, and left
 )
 
 // User is one user, as one VU sees it.
@@ -86,7 +87,7 @@ func (u *User) leave(ctx context.Context) (platform.Left, error) {
 	left, err := u.Account.Leave(ctx)
 	if err == nil && left.LostToken() {
 		why := lostWithoutRefund
-		if left.Status == platform.AlreadyMatched {
+		if left.Status == contract.LeaveAlreadyMatched {
 			why = lostAlreadyMatched
 		}
 		u.service.Run.Record.TokenLost(why)
