@@ -141,24 +141,24 @@ func (r *RootModule) recordDepth(total int) {
 	r.evidence.Level(evidence.LevelDepth, time.Now(), float64(total))
 }
 
-// recordReadings keeps what Prometheus had at both ends of the run: of a gauge its value, of a counter by how much it grew.
-func (r *RootModule) recordReadings(readings []snapshot.Reading) {
+// recordReadings keeps how the readings of Prometheus went from the beginning of the load on: of a gauge its values, of a counter by how much
+// it grew a second.
+func (r *RootModule) recordReadings(readings snapshot.Report) {
 	r.mu.Lock()
 	began := r.run.loadBegan
 	r.mu.Unlock()
 	if began.IsZero() {
 		return
 	}
-	zero, now := 0.0, time.Now()
-	for _, reading := range readings {
+	for _, reading := range readings.Readings {
 		name := evidence.Labelled(evidence.LevelServer, reading.Name)
-		first, last := reading.Start, reading.End
 		if reading.Kind == snapshot.Counter {
-			first, last = &zero, reading.Increase
+			name = evidence.Labelled(evidence.LevelServer, reading.Name, "per second")
 		}
-		if first != nil && last != nil {
-			r.evidence.Level(name, began, *first)
-			r.evidence.Level(name, now, *last)
+		for _, point := range reading.Course {
+			if at := readings.Began.Add(point.After); !at.Before(began) {
+				r.evidence.Level(name, at, point.Value)
+			}
 		}
 	}
 }

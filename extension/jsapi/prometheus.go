@@ -271,7 +271,7 @@ func (p *PrometheusWatch) End() *sobek.Promise {
 		if failure != "" {
 			m.root.record.Warn("Prometheus could not be read at the start: " + failure)
 		}
-		m.root.recordReadings(readings.Readings)
+		m.root.recordReadings(readings)
 		m.root.record.AddTable(report.PrometheusTable(p.options.url, readings))
 		return resolved(sobek.Undefined()), nil
 	})

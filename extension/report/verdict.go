@@ -149,6 +149,9 @@ func needed(c verdict.Result) string {
 	return c.Needed + ": " + c.Reason
 }
 
+// inColumn is what a claim needs, in a column that is called so.
+func inColumn(needed string) string { return strings.TrimSuffix(needed, " needed") }
+
 func statusMark(s verdict.Status) string {
 	switch s {
 	case verdict.Pass:
@@ -208,11 +211,11 @@ func (r *Report) claimCases() (cases []testCase) {
 	return cases
 }
 
-// judgedPart is the part of a run on which the verdict rests; "" where there is none.
-func (r *Report) judgedPart() string {
+// judgedPart is the part of a run on which the verdict rests, with its times in this form; "" where there is none.
+func (r *Report) judgedPart(form string) string {
 	if !r.claims() || r.Verdict.From.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("%s to %s, %s", r.Verdict.From.Format(time.RFC3339), r.Verdict.To.Format(time.RFC3339),
+	return fmt.Sprintf("%s to %s, %s", r.Verdict.From.Format(form), r.Verdict.To.Format(form),
 		(r.Verdict.To.Sub(r.Verdict.From) + time.Second).String())
 }
