@@ -373,6 +373,7 @@ func requireReadableWithoutScripts(t *testing.T, browser *browser, want expected
 func requirePrintable(t *testing.T, browser *browser, want expected) {
 	t.Helper()
 	page := browser.open(t, want.page, look{width: 760, dark: true, print: true})
+	page.keep(t, "print, "+filepath.Base(want.page), look{width: 760})
 	seen := page.look(t, want)
 	require.Equal(t, []int{255, 255, 255}, seen.Background)
 	for _, chart := range seen.Charts {
@@ -382,9 +383,6 @@ func requirePrintable(t *testing.T, browser *browser, want expected) {
 	var pdf struct{ Data []byte }
 	page.call(t, "Page.printToPDF", map[string]any{"printBackground": true}, &pdf)
 	require.True(t, strings.HasPrefix(string(pdf.Data), "%PDF-"))
-	if *pictures != "" {
-		require.NoError(t, os.WriteFile(filepath.Join(*pictures, want.status+" "+filepath.Base(want.page)+".pdf"), pdf.Data, 0o600))
-	}
 }
 
 // keep keeps a picture of the page where somebody asked for that.

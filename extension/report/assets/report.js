@@ -84,10 +84,11 @@
     const style = {
       plan: { stroke: css('--plan'), dash: [6, 4] },
       limit: { stroke: css('--limit'), dash: [10, 4], width: 2 },
-      points: { stroke: css('--limit'), paths: () => null, points: { show: true, size: 7, fill: css('--card') } },
-      readings: { stroke: css('--c0'), spanGaps: true, points: { size: 4 } }, // points are shown where there are few
+      points: { stroke: css('--c3'), paths: () => null, points: { show: true, size: 7, fill: css('--card') } },
+      readings: { stroke: css('--c0'), spanGaps: true },
     }[line.style] || { stroke: css(`--c${i % 8}`) };
-    return { label: line.name, colour: `--c${i % 8}`, width: 1.6, points: { show: false }, value: (plot, n) => named(n), ...style };
+    // Points are shown where there are few.
+    return { label: line.name, colour: `--c${i % 8}`, width: 1.6, points: { size: 4 }, value: (plot, n) => named(n), ...style };
   };
 
   // The highest value that is shown, with some room above it.
