@@ -199,8 +199,8 @@ function requireOnePlan(values) {
 export function configure(name, own = {}) {
   const table = { ...VARIABLES, ...own.variables };
   const reports = beginsRun ? inEnvironment('REPORT_DIR') : undefined;
-  const prepare = (profileName) => named(() => prepareReports(reports, { scenario: name, profile: profileName }), 'the folder for reports', 'REPORT_DIR');
-  if (reports !== undefined) {
+  const prepare = (profileName) => named(() => prepareReports(reports || '', { scenario: name, profile: profileName }), 'the folder for reports', 'REPORT_DIR');
+  if (beginsRun) {
     prepare((inEnvironment('PROFILE') || '').replace(/[/\\]/g, '-'));
   }
   refuseUnheeded(table, name);
@@ -213,7 +213,7 @@ export function configure(name, own = {}) {
   const verity = named(() => new Verity({ baseUrl, signer }), 'baseUrl of Verity', 'BASE_URL');
   if (beginsRun) {
     requireTarget({ baseUrl, signer });
-    if (reports !== undefined && less.length > 0) {
+    if (less.length > 0) {
       prepare(''); // such a run makes no claims, and its files are named after the scenario
     }
   }

@@ -12,10 +12,12 @@ import (
 )
 
 // prepareReports is the function prepareReports of the module. With a scenario, files of an earlier run of that name are removed, and a run that is
-// refused from here on has a report that says why.
+// refused from here on has a report that says why. Without a folder that is only appended to what GitHub Actions shows.
 func (m *Module) prepareReports(dir string, of sobek.Value) {
-	if err := report.Prepare(dir); err != nil {
-		common.Throw(m.vu.Runtime(), fmt.Errorf("the folder for reports %w", err))
+	if dir != "" {
+		if err := report.Prepare(dir); err != nil {
+			common.Throw(m.vu.Runtime(), fmt.Errorf("the folder for reports %w", err))
+		}
 	}
 	if common.IsNullish(of) || m.root.isDescribed() {
 		return // k6 runs the init context again for teardown() and the summary: the files are of this run then
@@ -25,8 +27,10 @@ func (m *Module) prepareReports(dir string, of sobek.Value) {
 	r.read(of, map[string]func(string, sobek.Value){
 		"scenario": r.text(&p.scenario), "profile": r.text(&p.profile), "target": r.text(&p.target),
 	})
-	if err := report.Remove(dir, p.name()); err != nil {
-		common.Throw(m.vu.Runtime(), fmt.Errorf("the report of an earlier run: %w", err))
+	if dir != "" {
+		if err := report.Remove(dir, p.name()); err != nil {
+			common.Throw(m.vu.Runtime(), fmt.Errorf("the report of an earlier run: %w", err))
+		}
 	}
 	m.root.mu.Lock()
 	defer m.root.mu.Unlock()
@@ -48,14 +52,17 @@ func (r *RootModule) reportRefusal(why string) {
 	r.mu.Lock()
 	p := r.prepared
 	r.mu.Unlock()
-	if p.dir == "" {
+	if p.name() == "" {
 		return
 	}
 	found := &report.Report{
 		Name: p.name(), Scenario: p.scenario, Profile: p.profile, Target: p.target, Ended: time.Now(), Refused: true,
 		Ending: "refused before the load: " + why,
 	}
-	_, _ = found.Write(p.dir, nil) // the refusal itself is what is told
+	_ = r.stepSummary(found) // the refusal itself is what is told, here and below
+	if p.dir != "" {
+		_, _ = found.Write(p.dir, nil)
+	}
 }
 
 // noteRunner keeps which of several runners this is, from 1, for the name of its reports.

@@ -35,7 +35,8 @@ type runState struct {
 	ledger    *evidence.Ledger
 	options   lib.Options
 	judged    verdict.Status
-	closed    bool // the evidence is, and the run judged
+	closed    bool   // the evidence is, and the run judged
+	file      string // of the evidence; "" for none
 }
 
 // describeRun is the function describeRun of the module.
@@ -142,10 +143,14 @@ func (r *RootModule) beginEvidence(state *vuState) error {
 		return nil
 	}
 	path := filepath.Join(r.run.reportDir, r.evidenceName())
-	return r.evidence.Open(path, func(err error) {
+	err := r.evidence.Open(path, func(err error) {
 		state.Logger.Warnf("the evidence could not be written to its file, the run goes on: %s", err)
 		r.record.Warn("the file of the evidence is not whole: " + err.Error())
 	})
+	if err == nil {
+		r.run.file = path
+	}
+	return err
 }
 
 // evidenceName is that of the file, beside the reports of the same name.

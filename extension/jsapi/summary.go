@@ -80,7 +80,16 @@ func (r *RootModule) summarize(o summaryOptions) (text string, refused bool) {
 	if err != nil {
 		return text + report.Finding{Mark: "!", Title: "report", Text: err.Error()}.Terminal(r.width), found.Refused
 	}
+	if file := r.evidenceFile(); file != "" {
+		paths = append(paths, file)
+	}
 	return text + report.Finding{Title: "report", Text: "written to " + strings.Join(paths, ", ")}.Terminal(r.width), found.Refused
+}
+
+func (r *RootModule) evidenceFile() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.run.file
 }
 
 // stepSummary appends the Markdown to the file that GitHub Actions shows for a step, and returns a line where that fails.

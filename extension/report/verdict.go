@@ -52,9 +52,11 @@ func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 	return r
 }
 
-// AddVerdict adds what the evidence of the run proves, and what had not come when it ended.
+// AddVerdict adds what the evidence of the run proves, and what had not come when it ended. Its times are those of the evidence, so that a report
+// that is made again has the same.
 func (r *Report) AddVerdict(run *evidence.Run, judged verdict.Verdict, waiting []evidence.Waiting) {
 	r.Verdict = &judged
+	r.Ended, r.Took = run.End.At, run.End.At.Sub(run.Header.Began)
 	r.Latencies = latenciesOf(run)
 	r.Findings = append(r.Findings, waitingFindings(waiting)...)
 }
