@@ -221,7 +221,7 @@ func (r result) crossed() []string {
 	return crossed
 }
 
-// isLatency tells whether a threshold is one of time, which a machine that does other things too may miss.
+// isLatency reports whether a threshold is one of time, which a machine that does other things too may miss.
 func isLatency(threshold string) bool {
 	return strings.HasPrefix(threshold, "http_req_duration") && strings.HasSuffix(threshold, "p(95)<100")
 }

@@ -263,7 +263,7 @@ func writeSmokeTable(out io.Writer, url string, results []smokeResult) {
 	_ = table.Flush()
 }
 
-// passed tells whether a scenario ended well and had its thresholds judged.
+// passed reports whether a scenario ended well and had its thresholds judged.
 func (r smokeResult) passed() bool { return r.exitCode == 0 && r.thresholds > 0 }
 
 func (r smokeResult) verdict() string {

@@ -44,7 +44,7 @@ func (p *plannedPlace) Get(key string) sobek.Value {
 // Set refuses: a place that differs is a new object, { ...place, city }.
 func (p *plannedPlace) Set(string, sobek.Value) bool { return false }
 
-// Has tells whether there is such a property.
+// Has reports whether there is such a property.
 func (p *plannedPlace) Has(key string) bool { return p.Get(key) != nil }
 
 // Delete refuses, as Set does.

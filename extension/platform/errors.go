@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
@@ -55,7 +58,7 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// outcomeUnknown tells whether Verity may have carried the operation out although this side does not know.
+// outcomeUnknown reports whether Verity may have carried the operation out although this side does not know.
 func outcomeUnknown(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -138,14 +141,14 @@ func refusal(operation string, answer *Answer) error {
 	switch {
 	case answer.Status == http.StatusTooManyRequests:
 		e.Name = ThrottledError
-		e.RetryAfter = RetryAfter(answer.Header["Retry-After"], time.Now())
+		e.RetryAfter = RetryAfter(answer.Header[contract.HeaderRetryAfter], time.Now())
 		e.Message = fmt.Sprintf("%s was throttled (429), retry after %d s; have the rate limit lifted for this runner",
 			operation, int(e.RetryAfter/time.Second))
 	case answer.Status == http.StatusUnauthorized:
 		e.Name = AuthError
-		e.tokenRefused = said == "Unauthorized"
+		e.tokenRefused = said == contract.SaysUnauthorized
 		e.Message = fmt.Sprintf("%s was answered 401: %s; sign up again", operation, said)
-	case answer.Status == http.StatusBadRequest && said == "Insufficient token balance":
+	case answer.Status == http.StatusBadRequest && said == contract.SaysNoTokens:
 		e.Name = InsufficientTokensError
 		e.Message = operation + " was answered 400: " + said + "; buy tokens before joining"
 	case answer.Status == http.StatusConflict:
@@ -160,12 +163,14 @@ func refusal(operation string, answer *Answer) error {
 
 // FromInFront reports whether something in front of the service gave this answer: a 403 that has neither the service's headers nor
 // its JSON, as of a web application firewall.
-func (a *Answer) FromInFront() bool {
-	if a.Status != http.StatusForbidden {
+func (a *Answer) FromInFront() bool { return fromInFront(a.Status, maps.Keys(a.Header), a.Body) }
+
+func fromInFront(status int, headers iter.Seq[string], body []byte) bool {
+	if status != http.StatusForbidden {
 		return false
 	}
-	for name := range a.Header {
-		if strings.HasPrefix(strings.ToLower(name), "x-ratelimit-") {
+	for name := range headers {
+		if strings.HasPrefix(strings.ToLower(name), strings.ToLower(contract.LimitHeaders)) {
 			return false
 		}
 	}
@@ -173,7 +178,7 @@ func (a *Answer) FromInFront() bool {
 		Message    json.RawMessage `json:"message"`
 		StatusCode int             `json:"statusCode"`
 	}
-	return json.Unmarshal(a.Body, &said) != nil || len(said.Message) == 0 && said.StatusCode == 0
+	return json.Unmarshal(body, &said) != nil || len(said.Message) == 0 && said.StatusCode == 0
 }
 
 // ServiceMessage is what the service says in an error answer, as a line that a log and a terminal can hold.
@@ -210,10 +215,7 @@ func describeBody(body []byte) string {
 // shorten makes the service's words a line that a log and a terminal can hold.
 func shorten(s string) string { return plain.Short(s, 200) }
 
-// defaultRetryAfter is how long Verity blocks a throttled client.
-const defaultRetryAfter = 60 * time.Second
-
-// RetryAfter reads a Retry-After header, in seconds or as an HTTP date.
+// RetryAfter reads a Retry-After header, in seconds or as an HTTP date. Without one it is as long as Verity blocks a client.
 func RetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
@@ -222,5 +224,21 @@ func RetryAfter(value string, now time.Time) time.Duration {
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, at.Sub(now))
 	}
-	return defaultRetryAfter
+	return contract.ThrottleWindow
+}
+
+// Unexpected is the error of an answer that is fine by its status, and wrong by what it says.
+func Unexpected(operation string, status int, format string, args ...any) error {
+	return &Error{
+		Name: UnexpectedAnswerError, Operation: operation, Status: status, Message: operation + ": " + fmt.Sprintf(format, args...),
+	}
+}
+
+// AsError returns the error of an operation that err is or wraps.
+func AsError(err error) (*Error, bool) { return errors.AsType[*Error](err) }
+
+// IsStopped reports whether an error is only the end of the run.
+func IsStopped(err error) bool {
+	e, ok := AsError(err)
+	return ok && e.Name == StoppedError
 }

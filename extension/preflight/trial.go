@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
@@ -28,7 +29,7 @@ type Trial struct {
 	Service *platform.Service
 	Client  Client
 	// Open opens the socket of a user.
-	Open func(ctx context.Context, user *platform.User, watch *sessions.Watch) (*sessions.Line, error)
+	Open func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error)
 	// Body is that of POST /queue/join, with a key that nobody else has.
 	Body []byte
 	// Limit is how long to wait for each event; 0 means DefaultTrialLimit.
@@ -37,12 +38,12 @@ type Trial struct {
 
 // trialUser is one of the two, and what became of it.
 type trialUser struct {
-	user  *platform.User
-	line  *sessions.Line
-	match sessions.Match
-	held  sessions.Held
-	left  platform.LeaveStatus // of the leave after a match that did not come
-	err   error
+	user   *platform.User
+	socket *sessions.Socket
+	match  sessions.Match
+	held   sessions.Held
+	left   contract.LeaveStatus // of the leave after a match that did not come
+	err    error
 }
 
 // Run lets the two users match and says what they heard. It leaves two accounts on the service, and a session that ends by itself.
@@ -50,11 +51,11 @@ func (t Trial) Run(ctx context.Context) Check {
 	if t.Limit <= 0 {
 		t.Limit = DefaultTrialLimit
 	}
-	watch := sessions.NewWatch() // the run's own does not know of these users
+	tracker := sessions.NewTracker() // the run's own does not know of these users
 	var pair [2]*trialUser
 	defer closeLines(&pair)
 	for i := range pair {
-		u, err := t.arrive(ctx, watch)
+		u, err := t.arrive(ctx, tracker)
 		if err != nil {
 			return Check{trialName, Failed, err.Error()}
 		}
@@ -73,12 +74,12 @@ func (t Trial) Run(ctx context.Context) Check {
 func closeLines(pair *[2]*trialUser) {
 	for _, u := range pair {
 		if u != nil {
-			u.line.Close()
+			u.socket.Close()
 		}
 	}
 }
 
-func (t Trial) arrive(ctx context.Context, watch *sessions.Watch) (*trialUser, error) {
+func (t Trial) arrive(ctx context.Context, tracker *sessions.Tracker) (*trialUser, error) {
 	user, err := t.Service.SignUp(ctx, plainHTTP{t.Client})
 	if err != nil {
 		return nil, fmt.Errorf("a user could not sign up: %w", err)
@@ -86,15 +87,15 @@ func (t Trial) arrive(ctx context.Context, watch *sessions.Watch) (*trialUser, e
 	if _, err := user.BuyTokens(ctx, trialTokens); err != nil {
 		return nil, fmt.Errorf("a user could not buy tokens: %w", err)
 	}
-	line, err := t.Open(ctx, user, watch)
+	socket, err := t.Open(ctx, user, tracker)
 	if err != nil {
 		return nil, fmt.Errorf("a user could not open its socket: %w", err)
 	}
-	return &trialUser{user: user, line: line}, nil
+	return &trialUser{user: user, socket: socket}, nil
 }
 
 func (u *trialUser) matchAndStart(ctx context.Context, t Trial) {
-	u.match, u.err = u.line.Match(ctx, sessions.MatchOptions{
+	u.match, u.err = u.socket.Match(ctx, sessions.MatchOptions{
 		Join: func(ctx context.Context) (string, error) {
 			joined, err := u.user.Join(ctx, t.Body)
 			return joined.QueueKey, err
@@ -109,7 +110,7 @@ func (u *trialUser) matchAndStart(ctx context.Context, t Trial) {
 	if u.match.Matched() {
 		ctx, cancel := context.WithTimeout(ctx, t.Limit)
 		defer cancel()
-		u.held = u.line.Hold(ctx, u.match, sessions.HoldOptions{Hold: time.Millisecond, Grace: time.Millisecond})
+		u.held = u.socket.Hold(ctx, u.match, sessions.HoldOptions{Hold: time.Millisecond, Grace: time.Millisecond})
 	}
 }
 
@@ -131,7 +132,7 @@ func (u *trialUser) wrong(limit time.Duration) string {
 		return "stopped before the two users were matched"
 	case m.Outcome == sessions.OutcomeSocketLost:
 		return fmt.Sprintf("a user lost its socket while it waited: %v", u.err)
-	case m.Outcome == sessions.OutcomeNoMatch && (u.left == platform.NotQueued || u.left == platform.AlreadyMatched):
+	case m.Outcome == sessions.OutcomeNoMatch && (u.left == contract.LeaveNotQueued || u.left == contract.LeaveAlreadyMatched):
 		return fmt.Sprintf("the service matched two users (a leave was answered %s), but no match event reached their sockets within %s. %s",
 			u.left, limit, UnheardCause)
 	case m.Outcome == sessions.OutcomeNoMatch:

@@ -173,7 +173,7 @@ func escape(text string) string {
 	return b.String()
 }
 
-// within tells whether an underscore is inside a word, where it emphasises nothing, as in queue_join.
+// within reports whether an underscore is inside a word, where it emphasises nothing, as in queue_join.
 func within(text string, i int) bool {
 	return i > 0 && i+1 < len(text) && isWord(text[i-1]) && isWord(text[i+1])
 }
@@ -182,7 +182,7 @@ func isWord(c byte) bool {
 	return c == '_' || ('0' <= c && c <= '9') || ('A' <= c && c <= 'Z') || ('a' <= c && c <= 'z')
 }
 
-// opensLink tells whether the character is that of an address which some readers of Markdown make a link of.
+// opensLink reports whether the character is that of an address which some readers of Markdown make a link of.
 func opensLink(text string, i int) bool {
 	switch text[i] {
 	case ':':

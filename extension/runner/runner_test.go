@@ -14,8 +14,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestWatchMeasuresWhileSomethingIsHeld(t *testing.T) {
-	var w Watch
+func TestMonitorMeasuresWhileItIsHeld(t *testing.T) {
+	var w Monitor
 	require.Zero(t, w.Usage().LateMax)
 	require.Empty(t, w.Take())
 	release, another := w.Hold(), w.Hold()
@@ -37,15 +37,15 @@ func TestWatchMeasuresWhileSomethingIsHeld(t *testing.T) {
 	require.Eventually(t, func() bool { return !w.isRunning() && w.Usage().Watched > before }, 10*time.Second, 10*time.Millisecond)
 }
 
-func (w *Watch) isRunning() bool {
+func (w *Monitor) isRunning() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.running
 }
 
-// A process whose processors are all busy fires its timers late, and the watch says so.
-func TestWatchSeesABusyProcess(t *testing.T) {
-	var w Watch
+// A process whose processors are all busy fires its timers late.
+func TestMonitorSeesABusyProcess(t *testing.T) {
+	var w Monitor
 	defer w.Hold()()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
@@ -64,7 +64,7 @@ func TestWatchSeesABusyProcess(t *testing.T) {
 }
 
 func TestEachTimerOfAStallCounts(t *testing.T) {
-	w := Watch{holders: 1, late: hdrhistogram.New(1, 60_000_000, 2)}
+	w := Monitor{holders: 1, late: hdrhistogram.New(1, 60_000_000, 2)}
 	require.Zero(t, w.noteLate(time.Millisecond, 3))
 	require.Zero(t, w.noteLate(45*time.Millisecond, 0))
 	ms := time.Millisecond

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -45,7 +46,7 @@ const shortStart = `{"sessionId":"s","channelName":"session_s","startAt":1767225
 // checked, the results. Memory of the socket's own work is not in it.
 func BenchmarkMatchAndHold(b *testing.B) {
 	url := serveLoopback(b)
-	l, err := Open(b.Context(), Options{URL: url, UserID: "a", Token: "t", Watch: NewWatch()})
+	l, err := Open(b.Context(), Options{URL: url, UserID: "a", Token: "t", Tracker: NewTracker()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -70,19 +71,19 @@ func BenchmarkMatchAndHold(b *testing.B) {
 		if h := l.Hold(b.Context(), m, HoldOptions{}); h.Outcome != OutcomeHeld {
 			b.Fatal(h)
 		}
-		l.watch.mu.Lock()
+		l.tracker.mu.Lock()
 		m.session.forget() // else ten seconds' sessions of one user pile up
-		delete(l.watch.pairs, "bench")
-		l.watch.mu.Unlock()
+		delete(l.tracker.pairs, "bench")
+		l.tracker.mu.Unlock()
 	}
 }
 
 // BenchmarkIgnoredEvent is what counting one queue:status costs above the socket.
 func BenchmarkIgnoredEvent(b *testing.B) {
-	w, name := NewWatch(), []byte(eventStatus)
+	w, name := NewTracker(), []byte(contract.EventStatus)
 	b.ReportAllocs()
 	for b.Loop() {
-		if w.wants(queueNamespace, name) {
+		if w.wants(contract.QueueNamespace, name) {
 			b.Fatal("queue:status is wanted")
 		}
 	}
@@ -90,23 +91,23 @@ func BenchmarkIgnoredEvent(b *testing.B) {
 
 // BenchmarkPartnerSearch is the search for a partner that did not hear the match, among 10,000 users.
 func BenchmarkPartnerSearch(b *testing.B) {
-	w := NewWatch()
+	w := NewTracker()
 	for i := range 10_000 {
-		w.lines[fmt.Sprintf("cm5x0user%016d", i)] = &Line{}
+		w.sockets[fmt.Sprintf("cm5x0user%016d", i)] = &Socket{}
 	}
 	for b.Loop() {
-		if w.lineOf("cm5x0session000000000000", "anon_ffffffffffff") != nil {
+		if w.socketOf("cm5x0session000000000000", "anon_ffffffffffff") != nil {
 			b.Fatal("found")
 		}
 	}
 }
 
-// BenchmarkIdleLine is the resident memory of one connected user who has had a session, beside a socketio.Client that has
+// BenchmarkIdleSocket is the resident memory of one connected user who has had a session, beside a socketio.Client that has
 // received the same events and dropped them; each measured in a process of its own, after a collection.
-func BenchmarkIdleLine(b *testing.B) {
+func BenchmarkIdleSocket(b *testing.B) {
 	const users = 1000
 	url := serveLoopback(b)
-	for _, role := range []string{"client", "line"} {
+	for _, role := range []string{"client", "socket"} {
 		b.Run(role, func(b *testing.B) {
 			for b.Loop() {
 			}
@@ -147,15 +148,15 @@ func playRole(role string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	watch := NewWatch()
+	tracker := NewTracker()
 	open := make([]any, 0, users)
 	connect := func(i int) (any, error) {
 		url := os.Getenv(urlVariable)
-		if role == "line" {
-			return Open(context.Background(), Options{URL: url, UserID: fmt.Sprintf("user%d", i), Token: "t", Watch: watch})
+		if role == "socket" {
+			return Open(context.Background(), Options{URL: url, UserID: fmt.Sprintf("user%d", i), Token: "t", Tracker: tracker})
 		}
 		return socketio.Dial(context.Background(), socketio.Options{
-			URL: url, Namespaces: []string{queueNamespace, videoNamespace}, Auth: map[string]string{"token": "t"},
+			URL: url, Namespaces: []string{contract.QueueNamespace, contract.VideoNamespace}, Auth: map[string]string{"token": "t"},
 			Wants: func(string, []byte) bool { return true }, OnEvent: func(socketio.Event) {},
 		})
 	}

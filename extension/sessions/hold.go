@@ -31,7 +31,7 @@ type Held struct {
 
 // Hold waits for the session's start, 5 s at most, and holds the session to its end; or, where the session is to last
 // longer than asked, for Hold and Grace. It returns as stopped as soon as ctx ends, also in mid-session.
-func (l *Line) Hold(ctx context.Context, m Match, o HoldOptions) Held {
+func (sock *Socket) Hold(ctx context.Context, m Match, o HoldOptions) Held {
 	if m.session == nil {
 		return Held{Outcome: OutcomeDropped, Reason: ReasonNoMatch, SessionID: m.SessionID}
 	}
@@ -39,7 +39,7 @@ func (l *Line) Hold(ctx context.Context, m Match, o HoldOptions) Held {
 		o.Grace = DefaultGrace
 	}
 	s := m.session
-	changed := l.hold(s)
+	changed := sock.hold(s)
 	limit := time.NewTimer(maxLength)
 	defer limit.Stop()
 	for {
@@ -51,25 +51,25 @@ func (l *Line) Hold(ctx context.Context, m Match, o HoldOptions) Held {
 		select {
 		case <-changed:
 		case <-limit.C:
-		case <-l.Lost():
+		case <-sock.Lost():
 		case <-ctx.Done():
 		}
 	}
 }
 
-// hold notes that Hold waits for the session.
-func (l *Line) hold(s *session) <-chan struct{} {
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	l.watch.totals.Planned++
+// hold registers that Hold waits for the session; the channel signals each change.
+func (sock *Socket) hold(s *session) <-chan struct{} {
+	sock.tracker.mu.Lock()
+	defer sock.tracker.mu.Unlock()
+	sock.tracker.totals.Planned++
 	s.holding = true
 	s.changed = make(chan struct{}, 1)
 	return s.changed
 }
 
-// look returns the result where there is one, and otherwise how long there is nothing to do but wait.
+// look returns the result, or how long to wait before checking again.
 func (s *session) look(ctx context.Context, o HoldOptions) (held Held, left time.Duration) {
-	w := s.line.watch
+	w := s.socket.tracker
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
@@ -85,7 +85,7 @@ func (s *session) look(ctx context.Context, o HoldOptions) (held Held, left time
 	if outcome == "" {
 		return Held{}, left
 	}
-	return s.tell(outcome, reason, now), 0
+	return s.conclude(outcome, reason, now), 0
 }
 
 // verdict returns how the session ended; "" while it goes on.
@@ -97,10 +97,10 @@ func (s *session) verdict(limitReached bool, now time.Time) (Outcome, Reason) {
 		return OutcomeDropped, ReasonNoEnd
 	case s.started.IsZero() && s.has(RuleStartMissing):
 		return OutcomeDropped, ReasonNoStart
-	case s.has(RuleSessionMixed): // what it lacks has come, for another
+	case s.has(RuleSessionMixed): // its missing events came with another session's id
 		return OutcomeDropped, Reason(RuleSessionMixed)
-	case s.line.client.Err() != nil:
-		return s.line.lossVerdict()
+	case s.socket.client.Err() != nil:
+		return s.socket.lossVerdict()
 	case !limitReached:
 		return "", ""
 	case now.After(s.started.Add(s.length + tolerance)):
@@ -112,8 +112,8 @@ func (s *session) verdict(limitReached bool, now time.Time) (Outcome, Reason) {
 	return OutcomeHeld, ReasonHoldOver
 }
 
-func (l *Line) lossVerdict() (Outcome, Reason) {
-	if errors.Is(l.client.Err(), ErrClosed) {
+func (sock *Socket) lossVerdict() (Outcome, Reason) {
+	if errors.Is(sock.client.Err(), ErrClosed) {
 		return OutcomeStopped, ReasonStopped
 	}
 	return OutcomeDropped, ReasonSocketLost
@@ -143,11 +143,11 @@ func (s *session) endVerdict() (Outcome, Reason) {
 	return OutcomeDropped, Reason(s.broken[0])
 }
 
-// tell makes the result and counts it.
-func (s *session) tell(outcome Outcome, reason Reason, now time.Time) Held {
+// conclude returns the result and counts it.
+func (s *session) conclude(outcome Outcome, reason Reason, now time.Time) Held {
 	s.holding, s.told, s.changed = false, true, nil
 	held := Held{Outcome: outcome, Reason: reason, SessionID: s.id}
-	totals := &s.line.watch.totals
+	totals := &s.socket.tracker.totals
 	switch outcome {
 	case OutcomeHeld:
 		totals.Held++

@@ -9,17 +9,17 @@ import (
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-// Loss is why a socket ended that its user did not close. A close frame of the server is close_ and its code; close_1005 is one
+// Loss is why a socket ended that was not closed from this side. A close frame of the server is close_ and its code; close_1005 is one
 // without a code, and close_1006, as RFC 6455 has it, a connection that ended without a close frame.
 type Loss string
 
 // The losses beside those of a close frame.
 const (
 	LossReset       Loss = "reset"        // the connection was reset
-	LossCut         Loss = "close_1006"   // it ended without a word
+	LossCut         Loss = "close_1006"   // the connection ended without a close frame
 	LossTooLarge    Loss = "too_large"    // a message over the limit of 1 MB
 	LossPings       Loss = "ping_timeout" // the server's pings stopped
-	LossDisconnect  Loss = "disconnect"   // the server put the user out of a namespace: 41
+	LossDisconnect  Loss = "disconnect"   // the server disconnected a namespace: packet 41
 	LossAuthRefused Loss = "auth_refused" // the same, within 5 s of joining it: the access token was refused
 	LossEngineClose Loss = "engine_close" // an Engine.IO close packet: 1
 	LossProtocol    Loss = "protocol"     // a message that is not Socket.IO

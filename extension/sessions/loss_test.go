@@ -47,7 +47,7 @@ func TestEachEndOfASocketIsToldOnce(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		var mu sync.Mutex
 		var told []Loss
-		open := func(user string) *Line {
+		open := func(user string) *Socket {
 			o := w.options(user)
 			o.OnEnd = func(loss Loss) {
 				mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -66,7 +67,7 @@ type world struct {
 	t       testing.TB
 	server  *socketio.Server
 	network *memory
-	watch   *Watch
+	tracker *Tracker
 
 	mu      sync.Mutex
 	sockets map[string]*socketio.Socket // by namespace and user
@@ -81,7 +82,7 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			t: t, watch: NewWatch(), sockets: make(map[string]*socketio.Socket),
+			t: t, tracker: NewTracker(), sockets: make(map[string]*socketio.Socket),
 			network: &memory{conns: make(chan net.Conn), done: make(chan struct{})},
 		}
 		w.server = socketio.NewServer(socketio.ServerOptions{
@@ -112,10 +113,10 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 func (w *world) options(user string) Options {
-	return Options{URL: "http://verity.test", UserID: user, Token: goodToken + user, Watch: w.watch, Dialer: w.network.dial}
+	return Options{URL: "http://verity.test", UserID: user, Token: goodToken + user, Tracker: w.tracker, Dialer: w.network.dial}
 }
 
-func (w *world) open(user string) *Line {
+func (w *world) open(user string) *Socket {
 	w.t.Helper()
 	l, err := Open(w.t.Context(), w.options(user))
 	require.NoError(w.t, err)
@@ -134,7 +135,7 @@ func (w *world) play(steps ...step) {
 	for _, s := range steps {
 		time.Sleep(s.after)
 		namespace := "/video"
-		if s.event == eventMatch || s.event == eventStatus {
+		if s.event == contract.EventMatch || s.event == contract.EventStatus {
 			namespace = "/queue"
 		}
 		w.mu.Lock()
@@ -172,7 +173,7 @@ func later[T any](f func() T) <-chan T {
 }
 
 // rules returns the rules that were broken, and how often.
-func rules(w *Watch) map[Rule]int {
+func rules(w *Tracker) map[Rule]int {
 	counts := make(map[Rule]int)
 	for _, f := range w.Findings() {
 		counts[f.Rule] = f.Count
@@ -183,7 +184,7 @@ func rules(w *Watch) map[Rule]int {
 // The payloads of docs/verity-api.md.
 
 func match(session, partner string) string {
-	return `{"sessionId":"` + session + `","partnerAnonymousId":"` + anonymousID(session, partner) +
+	return `{"sessionId":"` + session + `","partnerAnonymousId":"` + contract.AnonymousID(session, partner) +
 		`","queueKey":"canberra:44136fa355b3","matchedAt":1767225600000}`
 }
 

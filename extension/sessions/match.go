@@ -19,14 +19,14 @@ type MatchOptions struct {
 	Timeout time.Duration
 }
 
-// Match is what came of a wait for a match.
+// Match is the result of a wait for a match.
 type Match struct {
 	Outcome Outcome
 	// Wait is from the call of Match to the arrival of the match event on this user's socket, on one monotonic clock; without
 	// a match, to the moment when Match gave up, before it left the queue.
 	Wait time.Duration
-	// SessionID is set when matched; and with any other outcome where a match came all the same, too late or while Join
-	// failed: that session goes on, and can be held.
+	// SessionID is set when matched, and also with another outcome if a match came too late or while Join failed: that session
+	// goes on and can be held.
 	SessionID string
 	// QueueKey is what Join returned.
 	QueueKey string
@@ -34,31 +34,31 @@ type Match struct {
 	session *session
 }
 
-// Matched tells whether there was a match in time.
+// Matched reports whether there was a match in time.
 func (m Match) Matched() bool { return m.Outcome == OutcomeMatched }
 
 // want is a wait for a match.
 type want struct {
 	heard   chan struct{}
-	session *session // guarded by Watch.mu; set before heard is closed
+	session *session // guarded by Tracker.mu; set before heard is closed
 }
 
 var errWaiting = errors.New("this user waits for a match already")
 
 // Match joins the queue and waits for the match; it does not join when the socket is lost already. The error says why,
-// where there is more to say: Join's with OutcomeJoinFailed, Leave's with OutcomeNoMatch, Line.Err with OutcomeSocketLost,
+// where there is more to say: Join's with OutcomeJoinFailed, Leave's with OutcomeNoMatch, Socket.Err with OutcomeSocketLost,
 // or that a Match is under way already, with no outcome at all.
-func (l *Line) Match(ctx context.Context, o MatchOptions) (Match, error) {
+func (sock *Socket) Match(ctx context.Context, o MatchOptions) (Match, error) {
 	begin := time.Now()
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultMatchTimeout
 	}
 	w := &want{heard: make(chan struct{})}
-	if !l.begin(w) {
+	if !sock.begin(w) {
 		return Match{}, errWaiting
 	}
-	m, err := l.match(ctx, o, w, begin)
-	l.finish(w, &m)
+	m, err := sock.match(ctx, o, w, begin)
+	sock.finish(w, &m)
 	if m.Matched() {
 		m.Wait = max(0, m.session.matched.Sub(begin))
 		if m.Wait > o.Timeout { // Join took longer than that, or the match and the timeout crossed
@@ -68,12 +68,12 @@ func (l *Line) Match(ctx context.Context, o MatchOptions) (Match, error) {
 	return m, err
 }
 
-func (l *Line) match(ctx context.Context, o MatchOptions, w *want, begin time.Time) (m Match, err error) {
-	if l.client.Err() == nil {
+func (sock *Socket) match(ctx context.Context, o MatchOptions, w *want, begin time.Time) (m Match, err error) {
+	if sock.client.Err() == nil {
 		m.QueueKey, err = o.Join(ctx)
 	}
 	if err == nil {
-		m.Outcome = l.wait(ctx, w, time.Until(begin.Add(o.Timeout)))
+		m.Outcome = sock.wait(ctx, w, time.Until(begin.Add(o.Timeout)))
 	}
 	m.Wait = time.Since(begin)
 	switch {
@@ -82,17 +82,17 @@ func (l *Line) match(ctx context.Context, o MatchOptions, w *want, begin time.Ti
 	case err != nil:
 		m.Outcome = OutcomeJoinFailed
 	case m.Outcome == OutcomeSocketLost:
-		err = l.Err()
+		err = sock.Err()
 	case m.Outcome == OutcomeNoMatch:
 		if err = o.Leave(ctx); err == nil {
-			l.Left()
+			sock.Left()
 		}
 	}
 	return m, err
 }
 
 // wait waits for the match that is wanted. One that has arrived wins over every reason to give up.
-func (l *Line) wait(ctx context.Context, w *want, patience time.Duration) Outcome {
+func (sock *Socket) wait(ctx context.Context, w *want, patience time.Duration) Outcome {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	outcome := OutcomeNoMatch
@@ -101,7 +101,7 @@ func (l *Line) wait(ctx context.Context, w *want, patience time.Duration) Outcom
 	case <-timer.C:
 	case <-ctx.Done():
 		outcome = OutcomeStopped
-	case <-l.Lost():
+	case <-sock.Lost():
 		outcome = OutcomeSocketLost
 	}
 	select {
@@ -109,54 +109,54 @@ func (l *Line) wait(ctx context.Context, w *want, patience time.Duration) Outcom
 		return OutcomeMatched
 	default:
 	}
-	if outcome == OutcomeSocketLost && errors.Is(l.Err(), ErrClosed) {
+	if outcome == OutcomeSocketLost && errors.Is(sock.Err(), ErrClosed) {
 		return OutcomeStopped
 	}
 	return outcome
 }
 
-func (l *Line) begin(w *want) bool {
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	if l.want != nil {
+func (sock *Socket) begin(w *want) bool {
+	sock.tracker.mu.Lock()
+	defer sock.tracker.mu.Unlock()
+	if sock.want != nil {
 		return false
 	}
-	l.ask(w)
+	sock.ask(w)
 	return true
 }
 
-func (l *Line) finish(w *want, m *Match) {
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	l.want = nil
+func (sock *Socket) finish(w *want, m *Match) {
+	sock.tracker.mu.Lock()
+	defer sock.tracker.mu.Unlock()
+	sock.want = nil
 	if w.session != nil {
 		m.session, m.SessionID = w.session, w.session.id
 	}
 }
 
-// ask notes that the user is about to join.
-func (l *Line) ask(w *want) { l.asked, l.answered, l.want = true, false, w }
+// ask records that the user is about to join.
+func (sock *Socket) ask(w *want) { sock.asked, sock.answered, sock.want = true, false, w }
 
-// left notes that the user left the queue. The match may have been faster.
-func (l *Line) left() {
-	if l.asked {
-		l.leftUntil = time.Now().Add(settleTime)
+// left records that the user left the queue. A match may have come first.
+func (sock *Socket) left() {
+	if sock.asked {
+		sock.leftUntil = time.Now().Add(settleTime)
 	}
-	l.asked, l.answered = false, false
+	sock.asked, sock.answered = false, false
 }
 
-// answer finds the join to which a match is the answer.
-func (l *Line) answer(s *session) {
+// answer assigns a match to the join that it answers.
+func (sock *Socket) answer(s *session) {
 	switch {
-	case l.asked:
-		l.asked, l.answered = false, true
-		if l.want != nil {
-			l.want.session = s
-			close(l.want.heard)
+	case sock.asked:
+		sock.asked, sock.answered = false, true
+		if sock.want != nil {
+			sock.want.session = s
+			close(sock.want.heard)
 		}
-	case s.matched.Before(l.leftUntil):
-		l.leftUntil = time.Time{}
-	case l.answered:
+	case s.matched.Before(sock.leftUntil):
+		sock.leftUntil = time.Time{}
+	case sock.answered:
 		s.breaks(RuleMatchRepeated, "it is the second match for one join")
 	default:
 		s.breaks(RuleMatchUnasked, "match came without a join")

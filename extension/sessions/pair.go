@@ -3,20 +3,22 @@ package sessions
 import (
 	"fmt"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// pair is the two users who heard match with one sessionId, as far as they have.
+// pair holds the users that received match with one sessionId: one, then both.
 type pair struct{ first, second *session }
 
 // pair checks a match against its partner's, where the partner is in this process.
-func (w *Watch) pair(s *session) {
+func (w *Tracker) pair(s *session) {
 	p := w.pairs[s.id]
 	switch {
 	case p == nil:
 		p = &pair{first: s}
 		w.pairs[s.id] = p
 		time.AfterFunc(partnerPatience, func() { w.settle(p) })
-		if s.partner == anonymousID(s.id, s.line.user) {
+		if s.partner == contract.AnonymousID(s.id, s.socket.user) {
 			s.breaks(RulePartnerWrong, "partnerAnonymousId is the user's own")
 		}
 	case p.second == nil:
@@ -24,19 +26,19 @@ func (w *Watch) pair(s *session) {
 		p.first.checkPartner(s)
 		s.checkPartner(p.first)
 	default:
-		s.breaks(RulePartnerWrong, fmt.Sprintf("it is the session of users %s and %s", p.first.line.user, p.second.line.user))
+		s.breaks(RulePartnerWrong, fmt.Sprintf("it is the session of users %s and %s", p.first.socket.user, p.second.socket.user))
 	}
 }
 
 func (s *session) checkPartner(other *session) {
-	if want := anonymousID(s.id, other.line.user); s.partner != want {
+	if want := contract.AnonymousID(s.id, other.socket.user); s.partner != want {
 		s.breaks(RulePartnerWrong, fmt.Sprintf("partnerAnonymousId is %s; the partner, user %s, is %s",
-			show(s.partner), other.line.user, want))
+			show(s.partner), other.socket.user, want))
 	}
 }
 
 // settle looks for the partner of a user who is still alone with a sessionId.
-func (w *Watch) settle(p *pair) {
+func (w *Tracker) settle(p *pair) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	id := p.first.id
@@ -44,9 +46,9 @@ func (w *Watch) settle(p *pair) {
 	if p.second != nil || p.first.stage == gone {
 		return
 	}
-	partner := w.lineOf(id, p.first.partner)
+	partner := w.socketOf(id, p.first.partner)
 	if partner == nil || partner.opened.IsZero() || partner.opened.After(p.first.matched) {
-		return // elsewhere, or not listening at the time of the match
+		return // in another process, or without a socket at the time of the match
 	}
 	if other := partner.find(id); other != nil && !other.matched.IsZero() {
 		return // heard it before: the first was more than partnerPatience late
@@ -54,15 +56,12 @@ func (w *Watch) settle(p *pair) {
 	p.first.breaks(RulePartnerMissing, fmt.Sprintf("its partner, user %s, heard no match within %s", partner.user, partnerPatience))
 }
 
-// lineOf returns the line of a user by what a session calls it. It computes a hash for every line, a few milliseconds for
-// ten thousand, which is fine for what does not happen to pairs that are well.
-func (w *Watch) lineOf(sessionID, anonymous string) *Line {
-	key := []byte(sessionID + ":")
-	prefix := len(key)
-	for user, line := range w.lines {
-		key = append(key[:prefix], user...)
-		if id := anonymize(key); string(id[:]) == anonymous {
-			return line
+// socketOf returns the socket of the user with this partnerAnonymousId. It computes a hash for every socket, a few milliseconds
+// for ten thousand, which is affordable because it runs for broken pairs only.
+func (w *Tracker) socketOf(sessionID, anonymous string) *Socket {
+	for user, socket := range w.sockets {
+		if contract.AnonymousID(sessionID, user) == anonymous {
+			return socket
 		}
 	}
 	return nil

@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// Rule is the name of something that Verity promises about matches and sessions.
+// Rule is the name of a promise of Verity about matches and sessions.
 type Rule string
 
 // The rules. Each is counted once for a user and a session that broke it.
 const (
-	// RulePartnerMissing: both partners hear match with the same sessionId; one did, and the other, whose socket was open
-	// in this process all the while, did not within 5 s.
+	// RulePartnerMissing: both partners receive match with the same sessionId. One did; the other, whose socket was open in
+	// this process the whole time, did not within 5 s.
 	RulePartnerMissing Rule = "partner_missing"
 	// RulePartnerWrong: partnerAnonymousId is the hash of the other user, and a session has two users.
 	RulePartnerWrong Rule = "partner_wrong"
@@ -32,17 +32,17 @@ const (
 	RuleEndMissing Rule = "end_missing"
 	// RuleEndRepeated: there is one session:end.
 	RuleEndRepeated Rule = "end_repeated"
-	// RuleEndUnasked: no session:end of a session that this user never heard of.
+	// RuleEndUnasked: no session:end of a session without a match or session:start for this user.
 	RuleEndUnasked Rule = "end_unasked"
 	// RuleLengthWrong: from session:start to session:end it is endAt − startAt, ± 1 s.
 	RuleLengthWrong Rule = "length_wrong"
 	// RuleEndReason: the reason of session:end is timeout.
 	RuleEndReason Rule = "end_reason"
-	// RulePayloadWrong: match, session:start and session:end carry what docs/verity-api.md says, as far as it is needed here.
+	// RulePayloadWrong: match, session:start and session:end have the fields of docs/verity-api.md that this package reads.
 	RulePayloadWrong Rule = "payload_wrong"
 )
 
-// aboutMatch tells whether the rule is about the match rather than about the session that follows.
+// aboutMatch reports whether the rule is about the match rather than about the session that follows.
 func (r Rule) aboutMatch() bool {
 	switch r {
 	case RulePartnerMissing, RulePartnerWrong, RuleMatchRepeated, RuleMatchUnasked, RuleMatchMissing:
@@ -60,7 +60,7 @@ type Finding struct {
 }
 
 // Findings returns the rules that were broken, those that were broken most often first.
-func (w *Watch) Findings() []Finding {
+func (w *Tracker) Findings() []Finding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	list := make([]Finding, 0, len(w.findings))
@@ -74,7 +74,7 @@ func (w *Watch) Findings() []Finding {
 }
 
 // found counts a broken rule.
-func (w *Watch) found(r Rule, user, sessionID, how string) {
+func (w *Tracker) found(r Rule, user, sessionID, how string) {
 	f := w.findings[r]
 	if f == nil {
 		f = &Finding{Rule: r, Example: fmt.Sprintf("user %s, session %s: %s", user, show(sessionID), how)}

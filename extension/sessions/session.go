@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 const (
@@ -22,10 +24,10 @@ const (
 	// lingerTime is how long a session that is over is remembered, to recognise events that repeat.
 	lingerTime = 10 * time.Second
 	// usualLength stands in for a length that is not known.
-	usualLength = 45 * time.Second
+	usualLength = contract.Session
 )
 
-// stage is what a session waits for.
+// stage is which event a session waits for.
 type stage byte
 
 const (
@@ -33,12 +35,12 @@ const (
 	awaitsStart
 	awaitsEnd
 	lingers // over, but remembered
-	gone    // forgotten: the line does not know it any more
+	gone    // forgotten: the socket does not know it any more
 )
 
-// session is what one line has heard of one session. It is guarded by Watch.mu.
+// session is what one socket has heard of one session. It is guarded by Tracker.mu.
 type session struct {
-	line    *Line
+	socket  *Socket
 	id      string
 	partner string // partnerAnonymousId
 
@@ -51,7 +53,7 @@ type session struct {
 	due     time.Time // when the stage has lasted too long
 	timer   *time.Timer
 	settled bool // the match was waited for
-	active  bool // counts in Watch.activity
+	active  bool // counts in Tracker.activity
 
 	broken  []Rule
 	holding bool          // Hold waits
@@ -60,18 +62,18 @@ type session struct {
 	changed chan struct{} // wakes Hold
 }
 
-// session returns what the line knows of a session; all that may be nothing yet.
-func (l *Line) session(id string) *session {
-	if s := l.find(id); s != nil {
+// session returns the socket's record of a session, which it makes for an id that is new.
+func (sock *Socket) session(id string) *session {
+	if s := sock.find(id); s != nil {
 		return s
 	}
-	s := &session{line: l, id: id}
-	l.sessions = append(l.sessions, s)
+	s := &session{socket: sock, id: id}
+	sock.sessions = append(sock.sessions, s)
 	return s
 }
 
-func (l *Line) find(id string) *session {
-	for _, s := range l.sessions {
+func (sock *Socket) find(id string) *session {
+	for _, s := range sock.sessions {
 		if s.id == id {
 			return s
 		}
@@ -80,15 +82,15 @@ func (l *Line) find(id string) *session {
 }
 
 // heardMatch takes a match event.
-func (l *Line) heardMatch(p matchPayload, at time.Time) {
-	s := l.session(p.SessionID)
+func (sock *Socket) heardMatch(p matchPayload, at time.Time) {
+	s := sock.session(p.SessionID)
 	if !s.matched.IsZero() {
 		s.breaks(RuleMatchRepeated, "match came twice")
 		return
 	}
 	s.matched, s.partner = at, p.Partner
-	l.answer(s)
-	l.watch.pair(s)
+	sock.answer(s)
+	sock.tracker.pair(s)
 	if !s.ended.IsZero() {
 		s.checkEnd()
 	}
@@ -96,8 +98,8 @@ func (l *Line) heardMatch(p matchPayload, at time.Time) {
 }
 
 // heardStart takes a session:start event.
-func (l *Line) heardStart(p startPayload, at time.Time) {
-	s := l.session(p.SessionID)
+func (sock *Socket) heardStart(p startPayload, at time.Time) {
+	s := sock.session(p.SessionID)
 	if !s.started.IsZero() {
 		s.breaks(RuleStartRepeated, "session:start came twice")
 		return
@@ -107,7 +109,7 @@ func (l *Line) heardStart(p startPayload, at time.Time) {
 		s.length = usualLength
 		s.breaks(RulePayloadWrong, "session:start does not say from startAt to endAt")
 	}
-	l.watch.longest = max(l.watch.longest, s.length)
+	sock.tracker.longest = max(sock.tracker.longest, s.length)
 	if s.ended.IsZero() {
 		s.enter()
 	}
@@ -115,8 +117,8 @@ func (l *Line) heardStart(p startPayload, at time.Time) {
 }
 
 // heardEnd takes a session:end event.
-func (l *Line) heardEnd(p endPayload, at time.Time) {
-	s := l.session(p.SessionID)
+func (sock *Socket) heardEnd(p endPayload, at time.Time) {
+	s := sock.session(p.SessionID)
 	if !s.ended.IsZero() {
 		s.breaks(RuleEndRepeated, "session:end came twice")
 		return
@@ -180,9 +182,9 @@ func (s *session) await(next stage, due time.Time) {
 	s.timer.Reset(time.Until(due))
 }
 
-// overdue runs when the timer fires.
+// overdue judges a session whose stage lasted too long. It runs when the timer fires.
 func (s *session) overdue() {
-	w := s.line.watch
+	w := s.socket.tracker
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
@@ -196,7 +198,7 @@ func (s *session) overdue() {
 		s.moved()
 	case awaitsStart:
 		s.breaks(RuleStartMissing, fmt.Sprintf("no session:start within %s of match", startPatience))
-		s.await(lingers, now.Add(w.longest+lingerTime)) // its session:end may come all the same
+		s.await(lingers, now.Add(w.longest+lingerTime)) // its session:end may still come
 	case awaitsEnd:
 		s.missEnd()
 		s.exit()
@@ -211,11 +213,11 @@ func (s *session) missEnd() {
 		time.Since(s.started).Seconds(), s.length.Seconds()))
 }
 
-// judgeUnmatched finds the rule that a session without a match broke: where the user has another session that lacks just
-// what this one brought, they were mixed up.
+// judgeUnmatched finds the rule that a session without a match broke. If another session of the user lacks just the events that
+// this one brought, the events carried the wrong sessionId.
 func (s *session) judgeUnmatched(now time.Time) {
-	if now.Before(s.line.inherits) {
-		return // an earlier line heard of it, or would have
+	if now.Before(s.socket.inherits) {
+		return // it began on the user's previous socket
 	}
 	if other := s.mixedUpWith(now); other != nil {
 		s.counted = true // as the other
@@ -232,7 +234,7 @@ func (s *session) judgeUnmatched(now time.Time) {
 }
 
 func (s *session) mixedUpWith(now time.Time) *session {
-	for _, other := range s.line.sessions {
+	for _, other := range s.socket.sessions {
 		if other == s || other.matched.IsZero() || !other.ended.IsZero() || other.has(RuleSessionMixed) {
 			continue
 		}
@@ -245,13 +247,13 @@ func (s *session) mixedUpWith(now time.Time) *session {
 	return nil
 }
 
-// breaks notes a broken rule, once. A session that was mixed up with another is judged no further.
+// breaks records a broken rule, once. A session whose events carried the wrong sessionId is judged no further.
 func (s *session) breaks(r Rule, how string) {
 	if s.has(r) || s.has(RuleSessionMixed) {
 		return
 	}
 	s.broken = append(s.broken, r)
-	s.line.watch.found(r, s.line.user, s.id, how)
+	s.socket.tracker.found(r, s.socket.user, s.id, how)
 	if s.told || (s.stage == gone && !s.holding) {
 		s.countUntold()
 	}
@@ -260,45 +262,45 @@ func (s *session) breaks(r Rule, how string) {
 
 func (s *session) has(r Rule) bool { return slices.Contains(s.broken, r) }
 
-// countUntold counts a session that broke a rule of which no result told, once: where the match was wrong, as that.
+// countUntold counts, once, a violation found after Hold returned, as a broken match or session.
 func (s *session) countUntold() {
 	if s.counted {
 		return
 	}
 	s.counted = true
 	if slices.ContainsFunc(s.broken, Rule.aboutMatch) {
-		s.line.watch.brokenMatches++
+		s.socket.tracker.brokenMatches++
 	} else {
-		s.line.watch.brokenSessions++
+		s.socket.tracker.brokenSessions++
 	}
 }
 
-// wake makes Hold look again.
+// wake makes Hold check again.
 func (s *session) wake() {
 	if s.changed == nil {
 		return
 	}
 	select {
 	case s.changed <- struct{}{}:
-	default: // it will look anyway
+	default: // a signal is pending
 	}
 }
 
 func (s *session) enter() {
 	s.active = true
-	s.line.watch.activity.change(1, time.Now())
+	s.socket.tracker.activity.change(1, time.Now())
 }
 
 func (s *session) exit() {
 	if s.active {
 		s.active = false
-		s.line.watch.activity.change(-1, time.Now())
+		s.socket.tracker.activity.change(-1, time.Now())
 	}
 }
 
-// forget ends what the line knows of the session.
+// forget removes the session from its socket.
 func (s *session) forget() {
-	s.line.sessions = slices.DeleteFunc(s.line.sessions, func(other *session) bool { return other == s })
+	s.socket.sessions = slices.DeleteFunc(s.socket.sessions, func(other *session) bool { return other == s })
 	s.stage = gone
 	s.timer.Stop()
 	s.exit()
@@ -308,11 +310,11 @@ func (s *session) forget() {
 	if len(s.broken) > 0 {
 		s.countUntold()
 	} else if s.isWhole() && !s.told {
-		s.line.watch.wholeSessions++
+		s.socket.tracker.wholeSessions++
 	}
 }
 
-// isWhole tells whether all of a session was heard.
+// isWhole reports whether all events of a session arrived.
 func (s *session) isWhole() bool {
 	return !s.matched.IsZero() && !s.started.IsZero() && !s.ended.IsZero()
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -177,11 +178,11 @@ func TestHold(t *testing.T) {
 				if tt.broken == nil {
 					tt.broken = map[Rule]int{}
 				}
-				require.Equal(t, tt.broken, rules(w.watch))
-				require.Zero(t, w.watch.ActiveSessions())
+				require.Equal(t, tt.broken, rules(w.tracker))
+				require.Zero(t, w.tracker.ActiveSessions())
 				require.Empty(t, a.sessions)
-				require.Empty(t, w.watch.pairs)
-				totals := w.watch.Totals()
+				require.Empty(t, w.tracker.pairs)
+				totals := w.tracker.Totals()
 				require.Equal(t, 1, totals.Planned)
 				require.Equal(t, 1, totals.Held+totals.Dropped)
 				require.Equal(t, got.Outcome == OutcomeHeld, totals.Held == 1)
@@ -210,9 +211,9 @@ func TestHoldOnADeadServer(t *testing.T) {
 }
 
 func TestHoldIsStopped(t *testing.T) {
-	for name, stop := range map[string]func(cancel func(), a *Line){
-		"by its context": func(cancel func(), _ *Line) { cancel() },
-		"by Close":       func(_ func(), a *Line) { a.Close() },
+	for name, stop := range map[string]func(cancel func(), a *Socket){
+		"by its context": func(cancel func(), _ *Socket) { cancel() },
+		"by Close":       func(_ func(), a *Socket) { a.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, w *world) {
@@ -230,8 +231,8 @@ func TestHoldIsStopped(t *testing.T) {
 				require.Equal(t, Held{
 					Outcome: OutcomeStopped, Reason: ReasonStopped, SessionID: "s", Started: true, StartDelay: 4 * ms, Held: 20 * second,
 				}, <-held)
-				require.Equal(t, 1, w.watch.Totals().Stopped)
-				require.Empty(t, w.watch.Findings())
+				require.Equal(t, 1, w.tracker.Totals().Stopped)
+				require.Empty(t, w.tracker.Findings())
 			})
 		})
 	}
@@ -242,7 +243,7 @@ func TestHoldWithoutAMatch(t *testing.T) {
 		a := w.open("a")
 		defer a.Close()
 		require.Equal(t, Held{Outcome: OutcomeDropped, Reason: ReasonNoMatch}, a.Hold(t.Context(), Match{}, HoldOptions{}))
-		require.Zero(t, w.watch.Totals())
+		require.Zero(t, w.tracker.Totals())
 	})
 }
 
@@ -336,7 +337,7 @@ func TestMatch(t *testing.T) {
 				}
 				require.Equal(t, tt.leaves, leaves)
 				a.Close()
-				require.Empty(t, w.watch.Findings())
+				require.Empty(t, w.tracker.Findings())
 			})
 		})
 	}
@@ -437,7 +438,7 @@ func TestRules(t *testing.T) {
 		"the partner named wrongly": {
 			steps:  slices.Concat([]step{{second, "a", "match", match("s", "c")}, {0, "b", "match", match("s", "a")}}, both[2:]),
 			broken: map[Rule]int{RulePartnerWrong: 1}, deltas: [2]int64{1, 0},
-			how: `user a, session "s": partnerAnonymousId is "` + anonymousID("s", "c") + `"; the partner, user b, is ` + anonymousID("s", "b"),
+			how: `user a, session "s": partnerAnonymousId is "` + contract.AnonymousID("s", "c") + `"; the partner, user b, is ` + contract.AnonymousID("s", "b"),
 		},
 		"a third user in the session": {
 			steps:  slices.Concat(both[:4], []step{{0, "c", "match", match("s", "a")}, {0, "c", "session:start", start("s")}, {45 * second, "c", "session:end", end("s", "timeout")}, {0, "a", "session:end", end("s", "timeout")}, {0, "b", "session:end", end("s", "timeout")}}),
@@ -488,17 +489,17 @@ func TestRules(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, w *world) {
-				lines := map[string]*Line{}
+				sockets := map[string]*Socket{}
 				for _, user := range []string{"a", "b", "c", "d"} {
-					lines[user] = w.open(user)
+					sockets[user] = w.open(user)
 				}
 				for _, user := range []string{"a", "b", "c"} {
-					lines[user].Joining()
+					sockets[user].Joining()
 				}
 				for _, s := range tt.steps {
 					if s.event == "joining" {
 						time.Sleep(s.after)
-						lines[s.user].Joining()
+						sockets[s.user].Joining()
 						continue
 					}
 					w.play(s)
@@ -507,18 +508,18 @@ func TestRules(t *testing.T) {
 				if tt.broken == nil {
 					tt.broken = map[Rule]int{}
 				}
-				require.Equal(t, tt.broken, rules(w.watch))
-				deltas := w.watch.Take()
+				require.Equal(t, tt.broken, rules(w.tracker))
+				deltas := w.tracker.Take()
 				require.Equal(t, tt.deltas[0], deltas.BrokenMatches)
 				require.Equal(t, tt.deltas[1], deltas.BrokenSessions)
 				if tt.how != "" {
 					var examples []string
-					for _, f := range w.watch.Findings() {
+					for _, f := range w.tracker.Findings() {
 						examples = append(examples, f.Example)
 					}
 					require.Contains(t, strings.Join(examples, "\n"), tt.how)
 				}
-				for _, l := range lines {
+				for _, l := range sockets {
 					l.Close()
 				}
 			})
@@ -556,8 +557,8 @@ func TestASessionOutlivesItsSocket(t *testing.T) {
 				if tc.broken == nil {
 					tc.broken = map[Rule]int{}
 				}
-				require.Equal(t, tc.broken, rules(w.watch))
-				deltas := w.watch.Take()
+				require.Equal(t, tc.broken, rules(w.tracker))
+				deltas := w.tracker.Take()
 				require.EqualValues(t, len(tc.broken), deltas.BrokenSessions)
 				require.Zero(t, deltas.WholeSessions, "no socket heard all of it")
 				a.Close()
@@ -583,9 +584,9 @@ func TestWholeSessionsThatNobodyHolds(t *testing.T) {
 			step{45 * second, "a", "session:end", end("s", "timeout")}, step{0, "b", "session:end", end("s", "timeout")})
 		require.Equal(t, OutcomeHeld, (<-held).Outcome)
 		a.Close()
-		require.EqualValues(t, 1, w.watch.Take().WholeSessions, "b's is in the result of Hold")
+		require.EqualValues(t, 1, w.tracker.Take().WholeSessions, "b's is in the result of Hold")
 		b.Close()
-		require.Zero(t, w.watch.Take().WholeSessions)
+		require.Zero(t, w.tracker.Take().WholeSessions)
 	})
 }
 
@@ -601,19 +602,19 @@ func TestBrokenAfterHold(t *testing.T) {
 		w.play(step{second, "a", "match", match("s", "x")}, step{0, "a", "session:start", start("s")},
 			step{45 * second, "a", "session:end", end("s", "timeout")})
 		require.Equal(t, OutcomeHeld, (<-held).Outcome)
-		require.Zero(t, w.watch.Take().BrokenSessions)
+		require.Zero(t, w.tracker.Take().BrokenSessions)
 		w.play(step{second, "a", "session:end", end("s", "timeout")})
-		require.EqualValues(t, 1, w.watch.Take().BrokenSessions)
-		require.Zero(t, w.watch.Take().BrokenSessions)
+		require.EqualValues(t, 1, w.tracker.Take().BrokenSessions)
+		require.Zero(t, w.tracker.Take().BrokenSessions)
 	})
 }
 
 // A partner who is not there cannot hear: no rule is broken.
 func TestPartnerGone(t *testing.T) {
-	tests := map[string]func(w *world, b *Line) *Line{
-		"closed":                 func(_ *world, b *Line) *Line { b.Close(); return b },
-		"lost":                   func(w *world, b *Line) *Line { w.play(step{0, "b", "drop", ""}); return b },
-		"opened after the match": func(w *world, b *Line) *Line { b.Close(); time.Sleep(ms); return w.open("b") },
+	tests := map[string]func(w *world, b *Socket) *Socket{
+		"closed":                 func(_ *world, b *Socket) *Socket { b.Close(); return b },
+		"lost":                   func(w *world, b *Socket) *Socket { w.play(step{0, "b", "drop", ""}); return b },
+		"opened after the match": func(w *world, b *Socket) *Socket { b.Close(); time.Sleep(ms); return w.open("b") },
 	}
 	for name, leave := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -623,7 +624,7 @@ func TestPartnerGone(t *testing.T) {
 				w.play(step{second, "a", "match", match("s", "b")}, step{0, "a", "session:start", start("s")})
 				b = leave(w, b)
 				time.Sleep(10 * second)
-				require.Empty(t, w.watch.Findings())
+				require.Empty(t, w.tracker.Findings())
 				a.Close()
 				b.Close()
 			})
@@ -643,7 +644,7 @@ func TestLeft(t *testing.T) {
 			a.Joining()
 			a.Left()
 			w.play(step{after, "a", "match", match("s", "x")})
-			require.Equal(t, broken, rules(w.watch))
+			require.Equal(t, broken, rules(w.tracker))
 		})
 	}
 }
@@ -674,7 +675,7 @@ func TestOpenErrors(t *testing.T) {
 		_ = w.network.Close()
 		_, err = Open(t.Context(), w.options("a"))
 		require.ErrorIs(t, err, ErrLost)
-		require.Empty(t, w.watch.lines)
+		require.Empty(t, w.tracker.sockets)
 	})
 }
 
@@ -702,14 +703,14 @@ func TestWatchCounts(t *testing.T) {
 		w.play(step{0, "a", "queue:status", `{"usersSearching":1}`}, step{0, "b", "queue:status", `{"usersSearching":2}`},
 			step{0, "a", "match:mutual", `{}`}, step{0, "a", "surprise", `{}`},
 			step{0, "a", "match", match("s", "b")}, step{0, "b", "match", match("s", "a")}, step{0, "a", "session:start", start("s")})
-		require.Equal(t, map[string]int64{"queue:status": 2, "match:mutual": 1, "other": 1, "match": 2, "session:start": 1}, w.watch.Take().Events)
-		require.Empty(t, w.watch.Take().Events)
-		require.Equal(t, 0.5, w.watch.ActiveSessions())
+		require.Equal(t, map[string]int64{"queue:status": 2, "match:mutual": 1, "other": 1, "match": 2, "session:start": 1}, w.tracker.Take().Events)
+		require.Empty(t, w.tracker.Take().Events)
+		require.Equal(t, 0.5, w.tracker.ActiveSessions())
 		w.play(step{10 * second, "b", "session:start", start("s")})
-		require.Equal(t, 1.0, w.watch.ActiveSessions())
+		require.Equal(t, 1.0, w.tracker.ActiveSessions())
 		w.play(step{30 * second, "a", "session:end", end("s", "timeout")}, step{10 * second, "b", "session:end", end("s", "timeout")})
 		time.Sleep(time.Hour)
-		totals := w.watch.Totals()
+		totals := w.tracker.Totals()
 		require.Equal(t, Totals{Peak: 1, Mean: 0.8, Window: 50 * second}, totals) // (10×0.5 + 30×1 + 10×0.5) / 50
 		a.Close()
 		b.Close()
@@ -736,16 +737,16 @@ func TestManyPairs(t *testing.T) {
 			}))
 		}
 		time.Sleep(second)
-		for _, event := range []string{eventMatch, eventStart, eventEnd} {
+		for _, event := range []string{contract.EventMatch, contract.EventStart, contract.EventEnd} {
 			var steps []step
 			for i, user := range users {
 				session := fmt.Sprintf("s%d", i/2)
-				payload := map[string]string{eventMatch: match(session, users[i^1]), eventStart: start(session), eventEnd: end(session, "timeout")}
+				payload := map[string]string{contract.EventMatch: match(session, users[i^1]), contract.EventStart: start(session), contract.EventEnd: end(session, "timeout")}
 				steps = append(steps, step{0, user, event, payload[event]})
 			}
 			w.play(steps...)
-			if event == eventStart {
-				require.EqualValues(t, pairs, w.watch.ActiveSessions())
+			if event == contract.EventStart {
+				require.EqualValues(t, pairs, w.tracker.ActiveSessions())
 				time.Sleep(45 * second)
 			}
 		}
@@ -753,8 +754,8 @@ func TestManyPairs(t *testing.T) {
 			got := <-result
 			require.Equal(t, Held{Outcome: OutcomeHeld, Reason: ReasonTimeout, SessionID: fmt.Sprintf("s%d", i/2), Started: true, Held: 45 * second}, got)
 		}
-		require.Empty(t, w.watch.Findings())
-		require.Equal(t, Totals{Planned: 2 * pairs, Started: 2 * pairs, Held: 2 * pairs, Peak: pairs, Mean: pairs, Window: 45 * second}, w.watch.Totals())
+		require.Empty(t, w.tracker.Findings())
+		require.Equal(t, Totals{Planned: 2 * pairs, Started: 2 * pairs, Held: 2 * pairs, Peak: pairs, Mean: pairs, Window: 45 * second}, w.tracker.Totals())
 	})
 }
 
@@ -764,30 +765,30 @@ func FuzzEvents(f *testing.F) {
 	f.Add("smejmse")
 	f.Add("MmSsEemlMSEjm")
 	f.Fuzz(func(t *testing.T, script string) {
-		w := NewWatch()
-		a, b := &Line{watch: w, user: "a"}, &Line{watch: w, user: "b"}
+		w := NewTracker()
+		a, b := &Socket{tracker: w, user: "a"}, &Socket{tracker: w, user: "b"}
 		a.enlist()
 		b.enlist()
 		begin := time.Now()
 		for i, what := range script[:min(len(script), 100)] {
 			session := string(rune('s' + i%2))
-			line := []*Line{a, b}[i%3%2]
+			socket := []*Socket{a, b}[i%3%2]
 			e := socketio.Event{At: begin.Add(time.Duration(i) * time.Second)}
 			switch what {
 			case 'm', 'M':
-				e.Name, e.Args = eventMatch, []json.RawMessage{json.RawMessage(match(session, "b"))}
+				e.Name, e.Args = contract.EventMatch, []json.RawMessage{json.RawMessage(match(session, "b"))}
 			case 's', 'S':
-				e.Name, e.Args = eventStart, []json.RawMessage{json.RawMessage(start(session))}
+				e.Name, e.Args = contract.EventStart, []json.RawMessage{json.RawMessage(start(session))}
 			case 'e', 'E':
-				e.Name, e.Args = eventEnd, []json.RawMessage{json.RawMessage(end(session, "timeout"))}
+				e.Name, e.Args = contract.EventEnd, []json.RawMessage{json.RawMessage(end(session, "timeout"))}
 			case 'j':
-				line.Joining()
+				socket.Joining()
 			case 'l':
-				line.Left()
+				socket.Left()
 			default:
-				e.Name = eventMatch
+				e.Name = contract.EventMatch
 			}
-			line.onEvent(e)
+			socket.onEvent(e)
 			if n := w.ActiveSessions(); n < 0 || n > 2 {
 				t.Fatalf("%v sessions at once", n)
 			}

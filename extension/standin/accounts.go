@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"crypto/rand"
 	"errors"
-	"math"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// User is the account of one user's tokens. Bought = Balance + Queued + Spent + Lost, at every moment.
-type User struct {
+// Account is the account of one user's tokens. Bought = Balance + Queued + Spent + Lost, at every moment.
+type Account struct {
 	ID      string `json:"id"`
 	Bought  int64  `json:"bought"`  // credited by webhooks
 	Balance int64  `json:"balance"` // what GET /tokens/balance answers
@@ -29,7 +30,7 @@ type user struct {
 	operating sync.Mutex // held by the user's one queue operation
 
 	mu      sync.Mutex
-	account User
+	account Account
 	banned  bool
 	gone    bool     // deleted, while its access tokens still work
 	lossy   bool     // the next refund gets lost
@@ -40,7 +41,7 @@ type user struct {
 func (u *user) credit(tokens int64) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.account.Balance > math.MaxInt32-tokens {
+	if u.account.Balance > contract.MaxTokens-tokens {
 		return errOverflow
 	}
 	u.account.Bought += tokens
@@ -95,7 +96,7 @@ func (u *user) losesRefund() bool {
 
 func (u *user) balance() int64 { return u.read().Balance }
 
-func (u *user) read() User {
+func (u *user) read() Account {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.account
@@ -138,14 +139,14 @@ func (a *accounts) find(id string) *user {
 }
 
 // all are the accounts, by id.
-func (a *accounts) all() []User {
+func (a *accounts) all() []Account {
 	a.mu.RLock()
-	all := make([]User, 0, len(a.byID))
+	all := make([]Account, 0, len(a.byID))
 	for _, u := range a.byID {
 		all = append(all, u.read())
 	}
 	a.mu.RUnlock()
-	slices.SortFunc(all, func(x, y User) int { return cmp.Compare(x.ID, y.ID) })
+	slices.SortFunc(all, func(x, y Account) int { return cmp.Compare(x.ID, y.ID) })
 	return all
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 const (
@@ -56,7 +58,7 @@ func TestAccessTokenIsNeeded(t *testing.T) {
 	}
 	require.Equal(t, 200, ts.do("GET", "/tokens/balance", "", bearer).status)
 
-	clock.advance(DefaultTokenTTL - time.Second)
+	clock.advance(contract.AccessTokenLife - time.Second)
 	require.Equal(t, 200, ts.do("GET", "/tokens/balance", "", bearer).status, "899 s old")
 	clock.advance(time.Second)
 	for _, rt := range signedInRoutes {
@@ -229,7 +231,7 @@ func TestServerError(t *testing.T) {
 		require.Equal(t, serverErrorBody, r.body)
 	}
 	ts.store.embedded.SetError("")
-	require.Equal(t, User{ID: u.id, Bought: 1, Balance: 1}, u.account(), "nothing was paid")
+	require.Equal(t, Account{ID: u.id, Bought: 1, Balance: 1}, u.account(), "nothing was paid")
 	require.Contains(t, log.String(), `msg="answered 500" method=POST path=/queue/join error="locking a queue: LOADING made up"`)
 	require.NotContains(t, log.String(), strings.TrimPrefix(u.bearer, "Authorization: Bearer "))
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 const (
@@ -33,19 +35,19 @@ func TestJoinAndLeave(t *testing.T) {
 		r := u.join(`{"city":"São Paulo"}`)
 		require.Equal(t, 201, r.status)
 		require.Equal(t, queuedBody("s-o-paulo"+emptyHash, 0), r.body)
-		require.Equal(t, User{ID: u.id, Bought: 2, Balance: 1, Queued: 1}, u.account())
+		require.Equal(t, Account{ID: u.id, Bought: 2, Balance: 1, Queued: 1}, u.account())
 
 		for _, body := range []string{`{"city":"São Paulo"}`, `{"city":"x","preferences":{"a":1}}`, ``} {
 			r = u.join(body)
 			require.Equal(t, 201, r.status)
 			require.Equal(t, `{"status":"already_queued","queueKey":"s-o-paulo`+emptyHash+`","position":0}`, r.body)
 		}
-		require.Equal(t, User{ID: u.id, Bought: 2, Balance: 1, Queued: 1}, u.account(), "not charged again")
+		require.Equal(t, Account{ID: u.id, Bought: 2, Balance: 1, Queued: 1}, u.account(), "not charged again")
 
 		r = u.leave()
 		require.Equal(t, 200, r.status)
 		require.Equal(t, `{"status":"left","refunded":true,"queueKey":"s-o-paulo`+emptyHash+`"}`, r.body)
-		require.Equal(t, User{ID: u.id, Bought: 2, Balance: 2}, u.account())
+		require.Equal(t, Account{ID: u.id, Bought: 2, Balance: 2}, u.account())
 		for range 2 {
 			r = u.leave()
 			require.Equal(t, 200, r.status)
@@ -130,7 +132,9 @@ func TestAnotherOperationOfTheUserUnderWay(t *testing.T) {
 		ts := start(t, Options{RedisURL: url})
 		u := ts.signUp(1)
 		redis := ts.store.client
-		lock := func() { require.NoError(t, redis.Set(t.Context(), "queue:lock:"+u.id, "x", lockTTL).Err()) }
+		lock := func() {
+			require.NoError(t, redis.Set(t.Context(), "queue:lock:"+u.id, "x", contract.RedisUserLockLife).Err())
+		}
 
 		lock()
 		for _, r := range []reply{u.join(""), u.leave()} {
@@ -164,7 +168,7 @@ func TestOverlappingOperationsOfOneUser(t *testing.T) {
 	require.Contains(t, u.join("").body, "already_queued", "queued still")
 	require.Equal(t, 409, u.leave().status)
 	require.Contains(t, (<-first).body, `"left"`)
-	require.Equal(t, User{ID: u.id, Bought: 2, Balance: 2}, u.account())
+	require.Equal(t, Account{ID: u.id, Bought: 2, Balance: 2}, u.account())
 }
 
 func TestPositionIsNullWhereRedisHasNone(t *testing.T) {
@@ -186,7 +190,7 @@ func TestLostRefund(t *testing.T) {
 	require.NoError(t, ts.LoseRefund(u.id))
 	u.join("")
 	require.Equal(t, `{"status":"left","refunded":false,"queueKey":"canberra`+emptyHash+`"}`, u.leave().body)
-	require.Equal(t, User{ID: u.id, Bought: 2, Balance: 1, Lost: 1}, u.account())
+	require.Equal(t, Account{ID: u.id, Bought: 2, Balance: 1, Lost: 1}, u.account())
 	u.join("")
 	require.Contains(t, u.leave().body, `"refunded":true`, "only one was to get lost")
 }
@@ -270,7 +274,7 @@ func TestJoinsAtOnceOfOneUserChargeOnce(t *testing.T) {
 				}
 			}
 			require.Equal(t, 1, queued, "round %d", round)
-			require.Equal(t, User{ID: u.id, Bought: 5, Balance: 4, Queued: 1}, u.account())
+			require.Equal(t, Account{ID: u.id, Bought: 5, Balance: 4, Queued: 1}, u.account())
 		}
 		checkQueues(t, ts)
 	})

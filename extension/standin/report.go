@@ -89,7 +89,7 @@ func (s *Server) Stats() Stats {
 	all := newLatencies()
 	for _, rt := range s.routes.all {
 		if r := rt.stats(); r.Requests > 0 {
-			st.Requests[rt.name] = r
+			st.Requests[rt.name()] = r
 			rt.took.addTo(all.took)
 		}
 	}
@@ -149,7 +149,7 @@ func (st Stats) writeSockets(b *strings.Builder) {
 }
 
 // Users returns every user's account, by id. It may be asked for after Close too.
-func (s *Server) Users() []User { return s.accounts.all() }
+func (s *Server) Users() []Account { return s.accounts.all() }
 
 // Balances returns every user's balance, by id.
 func (s *Server) Balances() map[string]int64 {

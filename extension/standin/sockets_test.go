@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -192,7 +193,7 @@ func TestRefusedTokensToTheFrame(t *testing.T) {
 	clock := newClock()
 	ts := start(t, Options{now: clock.now})
 	old := ts.signUp(0)
-	clock.advance(DefaultTokenTTL)
+	clock.advance(contract.AccessTokenLife)
 	u := ts.signUp(0)
 	good := `{"token":"` + u.token() + `"}`
 	for _, tc := range []struct{ name, connect, header string }{
@@ -250,7 +251,7 @@ func TestTokenIsCheckedAtConnectOnly(t *testing.T) {
 	require.NoError(t, ts.accounts.find(u.id).credit(1))
 	e := u.listen()
 	require.Equal(t, 201, u.join("").status)
-	clock.advance(DefaultTokenTTL)
+	clock.advance(contract.AccessTokenLife)
 	ts.sockets.joined("another", "canberra"+emptyHash)
 	e.hears(`queue:status {"usersSearching":1}`, `queue:status {"usersSearching":2}`)
 	w := ts.wire(t, u.bearer)
@@ -263,7 +264,7 @@ func TestSocketsAreMountedWithTheSlash(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Throttle: true})
 	const query = "?EIO=4&transport=polling"
-	for range otherLimit + 1 {
+	for range contract.RouteHealth.PerMinute + 1 {
 		r := ts.do("GET", "/socket.io/"+query, "")
 		require.Equal(t, 400, r.status, "not throttled")
 		require.Equal(t, `{"code":0,"message":"Transport unknown"}`, r.body)
@@ -321,7 +322,7 @@ func TestStatusGoesToEverybodyInTheKey(t *testing.T) {
 	ear4.hears(`queue:status {"usersSearching":1}`)
 	require.Empty(t, idle.heard())
 	require.Equal(t, int64(16), ts.Stats().Sockets.Events["queue:status"], "and nothing is under way")
-	require.Equal(t, User{ID: b.id, Bought: 1, Balance: 1}, b.account(), "refunded")
+	require.Equal(t, Account{ID: b.id, Bought: 1, Balance: 1}, b.account(), "refunded")
 }
 
 func TestStatusFramesOfManyJoins(t *testing.T) {
@@ -371,7 +372,7 @@ func TestMatchStartAndEnd(t *testing.T) {
 		match, _ := side.ear.only("match", matchKeys)
 		matchedAt, _ := match["matchedAt"].(float64)
 		require.Equal(t, map[string]any{
-			"sessionId": s.ID, "partnerAnonymousId": anonymousID(s.ID, side.partner.id),
+			"sessionId": s.ID, "partnerAnonymousId": contract.AnonymousID(s.ID, side.partner.id),
 			"queueKey": "canberra" + emptyHash, "matchedAt": matchedAt,
 		}, match)
 		require.InDelta(t, s.StartAt, matchedAt, 1000)
@@ -393,12 +394,6 @@ func TestMatchStartAndEnd(t *testing.T) {
 	}
 	require.Equal(t, map[string]int64{"queue:status": 3, "match": 2, "session:start": 2, "session:end": 2},
 		ts.Stats().Sockets.Events, "no status when users are matched")
-}
-
-func TestAnonymousIDs(t *testing.T) {
-	t.Parallel()
-	// printf s1:u2 | sha256sum
-	require.Equal(t, "anon_eabb99a6dec1", anonymousID("s1", "u2"))
 }
 
 func TestSessionsOf45SecondsSaySo(t *testing.T) {
@@ -465,7 +460,7 @@ func TestNoCatchUpAndNoEndWithoutSockets(t *testing.T) {
 	earA.Close()
 	earB.Close()
 	require.Eventually(t, func() bool { return ts.sockets.server.Connections() == 0 }, 5*time.Second, time.Millisecond)
-	require.Equal(t, User{ID: a.id, Bought: 5, Balance: 4, Spent: 1}, a.account(), "matched: there is nothing to leave")
+	require.Equal(t, Account{ID: a.id, Bought: 5, Balance: 4, Spent: 1}, a.account(), "matched: there is nothing to leave")
 	late := a.listen()
 	ts.matcher.endDue(t.Context(), time.Now().Add(time.Hour).UnixMilli())
 	end, _ := late.only("session:end", endKeys)
@@ -532,7 +527,7 @@ func TestClosingAnyQueueSocketLeavesTheQueue(t *testing.T) {
 			require.Equal(t, 201, u.join("").status)
 			leave()
 			require.Eventually(t, func() bool { return !queuedNow(u)() }, 5*time.Second, time.Millisecond)
-			require.Equal(t, User{ID: u.id, Bought: 1, Balance: 1}, u.account())
+			require.Equal(t, Account{ID: u.id, Bought: 1, Balance: 1}, u.account())
 			require.Equal(t, notQueuedBody, u.leave().body)
 			checkQueues(t, ts)
 		})
@@ -556,7 +551,7 @@ func TestClosingAnyQueueSocketLeavesTheQueue(t *testing.T) {
 		u.join("")
 		e.Close()
 		require.Eventually(t, func() bool { return !queuedNow(u)() }, 5*time.Second, time.Millisecond)
-		require.Equal(t, User{ID: u.id, Bought: 5, Balance: 4, Spent: 1}, u.account(), "DELETE /queue/leave would lose the token")
+		require.Equal(t, Account{ID: u.id, Bought: 5, Balance: 4, Spent: 1}, u.account(), "DELETE /queue/leave would lose the token")
 	})
 	t.Run("as soon as another operation of the user is done", func(t *testing.T) {
 		t.Parallel()
@@ -579,7 +574,7 @@ func (s *sockets) of(userID string) []*socketio.Socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.listeners[userID]; l != nil {
-		return l.sockets[queueNamespace]
+		return l.sockets[contract.QueueNamespace]
 	}
 	return nil
 }
@@ -717,7 +712,7 @@ func TestReferenceClientsArePaired(t *testing.T) {
 	}
 	for i, partner := range partners {
 		require.Equal(t, s.ID, got["match"][i].Payload.SessionID)
-		require.Equal(t, anonymousID(s.ID, partner), got["match"][i].Payload.PartnerAnonymousID)
+		require.Equal(t, contract.AnonymousID(s.ID, partner), got["match"][i].Payload.PartnerAnonymousID)
 		require.Equal(t, s.ID, got["session:start"][i].Payload.SessionID)
 		require.Equal(t, s.ID, got["session:end"][i].Payload.SessionID)
 		require.Equal(t, "timeout", got["session:end"][i].Payload.Reason)

@@ -111,7 +111,7 @@ func TestCloseDoesNotWaitLongerThanItsContext(t *testing.T) {
 	cut := make(chan error)
 	go func() {
 		cut <- ts.mustFail(ts.request(context.Background(), "POST", "/webhooks/stripe", bytes.NewReader(event.Body),
-			"Stripe-Signature: "+event.Header))
+			"Stripe-Signature: "+event.Signature))
 	}()
 	state := func() eventState {
 		s.till.mu.Lock()
@@ -190,7 +190,7 @@ requests  1 unknown: 404×1, 0.2 ms (p50), 12.4 ms (p95)
 `, "\n"), text.String())
 
 	require.Equal(t, map[string]int64{a.id: 6, b.id: 1, c.id: 1, d.id: 1}, ts.Balances())
-	require.Contains(t, ts.Users(), User{ID: d.id, Bought: 2, Balance: 1, Lost: 1})
+	require.Contains(t, ts.Users(), Account{ID: d.id, Bought: 2, Balance: 1, Lost: 1})
 	inJSON, err := json.Marshal(ts.Stats().Tokens)
 	require.NoError(t, err)
 	require.Equal(t, `{"bought":13,"balance":9,"queued":1,"spent":2,"lost":1}`, string(inJSON))

@@ -151,7 +151,7 @@ func TestWebhookEvents(t *testing.T) {
 			r := ts.do("POST", "/webhooks/stripe", body, fmt.Sprintf("Stripe-Signature: t=%d,v1=%s", now, hexMAC(body, now)))
 			require.Equal(t, tc.status, r.status, tc.name)
 			require.Equal(t, map[int]string{200: receivedBody, 500: serverErrorBody}[tc.status], r.body, tc.name)
-			require.Equal(t, User{ID: u.id, Bought: tc.credited, Balance: tc.credited}, u.account(), tc.name)
+			require.Equal(t, Account{ID: u.id, Bought: tc.credited, Balance: tc.credited}, u.account(), tc.name)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestWebhookBodyIsTakenAsItsBytes(t *testing.T) {
 	for _, contentType := range []string{"application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded"} {
 		u := ts.signUp(0)
 		e := checkoutOf(t, payments.Purchase{UserID: u.id, Tokens: 5})
-		r := ts.send("POST", "/webhooks/stripe", bytes.NewReader(e.Body), "Stripe-Signature: "+e.Header, "Content-Type: "+contentType)
+		r := ts.send("POST", "/webhooks/stripe", bytes.NewReader(e.Body), "Stripe-Signature: "+e.Signature, "Content-Type: "+contentType)
 		require.Equal(t, receivedBody, r.body, contentType)
 		require.Equal(t, int64(5), u.account().Balance)
 	}
