@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -21,8 +22,11 @@ import (
 	"gopkg.in/guregu/null.v3"
 
 	"github.com/verity-app/xk6-verity/extension/httpconn"
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
+	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 // requestTimeoutCode is httpext's code for a request that k6 gave up on.
@@ -36,6 +40,31 @@ type vuState struct {
 	metrics *metricSet
 	urls    *urls
 	run     *run.Run // counts requests
+	over    string   // how users are connected, see transportVariable
+}
+
+// transportVariable names in the environment of the process how users are connected: one of the values below.
+const transportVariable = "VERITY_TRANSPORT"
+
+const (
+	overHTTP1   = "http/1.1" // httpconn, the default: HTTP/2 costs a user twice the memory (build/bench/README.md)
+	overHTTP2   = "http/2"   // httpconn, which offers HTTP/2 to a server that speaks TLS
+	overNetHTTP = "net/http" // k6's own transport, one for each user, to compare httpconn with
+)
+
+// transportOf reads transportVariable.
+func transportOf(lookupEnv func(string) (string, bool)) (string, error) {
+	if lookupEnv == nil {
+		return overHTTP1, nil
+	}
+	switch value, _ := lookupEnv(transportVariable); value {
+	case "":
+		return overHTTP1, nil
+	case overHTTP1, overHTTP2, overNetHTTP:
+		return value, nil
+	default:
+		return "", fmt.Errorf("%s must be %s, %s or %s, got %q", transportVariable, overHTTP1, overHTTP2, overNetHTTP, plain.Short(value, 40))
+	}
 }
 
 func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, error) {
@@ -43,12 +72,16 @@ func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, e
 	if !ok {
 		return nil, errors.New("this k6 has a transport that cannot be copied for each user")
 	}
+	over, err := transportOf(root.lookupEnv)
+	if err != nil {
+		return nil, err
+	}
 	own := *state
 	own.Transport = userTransport{}
-	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run}
+	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run, over: over}
 	s.wire = &httpconn.Config{
 		Dial:    s.dial,
-		TLS:     tlsConfig(base),
+		TLS:     tlsConfig(base, over == overHTTP2),
 		HTTP2:   func() http.RoundTripper { return s.ofNetHTTP() },
 		Once:    base.DisableKeepAlives,
 		MaxIdle: base.MaxIdleConnsPerHost,
@@ -80,13 +113,14 @@ type askable struct {
 
 func (a askable) SyscallConn() (syscall.RawConn, error) { return a.socket.SyscallConn() }
 
-// tlsConfig is k6's, with the protocols that net/http would offer.
-func tlsConfig(base *http.Transport) *tls.Config {
+// tlsConfig is k6's, with the protocols to offer. k6 turns HTTP/2 off with GODEBUG=http2client=0.
+func tlsConfig(base *http.Transport, http2 bool) *tls.Config {
 	config := base.TLSClientConfig.Clone()
 	if config == nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if base.ForceAttemptHTTP2 && base.TLSNextProto == nil {
+	config.NextProtos = []string{"http/1.1"}
+	if http2 && base.ForceAttemptHTTP2 && base.TLSNextProto == nil {
 		config.NextProtos = []string{"h2", "http/1.1"}
 	}
 	return config
@@ -112,6 +146,9 @@ func (s *vuState) newTransport(baseURL string) userConnection {
 			return httpconn.Whole(s.ofNetHTTP())
 		}
 	}
+	if s.over == overNetHTTP {
+		return httpconn.Whole(s.ofNetHTTP())
+	}
 	return httpconn.New(s.wire)
 }
 
@@ -132,10 +169,22 @@ type connection struct {
 	timeout   time.Duration
 }
 
-var _ platform.HTTP = (*connection)(nil)
+var _ users.VU = (*vuState)(nil)
 
-func newConnection(state *vuState, baseURL string, timeout time.Duration) *connection {
-	return &connection{state: state, transport: state.newTransport(baseURL), timeout: timeout}
+// Connect makes the connection of one user.
+func (s *vuState) Connect(baseURL string, timeout time.Duration) users.Connection {
+	return &connection{state: s, transport: s.newTransport(baseURL), timeout: timeout}
+}
+
+// Log is k6's log.
+func (s *vuState) Log() run.Logger { return s.Logger }
+
+// SocketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
+func (s *vuState) SocketOptions() sessions.Options {
+	return sessions.Options{
+		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy,
+		Header: map[string][]string{"User-Agent": {userAgent(s.Options)}},
+	}
 }
 
 // Do sends one request and waits for the whole answer.
@@ -215,7 +264,7 @@ func (u *urls) parse(text, operation string) (*httpext.URL, error) {
 // failure says why there is no answer, without the URL that net/http puts before it.
 func (c *connection) failure(ctx context.Context, began time.Time, err error) error {
 	if ctx.Err() != nil {
-		return cutAt(ctx, began)
+		return users.CutAt(ctx, began)
 	}
 	var k6err httpext.K6Error
 	var netErr net.Error
@@ -238,7 +287,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-func (c *connection) close() { c.transport.CloseIdleConnections() }
+// Close closes the connection.
+func (c *connection) Close() { c.transport.CloseIdleConnections() }
 
 func toAnswer(response *httpext.Response) *platform.Answer {
 	answer := &platform.Answer{
