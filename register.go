@@ -17,6 +17,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/cli"
 	"github.com/verity-app/xk6-verity/extension/jsapi"
+	"github.com/verity-app/xk6-verity/extension/runner"
 	"github.com/verity-app/xk6-verity/extension/version"
 )
 
@@ -28,6 +29,7 @@ var scripts embed.FS
 func init() {
 	stayOffline()
 	setUnlessSet("K6_WEB_DASHBOARD_TAGS", dashboardTags)
+	leash := runner.TakeLeash()
 	module := jsapi.New(os.Stdout)
 	modules.Register(jsapi.Name, module)
 	subcommand.RegisterExtension(cli.Name, func(gs *state.GlobalState) *cobra.Command {
@@ -40,6 +42,9 @@ func init() {
 		}
 		module.SetShare(share(gs.CmdArgs, gs.Env))
 		module.SetSecretSources(func() []string { return gs.Flags.SecretSource })
+		if leash != nil {
+			gs.SignalNotify, gs.SignalStop = leash.Notify(gs.SignalNotify), leash.Stop(gs.SignalStop)
+		}
 		exit := gs.OSExit
 		gs.OSExit = func(code int) { exit(module.ExitCode(code)) }
 		return cli.New(gs, scripts)
