@@ -3,7 +3,9 @@
  *
  * Every call that waits returns a promise and leaves the VU's event loop free, so that one VU can carry many users.
  * Nothing connects in the init context. Unknown option keys, wrong types and numbers out of range are TypeErrors that name
- * the option, the value and what it takes. Facts about the wire are from Verity's contract, docs/verity-api.md.
+ * the option, the value and what it takes. One about an option has its name as `option`, and `messageFor(name)` returns the
+ * message with another name for it, such as that of the environment variable from which a script took it. Facts about the wire
+ * are from Verity's contract, docs/verity-api.md.
  *
  * Requests emit k6's own http_* metrics, with the tag `name` set to the operation: auth_signup, auth_refresh, queue_join,
  * queue_leave, tokens_balance or stripe_webhook. No secret and no token is ever in a message, a tag, a URL or a log line.

@@ -67,13 +67,15 @@ type Cell struct {
 
 // The levels: how many of something there were, read once a second.
 const (
-	LevelPresent  = "users_present" // users who signed up, have a token and have not left
-	LevelWaiting  = "users_waiting" // of those, in a queue, by their own account
-	LevelInside   = "users_in_sessions"
-	LevelPlanned  = "users_planned" // that the plan wants present
-	LevelDepth    = "queue_depth"   // users queued in the whole service, from Redis
-	LevelCPU      = "runner_cpu"    // processors in use by this runner
-	LevelCPULimit = "runner_cpus"   // processors that it may use
+	LevelPresent = "users_present" // users who signed up, have a token and have not left
+	LevelWaiting = "users_waiting" // of those, in a queue, by their own account
+	LevelInside  = "users_in_sessions"
+	LevelPlanned = "users_planned" // that the plan wants present
+	LevelDepth   = "queue_depth"   // users queued in the whole service, from Redis
+	// LevelUnanswered is how many requests have waited for an answer for LongUnanswered and longer.
+	LevelUnanswered = "requests_unanswered"
+	LevelCPU        = "runner_cpu"  // processors in use by this runner
+	LevelCPULimit   = "runner_cpus" // processors that it may use
 	// LevelServer is a reading of the service's Prometheus. Its label is the name of the query, see Labelled.
 	LevelServer = "server"
 )

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,9 +20,9 @@ import (
 	"go.k6.io/k6/v2/metrics"
 	"gopkg.in/guregu/null.v3"
 
-	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/httpconn"
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/run"
 )
 
 // requestTimeoutCode is httpext's code for a request that k6 gave up on.
@@ -32,18 +31,21 @@ const requestTimeoutCode = 1050
 // vuState is a VU's state whose transport is that of the user on whose behalf a request is made.
 type vuState struct {
 	*lib.State
-	base *http.Transport
-	wire *httpconn.Config // of the users' connections
+	base    *http.Transport
+	wire    *httpconn.Config // of the users' connections
+	metrics *metricSet
+	urls    *urls
+	run     *run.Run // counts requests
 }
 
-func newVUState(state *lib.State) (*vuState, error) {
+func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, error) {
 	base, ok := state.Transport.(*http.Transport)
 	if !ok {
 		return nil, errors.New("this k6 has a transport that cannot be copied for each user")
 	}
 	own := *state
 	own.Transport = userTransport{}
-	s := &vuState{State: &own, base: base}
+	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run}
 	s.wire = &httpconn.Config{
 		Dial:    s.dial,
 		TLS:     tlsConfig(base),
@@ -125,7 +127,6 @@ func (userTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 // connection is the HTTP connection of one user: a platform.HTTP that sends through k6's own HTTP machinery, with the
 // VU's dialer, TLS and DNS options, and emits k6's http metrics.
 type connection struct {
-	module    *Module
 	state     *vuState
 	transport userConnection
 	timeout   time.Duration
@@ -133,15 +134,16 @@ type connection struct {
 
 var _ platform.HTTP = (*connection)(nil)
 
-func newConnection(module *Module, state *vuState, baseURL string, timeout time.Duration) *connection {
-	return &connection{module: module, state: state, transport: state.newTransport(baseURL), timeout: timeout}
+func newConnection(state *vuState, baseURL string, timeout time.Duration) *connection {
+	return &connection{state: state, transport: state.newTransport(baseURL), timeout: timeout}
 }
 
 // Do sends one request and waits for the whole answer.
 func (c *connection) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
 	began := time.Now()
+	c.state.run.Requesting(began)
 	answer, err := c.send(ctx, request, began)
-	c.module.root.recordRequest(&request, began, answer, err)
+	c.state.run.Requested(ctx, c.state, &request, began, answer, err)
 	return answer, err
 }
 
@@ -154,26 +156,11 @@ func (c *connection) send(ctx context.Context, request platform.Request, began t
 	if err != nil {
 		return nil, c.failure(ctx, began, err)
 	}
-	answer := toAnswer(response)
-	c.count(ctx, request, answer.Status)
-	return answer, nil
-}
-
-// count counts the answers that say more about the service than about the request.
-func (c *connection) count(ctx context.Context, request platform.Request, status int) {
-	switch {
-	case status == http.StatusTooManyRequests:
-		c.module.root.record.Throttled(request.Operation)
-		c.module.root.evidence.Count(evidence.CountThrottled, time.Now(), 1)
-		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
-	case status == http.StatusConflict && slices.Contains(request.Allowed, status):
-		c.module.root.record.LockMet(request.Operation)
-		push(ctx, c.state.State, c.module.metrics.lockRetries, 1, "name", request.Operation)
-	}
+	return toAnswer(response), nil
 }
 
 func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest, error) {
-	target, err := c.module.root.urls.parse(request.URL, request.Operation)
+	target, err := c.state.urls.parse(request.URL, request.Operation)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package jsapi
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 
@@ -33,10 +32,10 @@ func (m *Module) expectedStatus(what string, options sobek.Value, status string)
 // judgeJoin makes an error of any other answer than queued, under the key that was planned, if one was.
 func judgeJoin(joined platform.Joined, queueKey string) error {
 	if joined.Status != platform.Queued {
-		return unexpected(platform.OpJoin, http.StatusCreated, "%s, though this user was in no queue", joined.Status)
+		return platform.Unexpected(platform.OpJoin, http.StatusCreated, "%s, though this user was in no queue", joined.Status)
 	}
 	if queueKey != "" && joined.QueueKey != queueKey {
-		return unexpected(platform.OpJoin, http.StatusCreated, "queued under %s instead of %s", plain.Short(joined.QueueKey, 200), queueKey)
+		return platform.Unexpected(platform.OpJoin, http.StatusCreated, "queued under %s instead of %s", plain.Short(joined.QueueKey, 200), queueKey)
 	}
 	return nil
 }
@@ -44,7 +43,7 @@ func judgeJoin(joined platform.Joined, queueKey string) error {
 // judgeLeave makes an error of any other answer than left.
 func judgeLeave(left platform.Left) error {
 	if left.Status != platform.LeftQueue {
-		return unexpected(platform.OpLeave, http.StatusOK, "%s, though nobody else joins this user's key", left.Status)
+		return platform.Unexpected(platform.OpLeave, http.StatusOK, "%s, though nobody else joins this user's key", left.Status)
 	}
 	return nil
 }
@@ -77,17 +76,9 @@ func judgeBalance(balance, least, most int) error {
 	case balance >= least && balance <= most:
 		return nil
 	case least == most:
-		return unexpected(platform.OpBalance, http.StatusOK, by+"%d", balance, least)
+		return platform.Unexpected(platform.OpBalance, http.StatusOK, by+"%d", balance, least)
 	default:
-		return unexpected(platform.OpBalance, http.StatusOK, by+"%d, and %d at most with the purchases that got no good answer",
+		return platform.Unexpected(platform.OpBalance, http.StatusOK, by+"%d, and %d at most with the purchases that got no good answer",
 			balance, least, most)
-	}
-}
-
-// unexpected is an answer that is fine by its status, and wrong by what it says.
-func unexpected(operation string, status int, format string, args ...any) error {
-	return &platform.Error{
-		Name: platform.UnexpectedAnswerError, Operation: operation, Status: status,
-		Message: operation + ": " + fmt.Sprintf(format, args...),
 	}
 }

@@ -13,12 +13,10 @@ import (
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/js/modules"
 
-	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
-	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/runner"
-	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
 // Name is the name under which a script imports the module.
@@ -26,60 +24,34 @@ const Name = "k6/x/verity"
 
 // RootModule is what all VUs of this process share.
 type RootModule struct {
-	record   report.Record
-	logged   loggedErrors
-	ending   ending
-	presence presence
-	evidence *evidence.Recorder
-	depth    depthWatch
-	sessions *sessions.Tracker
-	sockets  sockets
-	advised  sync.Once // that a match is heard on a socket only
-	held     holdTimes
-	runner   runner.Monitor
-	urls     urls
+	run     *run.Run
+	ending  ending
+	advised sync.Once // that a match is heard on a socket only
+	urls    urls
 
 	requestNames requestNames
 	unstarted    unstarted
 
 	paced   sync.Once
-	forgot  sync.Once     // an await; told
-	turn    chan struct{} // held by the one stay that does what is done once for the whole process
+	forgot  sync.Once // an await; told
 	command string
 	share   float64 // of the test, that this runner makes
 
 	secretSources func() []string // values of --secret-source
 
 	prometheus prometheusRun
-	progress   progress
 
-	mu       sync.Mutex
-	run      runState
-	arrivals arrivals
-	enrolled map[string]*platform.User // users of stays, by id
-	seeded   map[string]*platform.User // users that setup() signed up, by id
-	shards   map[string]*queue.Shards  // by their options
-	prepared preparedReports
+	mu     sync.Mutex
+	shards map[string]*queue.Shards // by their options
 	// lookupEnv reads the environment of the process, as k6 has it.
 	lookupEnv func(string) (string, bool)
-	out       io.Writer
-	width     int // of the terminal, in columns; 0: lines are not broken
 }
 
 var _ modules.Module = (*RootModule)(nil)
 
 // New returns the module. Lines for the reader go to out, until SetOutput says otherwise.
 func New(out io.Writer) *RootModule {
-	r := &RootModule{
-		seeded: make(map[string]*platform.User), enrolled: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
-		sessions: sessions.NewTracker(), turn: make(chan struct{}, 1), share: 1, secretSources: func() []string { return nil },
-	}
-	r.evidence = evidence.New(nil)
-	r.depth.record, r.depth.level = &r.record, r.recordDepth
-	r.run.uptime = -1
-	r.runner.Late, r.runner.Used = r.recordLag, r.recordLevels
-	r.turn <- struct{}{}
-	return r
+	return &RootModule{run: run.New(out), shards: make(map[string]*queue.Shards), share: 1, secretSources: func() []string { return nil }}
 }
 
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.
@@ -91,29 +63,13 @@ func (r *RootModule) SetShare(share float64) { r.share = share }
 // SetOutput sets where lines for the reader go, k6's own stdout, which keeps them clear of its progress bars, and how many columns that
 // has; 0: lines are not broken. It is called before any script runs.
 func (r *RootModule) SetOutput(out io.Writer, width int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.out, r.width = out, width
+	r.run.SetOutput(out, width)
 }
 
-func (r *RootModule) write(text string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, err := io.WriteString(r.out, text)
-	return err
-}
-
-func (r *RootModule) remember(user *platform.User) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seeded[user.ID()] = user
-}
-
-func (r *RootModule) recall(id string) (*platform.User, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	user, ok := r.seeded[id]
-	return user, ok
+// ShowProgress has runs tell how they go on, unless isQuiet says otherwise when the load begins: in a line above the bars or, without
+// any, in lines of the output. It is called before any script runs.
+func (r *RootModule) ShowProgress(bars *run.Bars, isQuiet func() bool) {
+	r.run.ShowProgress(bars, isQuiet)
 }
 
 // NewModuleInstance returns the instance of one VU.
@@ -142,7 +98,7 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 type Module struct {
 	root    *RootModule
 	vu      modules.VU
-	metrics *verityMetrics
+	metrics *metricSet
 	secrets secretSource
 	state   *vuState
 	life    *lifetime
@@ -225,12 +181,14 @@ func (m *Module) vuState(what string) *vuState {
 		m.root.ending.enter(ctx)
 	}
 	if m.state == nil {
-		state, err := newVUState(m.vu.State())
+		state, err := newVUState(m.vu.State(), m.metrics, m.root)
 		if err != nil {
 			common.Throw(m.vu.Runtime(), err)
 		}
 		m.state = state
-		m.root.noteRunner(state.Options)
+		if here := runnerFor(state.Options); here.Segment != "" {
+			m.root.run.SetRunner(here.Index+1, here.Count)
+		}
 		m.root.unstarted.watch(state.State)
 	}
 	return m.state
@@ -252,13 +210,12 @@ func (m *Module) promise(user *operations, work func(ctx context.Context) (js, e
 	if user != nil {
 		user.pending++
 	}
-	release, state := m.root.runner.Hold(), m.state
+	release, state := m.root.run.Runner.Hold(), m.state
 	go func() {
 		defer release()
 		growStack()
 		result, err := work(life.work)
-		m.pushLag(life.work, state)
-		m.pushSockets(life.work, state)
+		m.root.run.EmitPending(life.work, state)
 		callback(func() error {
 			if err != nil {
 				return m.rejectOperation(promise, reject, m.jsError(err))
@@ -339,7 +296,7 @@ func (m *Module) jsError(err error) *sobek.Object {
 	if newErr != nil {
 		return rt.NewGoError(err)
 	}
-	if e, ok := asPlatformError(err); ok {
+	if e, ok := platform.AsError(err); ok {
 		set(object, "name", e.Name)
 		set(object, "operation", e.Operation)
 		set(object, "status", e.Status)

@@ -2,15 +2,11 @@ package jsapi
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -67,7 +63,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 		}
 		service.Health, service.Addresses = health, addresses(ctx, v.baseURL, state.Options)
 		checks := preflight.Look(ctx, client, service, options.plan, machine)
-		if options.trial && preflightRefusal(checks) == nil {
+		if options.trial && preflight.Refusal(checks) == nil {
 			checks = append(checks, v.trial(client, state).Run(ctx))
 		}
 		clock := platform.ClockReading{}
@@ -78,10 +74,10 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 			if ctx.Err() != nil {
 				return reject(v.m.jsError(errStopped))
 			}
-			v.m.root.preflighted(health, clock, failures(checks))
-			err := v.m.root.tellPreflight(checks, options)
+			v.m.root.run.Preflighted(health, clock, preflight.Failures(checks))
+			err := v.m.showPreflight(checks, options)
 			if err == nil && !options.override {
-				err = preflightRefusal(checks)
+				err = preflight.Refusal(checks)
 			}
 			if err != nil {
 				v.m.root.ending.refuse(err)
@@ -107,16 +103,6 @@ func (v *Verity) trial(client *http.Client, state *vuState) preflight.Trial {
 	}
 }
 
-// failures lists what the preflight would refuse a run for.
-func failures(checks []preflight.Check) (failed []string) {
-	for _, c := range checks {
-		if c.Verdict == preflight.Failed {
-			failed = append(failed, c.Name+": "+c.Found)
-		}
-	}
-	return failed
-}
-
 func (v *Verity) mustSigner() *payments.Signer {
 	signer, err := v.signer()
 	if err != nil {
@@ -132,9 +118,9 @@ func (v *Verity) readLook(value sobek.Value) lookOptions {
 		"requests":        r.loads(options.plan.Requests),
 		"connections":     r.whole(&options.plan.Connections, 0, math.MaxInt32),
 		"closedPerMinute": r.whole(&options.plan.ClosedPerMinute, 0, math.MaxInt32),
-		"override":        r.flag(&options.override),
-		"trial":           r.flag(&options.trial),
-		"json":            r.flag(&options.json),
+		"override":        r.yesOrNo(&options.override),
+		"trial":           r.yesOrNo(&options.trial),
+		"json":            r.yesOrNo(&options.json),
 	})
 	return options
 }
@@ -150,7 +136,7 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 				of.read(value, map[string]func(string, sobek.Value){
 					"perMinute":  of.number(&load.PerMinute, 0, maxPerMinute),
 					"arithmetic": of.text(&load.Arithmetic),
-					"ofEach":     of.flag(&load.OfEach),
+					"ofEach":     of.yesOrNo(&load.OfEach),
 				})
 				into[operation] = load
 			}
@@ -159,47 +145,17 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 	}
 }
 
-func (r reader) flag(into *bool) func(string, sobek.Value) {
-	return func(name string, value sobek.Value) {
-		flag, ok := export(value).(bool)
-		if !ok {
-			r.m.throw("%s of %s must be true or false, got %s", name, r.what, show(value))
-		}
-		*into = flag
+// showPreflight keeps what was found for the report, and prints it.
+func (m *Module) showPreflight(checks []preflight.Check, options lookOptions) error {
+	table := m.root.run.Record.Preflight(checks, options.override)
+	text := preflight.JSON(checks)
+	if !options.json {
+		text = m.root.run.Rendered(table)
 	}
-}
-
-// tellPreflight keeps what was found for the report, and prints it.
-func (r *RootModule) tellPreflight(checks []preflight.Check, options lookOptions) error {
-	text := r.record.Preflight(checks, options.override).Terminal(r.width) + "\n"
-	if options.json {
-		text = preflightJSON(checks)
-	}
-	if err := r.write(text); err != nil {
+	if err := m.root.run.Write(text); err != nil {
 		return fmt.Errorf("writing the preflight: %w", err)
 	}
 	return nil
-}
-
-// preflightRefusal returns an error where checks failed, and so the run must not begin.
-func preflightRefusal(checks []preflight.Check) error {
-	failed := failures(checks)
-	if len(failed) == 0 {
-		return nil
-	}
-	return errors.New("the preflight stops this run, whose result would be meaningless: " + strings.Join(failed, "; ") +
-		". SKIP_PREFLIGHT=1 runs it all the same")
-}
-
-func preflightJSON(checks []preflight.Check) string {
-	text, err := json.MarshalIndent(map[string]any{
-		"passed": !slices.ContainsFunc(checks, func(c preflight.Check) bool { return c.Verdict == preflight.Failed }),
-		"checks": checks,
-	}, "", "  ")
-	if err != nil {
-		panic(fmt.Errorf("encoding the preflight: %w", err)) // strings and booleans always encode
-	}
-	return string(text) + "\n"
 }
 
 // sources counts the addresses that connections come from: those of --local-ips, each of which has ports of its own.

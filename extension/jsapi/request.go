@@ -13,6 +13,7 @@ import (
 	"go.k6.io/k6/v2/js/common"
 
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
@@ -122,7 +123,7 @@ func (r reader) body(into *[]byte) func(string, sobek.Value) {
 			return
 		}
 		if *into = r.m.stringify(value); *into == nil {
-			r.m.throw("%s of %s must be something that JSON can say, got %s", name, r.what, show(value))
+			r.throw(name, "must be something that JSON can say, got %s", show(value))
 		}
 	}
 }
@@ -146,7 +147,7 @@ func (m *Module) answerObject(rt *sobek.Runtime, answer *platform.Answer, text [
 	default:
 		set(object, "body", string(answer.Body))
 	}
-	set(object, "durationMs", milliseconds(answer.Duration))
+	set(object, "durationMs", run.Milliseconds(answer.Duration))
 	return object
 }
 
@@ -197,7 +198,7 @@ func (u *User) WaitFor(event, options sobek.Value) *sobek.Promise {
 			}
 		},
 	})
-	run := u.m.lifetime().run
+	iteration := u.m.lifetime().run
 	line, lineErr := u.openLine("waitFor()", "an event is heard on the socket only")
 	var waiter *sessions.Waiter
 	if lineErr == nil {
@@ -207,9 +208,9 @@ func (u *User) WaitFor(event, options sobek.Value) *sobek.Promise {
 		if lineErr != nil {
 			return nil, lineErr
 		}
-		payload, err := waiter.Wait(run, seconds(patience))
+		payload, err := waiter.Wait(iteration, seconds(patience))
 		if err != nil {
-			return nil, waitError(run, name, patience, line, err)
+			return nil, waitError(iteration, name, patience, line, err)
 		}
 		return func(*sobek.Runtime) any { return u.m.parse(payload) }, nil
 	})
@@ -218,8 +219,8 @@ func (u *User) WaitFor(event, options sobek.Value) *sobek.Promise {
 }
 
 // waitError says why an event was not heard.
-func waitError(run context.Context, event string, patience float64, line *sessions.Socket, err error) error {
-	if run.Err() != nil {
+func waitError(iteration context.Context, event string, patience float64, line *sessions.Socket, err error) error {
+	if iteration.Err() != nil {
 		return errStopped
 	}
 	e := &platform.Error{Name: platform.SocketError, Operation: opWait, Err: err}
@@ -230,7 +231,7 @@ func waitError(run context.Context, event string, patience float64, line *sessio
 	case errors.Is(err, sessions.ErrClosed):
 		e.Message = fmt.Sprintf("%s: the user closed its socket before %s came", opWait, event)
 	default:
-		e.Message = fmt.Sprintf("%s: the socket was lost (%s) before %s came", opWait, lossText(line.Loss()), event)
+		e.Message = fmt.Sprintf("%s: the socket was lost (%s) before %s came", opWait, run.LossText(line.Loss()), event)
 	}
 	return e
 }
@@ -257,7 +258,7 @@ func (u *User) adviseSocket(place sobek.Value) {
 	u.m.root.advised.Do(func() {
 		const advice = "a user joined a queue key that others share, and has no socket: a match is heard on the socket only, so this user " +
 			"will not know of one. Call connect() before join(), or connect() and match()"
-		u.m.root.record.Warn(advice)
+		u.m.root.run.Record.Warn(advice)
 		u.m.state.Logger.Warn(advice)
 	})
 }

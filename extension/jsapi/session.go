@@ -3,23 +3,18 @@ package jsapi
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 	"time"
 
 	"github.com/grafana/sobek"
 
-	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
-	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
 const (
 	maxMatchSeconds = 3600
 	maxHoldSeconds  = 3600
-	// sessionsEvery is how often the number of sessions and the events received are pushed.
-	sessionsEvery = time.Second
 	// opSocket is the operation of a SocketError.
 	opSocket = "socket"
 )
@@ -51,7 +46,7 @@ func (u *User) connect(ctx context.Context, life *lifetime) error {
 		return err
 	}
 	state, began := u.connection.state, time.Now()
-	options := state.socketOptions(u.service.baseURL, u.ID, token, u.m.root.sessions, u.connection.timeout)
+	options := state.socketOptions(u.service.baseURL, u.ID, token, u.m.root.run.Sessions, u.connection.timeout)
 	options.OnEnd = u.socketEnds(life)
 	// Nobody needs a socket that opens when the run winds up, while a request that is under way then is waited for.
 	opening, cancel := context.WithCancel(ctx)
@@ -60,17 +55,24 @@ func (u *User) connect(ctx context.Context, life *lifetime) error {
 	line, err := sessions.Open(opening, options)
 	if err != nil {
 		err = socketError(opening, began, err)
-		u.m.root.recordSocket(began, err)
+		u.m.root.run.SocketRefused(began, err)
 		return err
 	}
-	u.m.root.recordSocket(began, nil)
 	u.lineMu.Lock()
 	u.line = line
 	u.lineMu.Unlock()
-	u.m.root.sockets.open()
-	push(ctx, state.State, u.m.metrics.socketsOpened, 1, "", "")
-	push(ctx, state.State, u.m.metrics.socketConnectTime, milliseconds(line.ConnectTime), "", "")
+	u.m.root.run.SocketOpened(ctx, state, began, line.ConnectTime)
 	return nil
+}
+
+// socketEnds returns what is told the end of the user's socket. A loss after an abort has no meaning, for the service may have
+// been interrupted together with the run.
+func (u *User) socketEnds(life *lifetime) func(sessions.Loss) {
+	return func(loss sessions.Loss) {
+		if loss == "" || life.run.Err() == nil || !aborted(life.run) {
+			u.m.root.run.SocketEnded(u.connection.state, loss)
+		}
+	}
 }
 
 // socketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
@@ -179,24 +181,31 @@ func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*se
 	if err != nil {
 		return nil, sessions.Match{}, err
 	}
-	waiting, began, left := matchWait{presence: &u.m.root.presence}, time.Now(), platform.Left{}
+	var left platform.Left
+	var joinFailed error
+	waits, began := false, time.Now()
 	m, err := line.Match(life.wanting, sessions.MatchOptions{
-		Join:    func(context.Context) (string, error) { return waiting.joined(u.joinFor(ctx, o)) },
+		Join: func(context.Context) (queueKey string, err error) {
+			queueKey, err = u.joinFor(ctx, o)
+			joinFailed = err
+			if waits = err == nil; waits {
+				u.m.root.run.Wait(1)
+			}
+			return queueKey, err
+		},
 		Leave:   func(context.Context) (err error) { left, err = u.leave(ctx); return err },
 		Timeout: o.timeout,
 	})
-	waiting.over()
+	if waits {
+		u.m.root.run.Wait(-1)
+	}
 	if m.SessionID != "" {
 		u.user.NoteMatched()
 	}
-	unheard := isUnheard(m, left.Status)
-	u.m.root.recordMatch(began, m, unheard, err)
-	if unheard {
-		u.m.root.record.MatchUnheard(u.ID)
-	}
-	u.countMatch(ctx, m, line)
-	if waiting.failure != nil && !isStopped(waiting.failure) {
-		return line, m, waiting.failure // also where the wait was stopped meanwhile
+	u.m.root.run.CountMatch(ctx, u.connection.state,
+		run.Matched{Match: m, UserID: u.ID, Began: began, Left: left.Status, Loss: line.Loss(), Err: err})
+	if joinFailed != nil && !platform.IsStopped(joinFailed) {
+		return line, m, joinFailed // also where the wait was stopped meanwhile
 	}
 	if m.Outcome == sessions.OutcomeJoinFailed || m.Outcome == "" {
 		return line, m, err
@@ -223,25 +232,6 @@ func setLoss(object *sobek.Object, isLost bool, line *sessions.Socket) {
 	}
 }
 
-func (u *User) countMatch(ctx context.Context, m sessions.Match, line *sessions.Socket) {
-	state, metrics := u.connection.state.State, u.m.metrics
-	failed := 1.0
-	switch m.Outcome {
-	case sessions.OutcomeMatched:
-		failed = 0
-		push(ctx, state, metrics.matchTime, milliseconds(m.Wait), "outcome", string(m.Outcome))
-	case sessions.OutcomeNoMatch:
-		push(ctx, state, metrics.matchTime, milliseconds(m.Wait), "outcome", string(m.Outcome))
-	case sessions.OutcomeSocketLost:
-		u.m.root.record.Errored(report.ErrorKind{Operation: "match", Name: string(m.Outcome)},
-			fmt.Sprintf("user %s waited for %.1f s, then its socket was lost: %s", u.ID, m.Wait.Seconds(), lossText(line.Loss())))
-	default:
-		return // stopped, or it never joined
-	}
-	push(ctx, state, metrics.matchAttempts, 1, "", "")
-	push(ctx, state, metrics.matchFailed, failed, "", "")
-}
-
 // HoldSession is User.holdSession.
 func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
 	var timeout, hold float64
@@ -266,8 +256,7 @@ func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
 			return unmatched(m, line), nil
 		}
 		held := line.Hold(life.holding, m, sessions.HoldOptions{Hold: o.hold})
-		u.m.root.recordSession(held)
-		u.countSession(ctx, held, line)
+		u.m.root.run.CountSession(ctx, u.connection.state, u.ID, held, line.Loss())
 		if !m.Matched() { // the match came too late, but its session went on all the same
 			return unmatched(m, line), nil
 		}
@@ -301,74 +290,5 @@ func heldObject(m sessions.Match, held sessions.Held, line *sessions.Socket) js 
 		set(object, "reason", string(held.Reason))
 		setLoss(object, held.Reason == sessions.ReasonSocketLost, line)
 		return object
-	}
-}
-
-func (u *User) countSession(ctx context.Context, held sessions.Held, line *sessions.Socket) {
-	state, metrics := u.connection.state.State, u.m.metrics
-	if held.Started {
-		push(ctx, state, metrics.sessionStartTime, milliseconds(held.StartDelay), "", "")
-		push(ctx, state, metrics.sessionsStarted, 1, "", "")
-	}
-	if held.Outcome == sessions.OutcomeStopped {
-		return
-	}
-	dropped := 0.0
-	if held.Outcome == sessions.OutcomeDropped {
-		dropped = 1
-		example := "session " + plain.Text(held.SessionID) + " of user " + u.ID
-		if held.Reason == sessions.ReasonSocketLost {
-			example += ", whose socket was lost: " + lossText(line.Loss())
-		}
-		u.m.root.record.Errored(report.ErrorKind{Operation: "session", Name: string(held.Reason)}, example)
-	}
-	push(ctx, state, metrics.sessionDropped, dropped, "", "")
-	if held.Started {
-		push(ctx, state, metrics.sessionHeld, milliseconds(held.Held), "", "")
-		u.m.root.held.add(held.Held)
-	}
-}
-
-// holdTimes adds up how long sessions were held.
-type holdTimes struct {
-	mu  sync.Mutex
-	sum time.Duration
-	n   int
-}
-
-func (h *holdTimes) add(held time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sum += held
-	h.n++
-}
-
-func (h *holdTimes) total() (time.Duration, int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.sum, h.n
-}
-
-// watchSessions pushes the number of sessions and what was counted about once a second until the context ends.
-func (m *Module) watchSessions(ctx context.Context) {
-	repeat(ctx, sessionsEvery, func() { m.pushSessionCounts(ctx) })
-}
-
-// pushSessionCounts pushes the number of sessions now, and what was counted since the last time.
-func (m *Module) pushSessionCounts(ctx context.Context) {
-	m.pushSockets(ctx, m.state)
-	watch := m.root.sessions
-	deltas := watch.Take()
-	for event, n := range deltas.Events {
-		push(ctx, m.state.State, m.metrics.socketEvents, float64(n), "event", event)
-	}
-	for range deltas.BrokenMatches {
-		push(ctx, m.state.State, m.metrics.matchFailed, 1, "", "")
-	}
-	for range deltas.BrokenSessions {
-		push(ctx, m.state.State, m.metrics.sessionDropped, 1, "", "")
-	}
-	for range deltas.WholeSessions {
-		push(ctx, m.state.State, m.metrics.sessionDropped, 0, "", "")
 	}
 }

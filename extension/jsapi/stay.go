@@ -15,6 +15,8 @@ import (
 	"go.k6.io/k6/v2/lib/executor"
 
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/run"
 )
 
 const (
@@ -120,22 +122,22 @@ func (s *stay) start() *sobek.Promise {
 		return promise
 	}
 	s.life.staying = true
-	s.m.root.noteLoad(s.m.state, time.Now())
-	s.m.root.presence.seat(s.seats)
+	s.m.root.run.Begin(time.Now(), runnerFor(s.m.state.Options), s.m.state.Logger)
+	s.m.root.run.Seat(s.seats)
 	s.watchSchedule()
 	s.open = s.seats
 	for seat := range s.seats {
 		s.later(s.arrival(seat), func() error { return s.arrive(seat) })
 	}
-	stopWatching := s.m.root.runner.Hold()
+	stopWatching := s.m.root.run.Runner.Hold()
 	go func() {
 		defer stopWatching()
 		endDuties := s.awaitEnd()
-		s.m.root.presence.seat(-s.seats)
+		s.m.root.run.Seat(-s.seats)
 		s.drain(s.life.work)
 		endDuties()
-		s.m.pushSessionCounts(s.life.report)
-		s.m.pushUsers(s.life.report, true)
+		s.m.root.run.EmitSessions(s.life.report, s.m.state)
+		s.m.root.run.EmitPeaks(s.life.report, s.m.state)
 		if s.life.run.Err() != nil && !aborted(s.life.run) {
 			s.m.root.ending.stayed()
 		}
@@ -145,35 +147,21 @@ func (s *stay) start() *sobek.Promise {
 	return promise
 }
 
-// awaitEnd waits for the end of the stay. If this stay's turn comes meanwhile, it does what is done once for the whole
-// process; the function that is returned ends that.
+// awaitEnd waits for the end of the stay. If the duties fall to this stay meanwhile, it carries them out until
+// the function that is returned is called.
 func (s *stay) awaitEnd() (endDuties func()) {
 	endDuties = func() {}
-	turn := s.m.root.turn
+	duty := s.m.root.run.Duty()
 	for {
 		select {
 		case <-s.finished:
 			return endDuties
 		case <-s.life.over:
 			return endDuties
-		case <-turn:
-			turn = nil
-			endDuties = s.doDuties()
+		case <-duty:
+			duty = nil
+			endDuties = s.m.root.run.DoDuties(s.life.work, s.m.state, s.m.state.Logger)
 		}
-	}
-}
-
-// doDuties reads the queue depth and counts users and sessions until the function that is returned is called.
-func (s *stay) doDuties() (end func()) {
-	ctx, cancel := context.WithCancel(s.life.work)
-	var duties sync.WaitGroup
-	duties.Go(func() { s.m.root.depth.watch(ctx, s.m.state, s.m.metrics) })
-	duties.Go(func() { s.m.watchSessions(ctx) })
-	duties.Go(func() { s.m.watchUsers(ctx) })
-	return func() {
-		cancel()
-		duties.Wait()
-		s.m.root.turn <- struct{}{}
 	}
 }
 
@@ -251,7 +239,7 @@ func (s *seat) signedUp(value sobek.Value) error {
 	}
 	user.setNumber(s.number)
 	s.m.seat(s.number)
-	s.m.root.enroll(user.user)
+	s.m.root.run.Enroll(user.user)
 	if s.life.run.Err() == nil {
 		user.arrive()
 	}
@@ -270,7 +258,7 @@ func (s *seat) tookStep(sobek.Value) error {
 	if s.step == len(s.cycle) {
 		s.step, s.failures = 0, 0
 		s.turn++
-		push(s.life.work, s.m.state.State, s.m.metrics.cycles, 1, "", "")
+		s.m.state.Emit(s.life.work, run.Cycles, 1, "", "")
 	}
 	s.later(s.think.next(), s.next)
 	return nil
@@ -312,7 +300,7 @@ func (s *seat) noteKeptAway(reason sobek.Value) {
 	name, _ := exported(object, "name").(string)
 	status, _ := exported(object, "status").(int64)
 	if operation != "" && name != platform.StoppedError {
-		s.m.root.presence.keptAway(operation, name, int(status))
+		s.m.root.run.KeptAway(report.ErrorKind{Operation: operation, Name: name, Status: int(status)})
 	}
 }
 
@@ -320,7 +308,7 @@ func (s *seat) noteKeptAway(reason sobek.Value) {
 // new one is refused, there are many.
 func (s *stay) retire(user *User, goOn func() error) {
 	callback := s.m.vu.RegisterCallback()
-	s.m.root.expel(user.user)
+	s.m.root.run.Expel(user.user)
 	user.gone()
 	user.retire(s.life.work, func(stillQueued bool) {
 		if !stillQueued {

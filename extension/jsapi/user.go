@@ -4,12 +4,12 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/grafana/sobek"
 
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
@@ -86,7 +86,7 @@ func (u *User) Join(place, options sobek.Value) *sobek.Promise {
 func (u *User) join(ctx context.Context, body []byte) (platform.Joined, error) {
 	joined, err := u.user.Join(ctx, body)
 	if err == nil {
-		push(ctx, u.connection.state.State, u.m.metrics.queueJoinLatency, milliseconds(joined.Duration), "", "")
+		u.connection.state.Emit(ctx, run.QueueJoinLatency, run.Milliseconds(joined.Duration), "", "")
 	}
 	return joined, err
 }
@@ -131,8 +131,8 @@ func (u *User) leave(ctx context.Context) (platform.Left, error) {
 		if left.Status == platform.AlreadyMatched {
 			why = lostAlreadyMatched
 		}
-		u.m.root.record.TokenLost(why)
-		push(ctx, u.connection.state.State, u.m.metrics.tokensLost, 1, "why", why)
+		u.m.root.run.Record.TokenLost(why)
+		u.connection.state.Emit(ctx, run.TokensLost, 1, "why", why)
 	}
 	return left, err
 }
@@ -165,7 +165,7 @@ func (u *User) buy(ctx context.Context, tokens int) error {
 	if err != nil {
 		return err
 	}
-	u.m.pushWebhookLatency(ctx, u.connection, took)
+	u.connection.state.Emit(ctx, run.StripeWebhookLatency, run.Milliseconds(took), "", "")
 	return nil
 }
 
@@ -178,11 +178,11 @@ func (u *User) seed(ctx context.Context, life *lifetime, tokens int, persistent 
 		}
 		err := u.buy(ctx, tokens)
 		u.service.count(life, platform.OpWebhook, err)
-		e, ofOperation := asPlatformError(err)
-		if err == nil || !persistent || !ofOperation || isStopped(err) {
+		e, ofOperation := platform.AsError(err)
+		if err == nil || !persistent || !ofOperation || platform.IsStopped(err) {
 			return err
 		}
-		u.m.root.presence.keptAwayBy(err)
+		u.m.root.run.KeptAway(run.KindOf(e.Operation, err))
 		pause(life.wanting, backOff(failures, e.RetryAfter))
 	}
 }
@@ -219,14 +219,14 @@ func (u *User) close(ctx context.Context) error {
 // arrive counts the user as present.
 func (u *User) arrive() {
 	if u.present.CompareAndSwap(false, true) {
-		u.m.root.presence.arrive(1)
+		u.m.root.run.Arrive(1)
 	}
 }
 
 // gone counts the user as present no more.
 func (u *User) gone() {
 	if u.present.CompareAndSwap(true, false) {
-		u.m.root.presence.arrive(-1)
+		u.m.root.run.Arrive(-1)
 	}
 }
 
@@ -239,8 +239,8 @@ func (u *User) drain(ctx context.Context, life *lifetime) {
 		return
 	}
 	if u.user.MayBeQueued() {
-		u.m.root.record.LeftBehind(u.ID)
-		if isStopped(err) {
+		u.m.root.run.Record.LeftBehind(u.ID)
+		if platform.IsStopped(err) {
 			err = errLeftBehind
 		}
 	}
@@ -267,9 +267,3 @@ func (u *User) retire(ctx context.Context, gone func(stillQueued bool)) {
 		gone(u.user.MayBeQueued())
 	}()
 }
-
-func (m *Module) pushWebhookLatency(ctx context.Context, c *connection, took time.Duration) {
-	push(ctx, c.state.State, m.metrics.stripeWebhookLatency, milliseconds(took), "", "")
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

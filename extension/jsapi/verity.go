@@ -11,6 +11,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/run"
 )
 
 const (
@@ -49,7 +50,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	if v.baseURL != "" {
 		baseURL, err := platform.ParseBaseURL(v.baseURL)
 		if err != nil {
-			m.throw("baseUrl of Verity %s", err)
+			r.throw("baseUrl", "%s", err)
 		}
 		v.baseURL = baseURL
 	}
@@ -68,7 +69,7 @@ func (v *Verity) ready(what string) *vuState {
 }
 
 func (v *Verity) connect(what string) *connection {
-	return newConnection(v.m, v.ready(what), v.baseURL, seconds(v.timeout))
+	return newConnection(v.ready(what), v.baseURL, seconds(v.timeout))
 }
 
 // SignUp is Verity.signUp.
@@ -94,7 +95,7 @@ func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 			}
 		}
 		if seeding {
-			v.m.root.remember(signedUp)
+			v.m.root.run.Remember(signedUp)
 		}
 		return func(*sobek.Runtime) any { return user.object() }, nil
 	})
@@ -114,28 +115,28 @@ func (v *Verity) counted(operation string, work func(ctx context.Context) (js, e
 // the run cut counts as nothing, and so does what went well after it; what failed by itself, or had hung before the end, has
 // failed.
 func (v *Verity) count(life *lifetime, operation string, err error) {
-	if isStopped(err) || (err == nil && life.run.Err() != nil) {
+	if platform.IsStopped(err) || (err == nil && life.run.Err() != nil) {
 		return
 	}
 	if err != nil {
-		v.m.root.logged.first(v.m.state.Logger, kindOf(operation, err), err.Error())
+		v.m.root.run.LogFirst(v.m.state.Logger, run.KindOf(operation, err), err.Error())
 	}
 	if !v.counts {
 		return
 	}
 	failure := ""
 	if err != nil {
-		kind := kindOf(operation, err)
-		v.m.root.record.Errored(kind, err.Error())
-		failure = kindName(kind)
+		kind := run.KindOf(operation, err)
+		v.m.root.run.Record.Errored(kind, err.Error())
+		failure = run.KindName(kind)
 	}
-	v.m.pushOperation(life.report, v.m.state, operation, failure)
+	v.m.root.run.CountOperation(life.report, v.m.state, operation, failure)
 }
 
 // User is Verity.user.
 func (v *Verity) User(id string) *sobek.Object {
 	connection := v.connect("user")
-	known, ok := v.m.root.recall(id)
+	known, ok := v.m.root.run.Recall(id)
 	if !ok {
 		v.m.throw("no user %q was signed up in setup() of this process", id)
 	}
@@ -159,7 +160,7 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 	for name, value := range signed.Headers {
 		header.Set(name, value)
 	}
-	v.m.root.record.EventSent(signed.sent)
+	v.m.root.run.Record.EventSent(signed.sent)
 	signed.sent = true
 	state, life := v.m.state, v.m.lifetime()
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
@@ -169,19 +170,19 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 			if life.run.Err() != nil { // the script, which counts its webhooks, hears no more of this one
 				v.count(life, platform.OpWebhook, err)
 			} else {
-				v.m.root.logged.first(state.Logger, kindOf(platform.OpWebhook, err), err.Error())
+				v.m.root.run.LogFirst(state.Logger, run.KindOf(platform.OpWebhook, err), err.Error())
 			}
 			return nil, err
 		}
 		if answer.Status == http.StatusInternalServerError {
-			v.m.root.record.CopyRefused()
+			v.m.root.run.Record.CopyRefused()
 		}
-		v.m.pushWebhookLatency(ctx, v.connection, answer.Duration)
+		state.Emit(ctx, run.StripeWebhookLatency, run.Milliseconds(answer.Duration), "", "")
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
 			set(object, "status", answer.Status)
 			set(object, "body", string(answer.Body))
-			set(object, "durationMs", milliseconds(answer.Duration))
+			set(object, "durationMs", run.Milliseconds(answer.Duration))
 			return object
 		}, nil
 	})
@@ -192,7 +193,7 @@ func (v *Verity) book(purchase *platform.Purchase, answer *platform.Answer, err 
 	if purchase == nil {
 		return
 	}
-	user, ok := v.m.root.recall(purchase.UserID)
+	user, ok := v.m.root.run.Recall(purchase.UserID)
 	if !ok {
 		return
 	}
@@ -207,7 +208,7 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 		var list []int
 		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil || len(list) == 0 ||
 			slices.ContainsFunc(list, func(status int) bool { return status < 100 || status > 599 }) {
-			r.m.throw("%s of %s must be an array of HTTP statuses, got %s", name, r.what, show(value))
+			r.throw(name, "must be an array of HTTP statuses, got %s", show(value))
 		}
 		*into = list
 	}

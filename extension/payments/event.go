@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// MaxTokens is the largest number of tokens that Verity credits for one event; it answers 500 to more.
+// MaxTokens is the largest number of tokens that Verity credits for one event; it answers more with 500.
 const MaxTokens = math.MaxInt32
 
 // Values of payment_status. Verity credits paid sessions only.
@@ -27,13 +27,13 @@ const (
 	packPro     = "pro"     // 30 tokens
 )
 
-// Purchase is what a checkout.session.completed event says.
+// Purchase is the content of a checkout.session.completed event.
 type Purchase struct {
 	UserID        string
-	Tokens        int       // 1 to MaxTokens; the number that Verity credits, whatever the pack
+	Tokens        int       // 1 to MaxTokens; Verity credits this number, whatever the pack
 	PackID        string    // default: the pack of that many tokens, otherwise starter
-	EventID       string    // default: a new evt_… that no other VU, runner or run has
-	SessionID     string    // default: a new cs_…, as unique
+	EventID       string    // default: a random evt_…, unique among VUs, runners and runs
+	SessionID     string    // default: a random cs_…, unique likewise
 	PaymentStatus string    // Paid (default) or Unpaid
 	Timestamp     time.Time // of the signature; default: now
 }
@@ -42,7 +42,7 @@ type Purchase struct {
 type Event struct {
 	ID     string
 	Body   []byte
-	Header string // of SignatureHeader
+	Header string // value of the header SignatureHeader
 }
 
 type eventBody struct {
@@ -73,8 +73,8 @@ type purchaseMetadata struct {
 	Tokens string `json:"tokens"`
 }
 
-// CheckoutCompleted returns a complete signed checkout.session.completed event.
-// It refuses a purchase without a user, outside the range of Tokens, or with another PaymentStatus.
+// CheckoutCompleted returns a signed checkout.session.completed event.
+// It refuses a purchase without a user, with Tokens out of range, or with an unknown PaymentStatus.
 func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
 	if err := p.validate(); err != nil {
 		return Event{}, err
@@ -96,7 +96,7 @@ func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
 	return Event{ID: p.EventID, Body: body, Header: s.Sign(body, p.Timestamp)}, nil
 }
 
-// CustomerCreated returns a complete signed customer.created event. Verity takes it and credits nobody: it shows whether
+// CustomerCreated returns a signed customer.created event. Verity accepts it and credits no tokens, so that it tests whether
 // the secret is the service's.
 func (s *Signer) CustomerCreated(at time.Time) (Event, error) {
 	id := "evt_" + rand.Text()
@@ -151,7 +151,7 @@ func packOf(tokens int) string {
 	}
 }
 
-// encode leaves < > & as they are: Stripe does, and the signature covers the bytes.
+// encode returns the JSON of an event. Like Stripe it does not escape < > &: the signature covers the bytes.
 func encode(event eventBody) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -28,7 +28,7 @@ func newSigner(t testing.TB) *payments.Signer {
 	return signer
 }
 
-// plainHMAC is the scheme of docs/verity-api.md written out: hex HMAC-SHA256(secret, "<t>.<body>").
+// plainHMAC computes the signature of docs/verity-api.md without stripe-go: hex HMAC-SHA256(secret, "<t>.<body>").
 func plainHMAC(body []byte, unix int64) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(strconv.AppendInt(nil, unix, 10))
@@ -104,7 +104,7 @@ func TestSignAtAChosenTime(t *testing.T) {
 	}
 }
 
-func TestCheckoutCompletedHasTheShapeThatVerityReads(t *testing.T) {
+func TestCheckoutCompletedHasTheFieldsThatVerityReads(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1_800_000_000, 0)
 	event, err := newSigner(t).CheckoutCompleted(payments.Purchase{
@@ -134,7 +134,7 @@ func TestCheckoutCompletedIsAcceptedByStripesVerifier(t *testing.T) {
 	}
 }
 
-func TestCustomerCreatedIsAcceptedAndSellsNothing(t *testing.T) {
+func TestCustomerCreatedIsAcceptedAndHasNoPurchase(t *testing.T) {
 	t.Parallel()
 	event, err := newSigner(t).CustomerCreated(time.Now())
 	require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestPackFollowsFromTheTokens(t *testing.T) {
 	}
 }
 
-func TestCheckoutCompletedRefusesWhatIsNoPurchase(t *testing.T) {
+func TestCheckoutCompletedRefusesAnInvalidPurchase(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name     string

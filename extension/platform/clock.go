@@ -72,3 +72,18 @@ func (b *clockBounds) add(h Health) bool {
 func (b *clockBounds) reading() ClockReading {
 	return ClockReading{Offset: b.least + (b.most-b.least)/2, Error: max((b.most-b.least).Abs()/2, time.Millisecond)}
 }
+
+// ClockOffset is what this machine's clock shows less what the service's shows, from a Date in whole seconds. Less than a second is
+// not told apart from none.
+func (h Health) ClockOffset() time.Duration {
+	date, ok := h.Clock()
+	if !ok {
+		return 0
+	}
+	middle := h.Asked.Add(h.Answered.Sub(h.Asked) / 2)
+	offset := middle.Sub(date.Add(time.Second / 2))
+	if offset.Abs() < time.Second {
+		return 0
+	}
+	return offset
+}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -160,11 +162,13 @@ func refusal(operation string, answer *Answer) error {
 
 // FromInFront reports whether something in front of the service gave this answer: a 403 that has neither the service's headers nor
 // its JSON, as of a web application firewall.
-func (a *Answer) FromInFront() bool {
-	if a.Status != http.StatusForbidden {
+func (a *Answer) FromInFront() bool { return fromInFront(a.Status, maps.Keys(a.Header), a.Body) }
+
+func fromInFront(status int, headers iter.Seq[string], body []byte) bool {
+	if status != http.StatusForbidden {
 		return false
 	}
-	for name := range a.Header {
+	for name := range headers {
 		if strings.HasPrefix(strings.ToLower(name), "x-ratelimit-") {
 			return false
 		}
@@ -173,7 +177,7 @@ func (a *Answer) FromInFront() bool {
 		Message    json.RawMessage `json:"message"`
 		StatusCode int             `json:"statusCode"`
 	}
-	return json.Unmarshal(a.Body, &said) != nil || len(said.Message) == 0 && said.StatusCode == 0
+	return json.Unmarshal(body, &said) != nil || len(said.Message) == 0 && said.StatusCode == 0
 }
 
 // ServiceMessage is what the service says in an error answer, as a line that a log and a terminal can hold.
@@ -223,4 +227,20 @@ func RetryAfter(value string, now time.Time) time.Duration {
 		return max(0, at.Sub(now))
 	}
 	return defaultRetryAfter
+}
+
+// Unexpected is the error of an answer that is fine by its status, and wrong by what it says.
+func Unexpected(operation string, status int, format string, args ...any) error {
+	return &Error{
+		Name: UnexpectedAnswerError, Operation: operation, Status: status, Message: operation + ": " + fmt.Sprintf(format, args...),
+	}
+}
+
+// AsError returns the error of an operation that err is or wraps.
+func AsError(err error) (*Error, bool) { return errors.AsType[*Error](err) }
+
+// IsStopped reports whether an error is only the end of the run.
+func IsStopped(err error) bool {
+	e, ok := AsError(err)
+	return ok && e.Name == StoppedError
 }

@@ -24,6 +24,8 @@ const (
 	redisZset  = "queue:zset:"    // + queue key: sorted set of user ids
 	redisState = "queue:user:"    // + user id: JSON with the user's queueKey
 	redisMatch = "queue:matched:" // + user id: the session of the user's last match, for an hour
+
+	redisActive = "session:active:" // + user id: the session that the user is in
 )
 
 const (
@@ -66,13 +68,17 @@ type Ghosts struct {
 	States []Ghost
 }
 
+// URLError says what is wrong with the URL of a Redis, without quoting it.
+type URLError struct{ Fault string }
+
+func (e *URLError) Error() string { return "redis URL: " + e.Fault }
+
 // NewProbe makes a probe of the Redis under this URL, redis://[user:password@]host[:port][/database], or rediss:// for TLS.
 // It does not connect. No error of a probe shows the URL or a part of it but for the host's address.
 func NewProbe(redisURL string) (*Probe, error) {
 	options, err := redis.ParseURL(redisURL)
 	if fault := whatIsWrong(redisURL, err); fault != "" {
-		return nil, errors.New("redis URL: " + fault +
-			"; give redis://[user:password@]host[:port][/database], or rediss:// for TLS")
+		return nil, &URLError{fault + "; give redis://[user:password@]host[:port][/database], or rediss:// for TLS"}
 	}
 	options.PoolSize = 2
 	options.DialerRetries = 1 // commands are repeated, and so is a probe
@@ -198,6 +204,18 @@ func (p *Probe) Matched(ctx context.Context, users []string) (int, error) {
 		matched += int(exists.Val())
 	}
 	return matched, nil
+}
+
+// InSession counts the users who are in a session.
+func (p *Probe) InSession(ctx context.Context) (int, error) {
+	active, err := scanAll(func(cursor uint64) *redis.ScanCmd {
+		return p.client.Scan(ctx, cursor, redisActive+"*", pageSize)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("users in sessions from Redis: %w", plain.Error(p.explain(ctx, err)))
+	}
+	slices.Sort(active) // a scan may find one twice
+	return len(slices.Compact(active)), nil
 }
 
 // states returns what the states of all users say.

@@ -427,3 +427,25 @@ func TestMatchedUsersAreFound(t *testing.T) {
 		require.NotContains(t, err.Error(), password)
 	})
 }
+
+func TestUsersInSessionsAreCounted(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r redisUnderTest) {
+		client := r.client(t)
+		for i := range 5000 {
+			require.NoError(t, client.Set(t.Context(), "session:active:user-"+strconv.Itoa(i), "session-1", time.Hour).Err())
+		}
+		require.NoError(t, client.Set(t.Context(), "session:state:session-1", "{}", time.Hour).Err())
+		probe, err := NewProbe(r.url(0))
+		require.NoError(t, err)
+		defer func() { require.NoError(t, probe.Close()) }()
+		users, err := probe.InSession(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 5000, users)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = probe.InSession(ctx)
+		require.ErrorContains(t, err, "users in sessions from Redis: ")
+		require.NotContains(t, err.Error(), password)
+	})
+}

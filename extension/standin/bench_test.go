@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -128,12 +127,12 @@ func serveForBenchmark() int {
 	}
 	fmt.Println(s.URL())
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		var used syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		used, err := processorTime()
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		fmt.Println(time.Duration(used.Utime.Nano() + used.Stime.Nano()))
+		fmt.Println(used)
 	}
 	if err := s.Close(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)

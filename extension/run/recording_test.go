@@ -1,4 +1,4 @@
-package jsapi
+package run
 
 import (
 	"io"
@@ -23,15 +23,17 @@ func BenchmarkRecordingOfARequest(b *testing.B) {
 		root := New(io.Discard)
 		if closed {
 			name = "closed"
-			if err := root.evidence.Close(evidence.End{}); err != nil {
+			if err := root.Evidence.Close(evidence.End{}); err != nil {
 				b.Fatal(err)
 			}
 		}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				root.recordRequest(request, time.Now(), answer, nil)
-				root.recordOperation(platform.OpJoin, "")
+				began := time.Now()
+				root.Requesting(began)
+				root.Requested(b.Context(), silent{}, request, began, answer, nil)
+				root.CountOperation(b.Context(), silent{}, platform.OpJoin, "")
 			}
 		})
 	}
@@ -46,13 +48,13 @@ func TestReadingsOfPrometheusAreEvidence(t *testing.T) {
 		{Query: snapshot.Query{Name: "commits", Kind: snapshot.Counter}, Increase: &nine},
 		{Query: snapshot.Query{Name: "unknown", Kind: snapshot.Gauge}, End: &nine},
 	}
-	root.recordReadings(readings) // before any load: nothing
+	root.RecordReadings(readings) // before any load: nothing
 	began := time.Now()
-	root.run.loadBegan = began
+	root.state.loadBegan = began
 	time.Sleep(1100 * time.Millisecond)
-	root.recordReadings(readings)
+	root.RecordReadings(readings)
 	levels := map[string][]float64{}
-	run := root.evidence.Run()
+	run := root.Evidence.Run()
 	for at := began.Unix(); at <= time.Now().Unix(); at++ {
 		if second := run.Seconds[at]; second != nil {
 			for name, value := range second.Levels {
