@@ -109,7 +109,7 @@ func TestAServiceThatIsDownEndsTheStep(t *testing.T) {
 			"an ingress without a service behind it",
 			func(*http.Request) (*http.Response, error) { return answers(http.StatusBadGateway, "<html>") },
 			Break{Down: true, Reason: "the service has had no healthy answer to GET /health for 15 s, since 00:01:00 UTC; " +
-				"the last try got answered 502 with a page of HTML"},
+				"the last try got the answer 502 with a page of HTML"},
 		},
 		{
 			"unwell",
@@ -117,7 +117,7 @@ func TestAServiceThatIsDownEndsTheStep(t *testing.T) {
 				return answers(http.StatusOK, `{"status":"degraded","uptimeSeconds":70}`)
 			},
 			Break{Down: true, Reason: "the service has had no healthy answer to GET /health for 15 s, since 00:01:00 UTC; " +
-				`the last try got answered with status "degraded"`},
+				`the last try got the status "degraded"`},
 		},
 		{
 			"a firewall",
@@ -565,7 +565,7 @@ func TestTheHealthOfARealServer(t *testing.T) {
 	status, location = http.StatusFound, "https://user:hunter2@login.example.com/?token=hunter2"
 	answer = client.ask(t.Context())
 	require.False(t, answer.isAlive)
-	require.Equal(t, `answered 302, which sends to "https://login.example.com/"`, answer.why)
+	require.Equal(t, `the answer 302, which sends to "https://login.example.com/"`, answer.why)
 
 	server.Close()
 	answer = client.ask(t.Context())

@@ -7,6 +7,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
@@ -31,7 +32,7 @@ func (m *Module) expectedStatus(what string, options sobek.Value, status string)
 
 // judgeJoin makes an error of any other answer than queued, under the key that was planned, if one was.
 func judgeJoin(joined platform.Joined, queueKey string) error {
-	if joined.Status != platform.Queued {
+	if joined.Status != contract.JoinQueued {
 		return platform.Unexpected(platform.OpJoin, http.StatusCreated, "%s, though this user was in no queue", joined.Status)
 	}
 	if queueKey != "" && joined.QueueKey != queueKey {
@@ -42,7 +43,7 @@ func judgeJoin(joined platform.Joined, queueKey string) error {
 
 // judgeLeave makes an error of any other answer than left.
 func judgeLeave(left platform.Left) error {
-	if left.Status != platform.LeftQueue {
+	if left.Status != contract.LeaveLeft {
 		return platform.Unexpected(platform.OpLeave, http.StatusOK, "%s, though nobody else joins this user's key", left.Status)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/sessions"
@@ -158,8 +159,8 @@ func (u *User) Choose(sessionID, choice sobek.Value) *sobek.Promise {
 		u.m.throw("the sessionId of choose must be the id of a session, got %s", show(sessionID))
 	}
 	text, _ := export(choice).(string)
-	chosen := platform.Choice(text)
-	if chosen != platform.ChooseMatch && chosen != platform.ChoosePass {
+	chosen := contract.Choice(text)
+	if chosen != contract.ChoiceMatch && chosen != contract.ChoicePass {
 		u.m.throw(`the choice of choose must be "MATCH" or "PASS", got %s`, show(choice))
 	}
 	return u.operation(platform.OpChoice, func(ctx context.Context) (js, error) {

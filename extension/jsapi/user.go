@@ -7,7 +7,7 @@ import (
 
 	"github.com/grafana/sobek"
 
-	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/sessions"
@@ -15,8 +15,8 @@ import (
 
 // Why a token was lost, as the tag of tokens_lost says.
 const (
-	lostWithoutRefund  = "left_without_refund" // left the queue, but the token did not come back
-	lostAlreadyMatched = "already_matched"     // queued again within an hour of a match, and left
+	lostWithoutRefund  = "left_without_refund"                // left the queue, but the token did not come back
+	lostAlreadyMatched = string(contract.LeaveAlreadyMatched) // queued again within an hour of a match, and left
 )
 
 // User is the class User, as one VU sees it; a script holds its object.
@@ -62,7 +62,7 @@ func (u *User) promise(name string, work func(ctx context.Context) (js, error)) 
 // Join is User.join.
 func (u *User) Join(place, options sobek.Value) *sobek.Promise {
 	body, queueKey := u.m.joinBody(place)
-	judged := u.m.expectedStatus("join", options, string(platform.Queued))
+	judged := u.m.expectedStatus("join", options, string(contract.JoinQueued))
 	u.adviseSocket(place)
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
 		u.lineHears((*sessions.Socket).Joining)
@@ -102,7 +102,7 @@ func (u *User) lineHears(what func(*sessions.Socket)) {
 
 // Leave is User.leave.
 func (u *User) Leave(options sobek.Value) *sobek.Promise {
-	judged := u.m.expectedStatus("leave", options, string(platform.LeftQueue))
+	judged := u.m.expectedStatus("leave", options, string(contract.LeaveLeft))
 	return u.operation(platform.OpLeave, func(ctx context.Context) (js, error) {
 		left, err := u.leave(ctx)
 		if err != nil {
@@ -128,7 +128,7 @@ func (u *User) leave(ctx context.Context) (platform.Left, error) {
 	left, err := u.user.Leave(ctx)
 	if err == nil && left.LostToken() {
 		why := lostWithoutRefund
-		if left.Status == platform.AlreadyMatched {
+		if left.Status == contract.LeaveAlreadyMatched {
 			why = lostAlreadyMatched
 		}
 		u.m.root.run.Record.TokenLost(why)
@@ -152,7 +152,7 @@ func (u *User) Balance(options sobek.Value) *sobek.Promise {
 // BuyTokens is User.buyTokens.
 func (u *User) BuyTokens(n sobek.Value) *sobek.Promise {
 	var tokens int
-	reader{u.m, "buyTokens"}.whole(&tokens, 1, payments.MaxTokens)("the number of tokens", n)
+	reader{u.m, "buyTokens"}.whole(&tokens, 1, contract.MaxTokens)("the number of tokens", n)
 	life := u.m.lifetime()
 	arriving := life.staying && !u.present.Load()
 	return u.promise(platform.OpWebhook, func(ctx context.Context) (js, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/lib"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
@@ -76,7 +77,7 @@ func (v *Verity) connect(what string) *connection {
 func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 	var tokens int
 	r := reader{v.m, "signUp"}
-	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, payments.MaxTokens)})
+	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, contract.MaxTokens)})
 	connection := v.connect("signUp")
 	seeding := lib.GetScenarioState(v.m.vu.Context()) == nil
 	life := v.m.lifetime()
@@ -165,7 +166,7 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 	state, life := v.m.state, v.m.lifetime()
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
 		answer, err := v.service.PostWebhook(ctx, v.connection, []byte(signed.Body), header, expected...)
-		v.book(signed.purchase, answer, err)
+		v.book(signed.sale, answer, err)
 		if err != nil {
 			if life.run.Err() != nil { // the script, which counts its webhooks, hears no more of this one
 				v.count(life, platform.OpWebhook, err)
@@ -189,18 +190,18 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 }
 
 // book tells the account of a user that setup() signed up what became of an event that sells it tokens.
-func (v *Verity) book(purchase *platform.Purchase, answer *platform.Answer, err error) {
-	if purchase == nil {
+func (v *Verity) book(sale *platform.Sale, answer *platform.Answer, err error) {
+	if sale == nil {
 		return
 	}
-	user, ok := v.m.root.run.Recall(purchase.UserID)
+	user, ok := v.m.root.run.Recall(sale.UserID)
 	if !ok {
 		return
 	}
 	if err == nil && answer.Status != http.StatusOK {
 		err = &platform.Error{Name: platform.HTTPError, Operation: platform.OpWebhook, Status: answer.Status}
 	}
-	user.NotePurchase(purchase, err)
+	user.NoteSale(sale, err)
 }
 
 func (r reader) statuses(into *[]int) func(string, sobek.Value) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76/webhook"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
@@ -115,16 +116,16 @@ func TestCheckoutCompletedHasTheFieldsThatVerityReads(t *testing.T) {
 	require.Equal(t, `{"id":"evt_1","type":"checkout.session.completed","data":{"object":{"id":"cs_1",`+
 		`"object":"checkout.session","payment_status":"paid",`+
 		`"metadata":{"userId":"cabc","packId":"starter","tokens":"5"}}}}`, string(event.Body))
-	require.Equal(t, plainHMAC(event.Body, at.Unix()), event.Header)
+	require.Equal(t, plainHMAC(event.Body, at.Unix()), event.Signature)
 }
 
 func TestCheckoutCompletedIsAcceptedByStripesVerifier(t *testing.T) {
 	t.Parallel()
 	signer := newSigner(t)
 	for _, userID := range []string{"c123", "日本", `quote"and\slash`, "<script>&amp;"} {
-		event, err := signer.CheckoutCompleted(payments.Purchase{UserID: userID, Tokens: 7, PaymentStatus: payments.Unpaid})
+		event, err := signer.CheckoutCompleted(payments.Purchase{UserID: userID, Tokens: 7, PaymentStatus: contract.Unpaid})
 		require.NoError(t, err)
-		got, err := webhook.ConstructEventWithOptions(event.Body, event.Header, secret,
+		got, err := webhook.ConstructEventWithOptions(event.Body, event.Signature, secret,
 			webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true})
 		require.NoError(t, err)
 		require.Equal(t, event.ID, got.ID)
@@ -138,7 +139,7 @@ func TestCustomerCreatedIsAcceptedAndHasNoPurchase(t *testing.T) {
 	t.Parallel()
 	event, err := newSigner(t).CustomerCreated(time.Now())
 	require.NoError(t, err)
-	parsed, err := webhook.ConstructEventWithOptions(event.Body, event.Header, secret,
+	parsed, err := webhook.ConstructEventWithOptions(event.Body, event.Signature, secret,
 		webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true})
 	require.NoError(t, err)
 	require.Equal(t, event.ID, parsed.ID)

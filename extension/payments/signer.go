@@ -16,9 +16,6 @@ import (
 	"github.com/stripe/stripe-go/v76/webhook"
 )
 
-// SignatureHeader is the header that carries the signature of a webhook's body.
-const SignatureHeader = "Stripe-Signature"
-
 // Signer signs webhook bodies with one endpoint secret. It is safe for concurrent use, and never prints its secret.
 type Signer struct {
 	secret string

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
@@ -140,14 +141,14 @@ func refusal(operation string, answer *Answer) error {
 	switch {
 	case answer.Status == http.StatusTooManyRequests:
 		e.Name = ThrottledError
-		e.RetryAfter = RetryAfter(answer.Header["Retry-After"], time.Now())
+		e.RetryAfter = RetryAfter(answer.Header[contract.HeaderRetryAfter], time.Now())
 		e.Message = fmt.Sprintf("%s was throttled (429), retry after %d s; have the rate limit lifted for this runner",
 			operation, int(e.RetryAfter/time.Second))
 	case answer.Status == http.StatusUnauthorized:
 		e.Name = AuthError
-		e.tokenRefused = said == "Unauthorized"
+		e.tokenRefused = said == contract.SaysUnauthorized
 		e.Message = fmt.Sprintf("%s was answered 401: %s; sign up again", operation, said)
-	case answer.Status == http.StatusBadRequest && said == "Insufficient token balance":
+	case answer.Status == http.StatusBadRequest && said == contract.SaysNoTokens:
 		e.Name = InsufficientTokensError
 		e.Message = operation + " was answered 400: " + said + "; buy tokens before joining"
 	case answer.Status == http.StatusConflict:
@@ -169,7 +170,7 @@ func fromInFront(status int, headers iter.Seq[string], body []byte) bool {
 		return false
 	}
 	for name := range headers {
-		if strings.HasPrefix(strings.ToLower(name), "x-ratelimit-") {
+		if strings.HasPrefix(strings.ToLower(name), strings.ToLower(contract.LimitHeaders)) {
 			return false
 		}
 	}
@@ -214,10 +215,7 @@ func describeBody(body []byte) string {
 // shorten makes the service's words a line that a log and a terminal can hold.
 func shorten(s string) string { return plain.Short(s, 200) }
 
-// defaultRetryAfter is how long Verity blocks a throttled client.
-const defaultRetryAfter = 60 * time.Second
-
-// RetryAfter reads a Retry-After header, in seconds or as an HTTP date.
+// RetryAfter reads a Retry-After header, in seconds or as an HTTP date. Without one it is as long as Verity blocks a client.
 func RetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
@@ -226,7 +224,7 @@ func RetryAfter(value string, now time.Time) time.Duration {
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, at.Sub(now))
 	}
-	return defaultRetryAfter
+	return contract.ThrottleWindow
 }
 
 // Unexpected is the error of an answer that is fine by its status, and wrong by what it says.

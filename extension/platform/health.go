@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
@@ -31,7 +32,7 @@ type HealthError struct {
 	Status     int           // of the answer; 0 where there was none
 	RetryAfter time.Duration // of a 429
 	InFront    bool          // something in front of the service answered, see Answer.FromInFront
-	Why        string        // in a few words, without the address, such as "answered 503 with an empty body"
+	Why        string        // in a few words, without the address, such as "the answer 503 with an empty body"
 
 	message string
 	err     error
@@ -47,9 +48,9 @@ func (e *HealthError) Unwrap() error { return e.err }
 // of the type *HealthError. It is no load: it emits no metric.
 func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Health, error) {
 	health := Health{Asked: time.Now()}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL+"/health", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, contract.RouteHealth.Method, baseURL+contract.RouteHealth.Path, http.NoBody)
 	if err != nil {
-		return health, &HealthError{Why: "no address to ask", message: fmt.Sprintf("asking %s/health: %s", baseURL, err), err: err}
+		return health, &HealthError{Why: "no address to ask", message: fmt.Sprintf("asking %s%s: %s", baseURL, contract.RouteHealth.Path, err), err: err}
 	}
 	response, err := client.Do(request)
 	if err != nil {
@@ -83,14 +84,14 @@ func readHealth(response *http.Response, body []byte, baseURL string) (time.Dura
 	location := response.Header.Get("Location")
 	switch {
 	case status == http.StatusTooManyRequests:
-		return 0, refused("answered 429", "%s throttles this runner already (GET /health was answered 429); wait a minute, "+
+		return 0, refused("the answer 429", "%s throttles this runner already (GET /health was answered 429); wait a minute, "+
 			"and have the rate limit lifted", baseURL)
 	case status/100 == 3 && location != "":
-		return 0, refused(fmt.Sprintf("answered %d, which sends to %s", status, withoutSecrets(location)),
+		return 0, refused(fmt.Sprintf("the answer %d, which sends to %s", status, withoutSecrets(location)),
 			"%s is not a Verity: GET /health was answered %d, which sends to %s; set BASE_URL to the address that serves it itself",
 			baseURL, status, withoutSecrets(location))
 	case status != http.StatusOK:
-		return 0, refused(fmt.Sprintf("answered %d with %s", status, healthBody(body)),
+		return 0, refused(fmt.Sprintf("the answer %d with %s", status, healthBody(body)),
 			"%s is not a healthy Verity: GET /health was answered %d with %s; check BASE_URL", baseURL, status, healthBody(body))
 	}
 	var said struct {
@@ -98,12 +99,12 @@ func readHealth(response *http.Response, body []byte, baseURL string) (time.Dura
 		UptimeSeconds *float64 `json:"uptimeSeconds"`
 	}
 	if json.Unmarshal(body, &said) != nil || said.Status == "" || said.UptimeSeconds == nil {
-		return 0, refused(fmt.Sprintf("answered 200 with %s, not with status and uptimeSeconds", healthBody(body)),
+		return 0, refused(fmt.Sprintf("the answer 200 with %s, not with status and uptimeSeconds", healthBody(body)),
 			"%s is not a Verity: GET /health was answered 200 with %s, not with status and uptimeSeconds; check BASE_URL",
 			baseURL, healthBody(body))
 	}
 	if said.Status != "ok" {
-		return 0, refused(fmt.Sprintf("answered with status %q", shorten(said.Status)),
+		return 0, refused(fmt.Sprintf("the status %q", shorten(said.Status)),
 			"%s is not healthy: GET /health says status %q", baseURL, shorten(said.Status))
 	}
 	return time.Duration(*said.UptimeSeconds * float64(time.Second)), nil

@@ -1,6 +1,11 @@
 package platform
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
+	"github.com/verity-app/xk6-verity/extension/payments"
+)
 
 // ledger is a user's own account of its tokens and its place in a queue: what it bought, spent and got back. Requests of
 // one user can overlap, so it has a lock.
@@ -97,10 +102,9 @@ func (l *ledger) compare(balance int) {
 	l.explained += more
 }
 
-// Purchase is one event that sells tokens to one user. Sent again, it is credited once.
-type Purchase struct {
-	UserID string
-	Tokens int
+// Sale is a purchase as the account of its user has it. Its event may be sent again, and is credited once.
+type Sale struct {
+	payments.Purchase
 
 	credited bool // this and the next belong to the ledger
 	open     bool // sent, and the outcome unknown
@@ -108,38 +112,38 @@ type Purchase struct {
 }
 
 // bought notes what became of sending the event of a purchase.
-func (l *ledger) bought(p *Purchase, err error) {
+func (l *ledger) bought(s *Sale, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case p.credited:
+	case s.credited:
 	case err == nil:
-		p.credited = true
-		if p.open && p.reads != l.reads {
-			l.question(p.Tokens, 0) // a balance that was read meanwhile may have the tokens in it already
+		s.credited = true
+		if s.open && s.reads != l.reads {
+			l.question(s.Tokens, 0) // a balance that was read meanwhile may have the tokens in it already
 		}
-		l.tokens += p.Tokens
-		l.purchased += p.Tokens
-		l.settle(p)
-	case outcomeUnknown(err) && !p.open:
-		p.open, p.reads = true, l.reads
-		l.open += p.Tokens
+		l.tokens += s.Tokens
+		l.purchased += s.Tokens
+		l.settle(s)
+	case outcomeUnknown(err) && !s.open:
+		s.open, s.reads = true, l.reads
+		l.open += s.Tokens
 	}
 }
 
 // settle takes an open purchase off the list. The lock is held.
-func (l *ledger) settle(p *Purchase) {
-	if p.open {
-		p.open = false
-		l.open = max(0, l.open-p.Tokens)
+func (l *ledger) settle(s *Sale) {
+	if s.open {
+		s.open = false
+		l.open = max(0, l.open-s.Tokens)
 	}
 }
 
-func (l *ledger) join(status JoinStatus) {
+func (l *ledger) join(status contract.JoinStatus) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inQueue, l.maybe = true, false
-	if status == Queued {
+	if status == contract.JoinQueued {
 		l.tokens--
 		l.joined++
 	}
@@ -154,7 +158,7 @@ func (l *ledger) matched() {
 func (l *ledger) leave(left Left) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.inQueue && left.Status == NotQueued {
+	if l.inQueue && left.Status == contract.LeaveNotQueued {
 		// A match that was not heard has spent the token, or an older socket has closed and brought it back.
 		l.question(0, 1)
 	}

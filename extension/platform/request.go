@@ -9,36 +9,29 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // OpChoice is the operation of Choose.
 const OpChoice = "session_choice"
 
-// Choice is what a user chooses after a session.
-type Choice string
-
-// The choices.
-const (
-	ChooseMatch Choice = "MATCH"
-	ChoosePass  Choice = "PASS"
-)
-
 // Chosen is the answer to a choice.
 type Chosen struct {
-	Status   string          `json:"status"`   // pending until both have chosen, then resolved
-	Outcome  string          `json:"outcome"`  // of a resolved one: mutual or non_mutual
-	Deadline json.RawMessage `json:"deadline"` // of a pending one, as the service gives it
+	Status   contract.ChoiceStatus  `json:"status"`
+	Outcome  contract.ChoiceOutcome `json:"outcome"`  // of a resolved one
+	Deadline json.RawMessage        `json:"deadline"` // of a pending one, as the service gives it
 }
 
 // Choose tells the service what the user chooses after a session that has ended.
-func (u *User) Choose(ctx context.Context, sessionID string, choice Choice) (Chosen, error) {
-	body, err := json.Marshal(map[string]Choice{"choice": choice})
+func (u *User) Choose(ctx context.Context, sessionID string, choice contract.Choice) (Chosen, error) {
+	body, err := json.Marshal(map[string]contract.Choice{"choice": choice})
 	if err != nil {
 		return Chosen{}, err
 	}
 	answer, err := u.Request(ctx, Request{
-		Operation: OpChoice, Method: http.MethodPost, URL: "/sessions/" + url.PathEscape(sessionID) + "/choice", Body: body,
-		Expected: []int{http.StatusCreated},
+		Operation: OpChoice, Method: contract.RouteChoice.Method, URL: contract.ChoicePath(sessionID), Body: body,
+		Expected: []int{contract.RouteChoice.Status},
 	})
 	if err != nil {
 		return Chosen{}, err
@@ -48,11 +41,11 @@ func (u *User) Choose(ctx context.Context, sessionID string, choice Choice) (Cho
 		return chosen, protocolError(OpChoice, answer, "the body is not the JSON of a choice")
 	}
 	switch {
-	case chosen.Status == "pending" && chosen.Outcome == "":
-	case chosen.Status == "resolved" && (chosen.Outcome == "mutual" || chosen.Outcome == "non_mutual"):
+	case chosen.Status == contract.ChoicePending && chosen.Outcome == "":
+	case chosen.Status == contract.ChoiceResolved && (chosen.Outcome == contract.OutcomeMutual || chosen.Outcome == contract.OutcomeNonMutual):
 	default:
 		return chosen, protocolError(OpChoice, answer, "its status is %q and its outcome %q; it is pending, or resolved with mutual "+
-			"or non_mutual", shorten(chosen.Status), shorten(chosen.Outcome))
+			"or non_mutual", shorten(string(chosen.Status)), shorten(string(chosen.Outcome)))
 	}
 	return chosen, nil
 }
@@ -65,7 +58,7 @@ func (u *User) Request(ctx context.Context, request Request) (*Answer, error) {
 	}
 	request.URL = u.service.baseURL + request.URL
 	if request.Body != nil {
-		request.Header = http.Header{"Content-Type": {"application/json"}}
+		request.Header = http.Header{"Content-Type": {contract.ContentType}}
 	}
 	return u.authorized(ctx, request)
 }
@@ -74,7 +67,7 @@ func (u *User) Request(ctx context.Context, request Request) (*Answer, error) {
 func (a *Answer) JSON(operation string) ([]byte, error) {
 	mediaType, _, _ := strings.Cut(a.Header["Content-Type"], ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
-	if len(a.Body) == 0 || (mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json")) {
+	if len(a.Body) == 0 || (mediaType != contract.ContentType && !strings.HasSuffix(mediaType, "+json")) {
 		return nil, nil
 	}
 	if !json.Valid(a.Body) {

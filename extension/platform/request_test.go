@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
@@ -55,7 +56,7 @@ func TestAChoiceThatIsNotThatOfTheContract(t *testing.T) {
 		verity := newFakeVerity()
 		user := verity.signUp(t)
 		verity.on(platform.OpChoice, says(201, body))
-		_, err := user.Choose(t.Context(), "s/1", platform.ChooseMatch)
+		_, err := user.Choose(t.Context(), "s/1", contract.ChoiceMatch)
 		require.EqualError(t, err, "session_choice was answered 201, but "+want+"; is this a Verity, and of a version that this tool knows?")
 		require.Equal(t, "http://verity.test/sessions/s%2F1/choice", verity.requests[len(verity.requests)-1].URL)
 	}

@@ -9,11 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
-
-// refreshCookie is the cookie that carries the refresh token.
-const refreshCookie = "refresh_token"
 
 // Service is one Verity under test.
 type Service struct {
@@ -28,10 +26,7 @@ func NewService(baseURL string, signer func() (*payments.Signer, error)) *Servic
 
 // SignUp makes an anonymous user, who has no token yet. The user's requests go through connection.
 func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
-	answer, err := s.send(ctx, connection, Request{
-		Operation: OpSignUp, Method: http.MethodPost, URL: s.baseURL + "/auth/signup-anonymous",
-		Expected: []int{http.StatusCreated},
-	})
+	answer, err := s.send(ctx, connection, s.request(OpSignUp, contract.RouteSignUp))
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +37,7 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 		} `json:"user"`
 		AccessToken string `json:"accessToken"`
 	}
-	cookie := answer.Cookies[refreshCookie]
+	cookie := answer.Cookies[contract.RefreshCookie]
 	if json.Unmarshal(answer.Body, &body) != nil || body.User.ID == "" || body.AccessToken == "" || body.User.TokenBalance == nil {
 		return nil, protocolError(OpSignUp, answer, "user.id, user.tokenBalance and accessToken are not all there")
 	}
@@ -50,7 +45,7 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 		return nil, protocolError(OpSignUp, answer, "user.id is not an id of letters, digits, _ and -")
 	}
 	if cookie == "" {
-		return nil, protocolError(OpSignUp, answer, "the cookie %s is not there", refreshCookie)
+		return nil, protocolError(OpSignUp, answer, "the cookie %s is not there", contract.RefreshCookie)
 	}
 	account := &account{
 		id: body.User.ID, refreshing: make(chan struct{}, 1),
@@ -70,11 +65,7 @@ func isID(id string) bool {
 
 // Webhook posts a signed event. An answer whose status is not in expected (default: 200) is an error.
 func (s *Service) Webhook(ctx context.Context, connection HTTP, event payments.Event, expected ...int) (*Answer, error) {
-	return s.PostWebhook(ctx, connection, event.Body, webhookHeader(event), expected...)
-}
-
-func webhookHeader(event payments.Event) http.Header {
-	return http.Header{"Content-Type": {"application/json"}, payments.SignatureHeader: {event.Header}}
+	return s.PostWebhook(ctx, connection, event.Body, event.Headers(), expected...)
 }
 
 // PostWebhook posts a body with headers of the caller's own, such as a signature that must be refused.
@@ -89,10 +80,14 @@ func (s *Service) PostWebhook(
 }
 
 func (s *Service) webhookRequest(body []byte, header http.Header) Request {
-	return Request{
-		Operation: OpWebhook, Method: http.MethodPost, URL: s.baseURL + "/webhooks/stripe",
-		Header: header, Body: body, Expected: []int{http.StatusOK},
-	}
+	request := s.request(OpWebhook, contract.RouteWebhook)
+	request.Header, request.Body = header, body
+	return request
+}
+
+// request is one to a route, to be carried out.
+func (s *Service) request(operation string, route contract.Route) Request {
+	return Request{Operation: operation, Method: route.Method, URL: s.baseURL + route.Path, Expected: []int{route.Status}}
 }
 
 // send returns the answer if its status was asked for, and an *Error otherwise.
@@ -119,8 +114,8 @@ func (r *Request) conceal(answer *Answer) *Answer {
 // secrets are the access token, the refresh token and the signature of a request, as far as it has them.
 func (r *Request) secrets() []string {
 	_, cookie, _ := strings.Cut(r.Header.Get("Cookie"), "=")
-	signature := r.Header.Get(payments.SignatureHeader)
+	signature := r.Header.Get(contract.SignatureHeader)
 	_, digest, _ := strings.Cut(signature, "v1=")
-	all := []string{strings.TrimPrefix(r.Header.Get("Authorization"), bearer), cookie, signature, digest}
+	all := []string{strings.TrimPrefix(r.Header.Get("Authorization"), contract.Bearer), cookie, signature, digest}
 	return slices.DeleteFunc(all, func(secret string) bool { return secret == "" })
 }

@@ -7,12 +7,12 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // maxRefreshLead is the longest time before its expiry that an access token is refreshed.
 const maxRefreshLead = 2 * time.Minute
-
-const bearer = "Bearer "
 
 // accessToken is a bearer token with the times that matter on this machine's own clock: the service's clock may differ,
 // so its lifetime counts from the moment it was received.
@@ -23,7 +23,7 @@ type accessToken struct {
 }
 
 func newAccessToken(value string, received time.Time) accessToken {
-	token := accessToken{bearer: bearer + value}
+	token := accessToken{bearer: contract.Bearer + value}
 	lifetime, err := lifetimeOf(value)
 	if err != nil {
 		return token

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
@@ -38,7 +39,7 @@ type account struct {
 	token       accessToken
 	cookie      string // the refresh token; empty once it is spent
 	nextRefresh time.Time
-	unsold      []*sale // what is to be sent again
+	unsold      []*order // what is to be sent again
 }
 
 // User is one of Verity's users. It keeps its access token fresh: refreshed ahead of expiry, and once after an unexpected
@@ -70,20 +71,11 @@ func (u *User) TokenBounds() (least, most int, ok bool) { return u.ledger.bounds
 // MayBeQueued reports whether the user is in a queue or may be, after a join or leave without an answer.
 func (u *User) MayBeQueued() bool { return u.ledger.mayBeQueued() }
 
-// JoinStatus is the status in the answer to POST /queue/join.
-type JoinStatus string
-
-// The statuses of a join. Only Queued costs a token.
-const (
-	Queued        JoinStatus = "queued"
-	AlreadyQueued JoinStatus = "already_queued"
-)
-
 // Joined is the answer to a join.
 type Joined struct {
-	Status   JoinStatus `json:"status"`
-	QueueKey string     `json:"queueKey"`
-	Position *int       `json:"position"` // from 0; nil where the service does not say
+	Status   contract.JoinStatus `json:"status"`
+	QueueKey string              `json:"queueKey"`
+	Position *int                `json:"position"` // from 0; nil where the service does not say
 	Duration time.Duration
 }
 
@@ -123,11 +115,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // Join enters the queue that the body names: {"city"?,"region"?,"preferences"?}.
 func (u *User) Join(ctx context.Context, body []byte) (Joined, error) {
-	answer, err := u.queueOperation(ctx, Request{
-		Operation: OpJoin, Method: http.MethodPost, URL: u.service.baseURL + "/queue/join",
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: body,
-		Expected: []int{http.StatusCreated}, Allowed: []int{http.StatusConflict},
-	})
+	request := u.service.request(OpJoin, contract.RouteJoin)
+	request.Header, request.Body = http.Header{"Content-Type": {contract.ContentType}}, body
+	request.Allowed = []int{http.StatusConflict}
+	answer, err := u.queueOperation(ctx, request)
 	var joined Joined
 	if err == nil {
 		joined, err = parseJoined(answer)
@@ -145,37 +136,26 @@ func parseJoined(answer *Answer) (Joined, error) {
 	if err := json.Unmarshal(answer.Body, &joined); err != nil {
 		return joined, protocolError(OpJoin, answer, "the body is not the JSON of a join")
 	}
-	if joined.Status != Queued && joined.Status != AlreadyQueued {
+	if joined.Status != contract.JoinQueued && joined.Status != contract.JoinAlreadyQueued {
 		return joined, protocolError(OpJoin, answer, "its status is %q, neither queued nor already_queued", shorten(string(joined.Status)))
 	}
 	return joined, nil
 }
 
-// LeaveStatus is the status in the answer to DELETE /queue/leave.
-type LeaveStatus string
-
-// The statuses of a leave.
-const (
-	LeftQueue      LeaveStatus = "left"
-	NotQueued      LeaveStatus = "not_queued"      // not in a queue, or matched already
-	AlreadyMatched LeaveStatus = "already_matched" // queued again within one hour of a match: the token is lost
-)
-
 // Left is the answer to a leave.
 type Left struct {
-	Status   LeaveStatus `json:"status"`
-	Refunded bool        `json:"refunded"`
+	Status   contract.LeaveStatus `json:"status"`
+	Refunded bool                 `json:"refunded"`
 }
 
 // LostToken reports whether a token that was paid for a place in the queue is gone without a match: the refund did not come.
-func (l Left) LostToken() bool { return l.Status != NotQueued && !l.Refunded }
+func (l Left) LostToken() bool { return l.Status != contract.LeaveNotQueued && !l.Refunded }
 
 // Leave leaves the queue.
 func (u *User) Leave(ctx context.Context) (Left, error) {
-	answer, err := u.queueOperation(ctx, Request{
-		Operation: OpLeave, Method: http.MethodDelete, URL: u.service.baseURL + "/queue/leave",
-		Expected: []int{http.StatusOK}, Allowed: []int{http.StatusConflict},
-	})
+	request := u.service.request(OpLeave, contract.RouteLeave)
+	request.Allowed = []int{http.StatusConflict}
+	answer, err := u.queueOperation(ctx, request)
 	var left Left
 	if err == nil {
 		left, err = parseLeft(answer)
@@ -194,7 +174,7 @@ func parseLeft(answer *Answer) (Left, error) {
 		return left, protocolError(OpLeave, answer, "the body is not the JSON of a leave")
 	}
 	switch left.Status {
-	case LeftQueue, NotQueued, AlreadyMatched:
+	case contract.LeaveLeft, contract.LeaveNotQueued, contract.LeaveAlreadyMatched:
 		return left, nil
 	default:
 		return left, protocolError(OpLeave, answer, "its status is %q, none of left, not_queued and already_matched",
@@ -204,10 +184,7 @@ func parseLeft(answer *Answer) (Left, error) {
 
 // Balance reads the number of the user's tokens, which Account takes over.
 func (u *User) Balance(ctx context.Context) (int, error) {
-	answer, err := u.authorized(ctx, Request{
-		Operation: OpBalance, Method: http.MethodGet, URL: u.service.baseURL + "/tokens/balance",
-		Expected: []int{http.StatusOK},
-	})
+	answer, err := u.authorized(ctx, u.service.request(OpBalance, contract.RouteBalance))
 	if err != nil {
 		return 0, err
 	}
@@ -221,73 +198,75 @@ func (u *User) Balance(ctx context.Context) (int, error) {
 	return *body.TokenBalance, nil
 }
 
-// sale is an event that sells the user tokens.
-type sale struct {
-	Purchase
+// order is a sale with its event.
+type order struct {
+	Sale
+
 	event payments.Event
 	// underWay: an earlier copy had no answer, so that the service may still be at it, and answer 500 to this one.
 	underWay bool
 }
 
-// BuyTokens sells the user n tokens (1 to payments.MaxTokens) through a signed webhook and returns how long Verity took. After
+// BuyTokens sells the user n tokens (1 to contract.MaxTokens) through a signed webhook and returns how long Verity took. After
 // a failure the next call with the same n sends the same event again, signed anew, as Stripe does: it is credited once.
 func (u *User) BuyTokens(ctx context.Context, n int) (time.Duration, error) {
 	signer, err := u.service.signer()
 	if err != nil {
 		return 0, err
 	}
-	s, err := u.takeSale(signer, n)
+	o, err := u.takeOrder(signer, n)
 	if err != nil {
 		return 0, err
 	}
-	answer, err := u.sell(ctx, s)
-	u.NotePurchase(&s.Purchase, err)
+	answer, err := u.sell(ctx, o)
+	u.NoteSale(&o.Sale, err)
 	if err != nil {
-		u.keepSale(s)
+		u.keepOrder(o)
 		return 0, err
 	}
 	return answer.Duration, nil
 }
 
-// sell posts the event of a sale.
-func (u *User) sell(ctx context.Context, s *sale) (*Answer, error) {
-	request := u.service.webhookRequest(s.event.Body, webhookHeader(s.event))
-	if s.underWay {
+// sell posts the event of an order.
+func (u *User) sell(ctx context.Context, o *order) (*Answer, error) {
+	request := u.service.webhookRequest(o.event.Body, o.event.Headers())
+	if o.underWay {
 		request.Allowed = []int{http.StatusInternalServerError}
 	}
 	answer, err := u.service.send(ctx, u.connection, request)
 	var e *Error
-	s.underWay = errors.As(err, &e) && e.Status == 0
+	o.underWay = errors.As(err, &e) && e.Status == 0
 	return answer, err
 }
 
-// takeSale returns an event that is to be sent again, or else a new one.
-func (u *User) takeSale(signer *payments.Signer, n int) (*sale, error) {
+// takeOrder returns one that is to be sent again, or else a new one.
+func (u *User) takeOrder(signer *payments.Signer, n int) (*order, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if i := slices.IndexFunc(u.unsold, func(s *sale) bool { return s.Tokens == n }); i >= 0 {
-		s := u.unsold[i]
+	if i := slices.IndexFunc(u.unsold, func(o *order) bool { return o.Tokens == n }); i >= 0 {
+		o := u.unsold[i]
 		u.unsold = slices.Delete(u.unsold, i, i+1)
-		s.event.Header = signer.Sign(s.event.Body, time.Now())
-		return s, nil
+		o.event.Signature = signer.Sign(o.event.Body, time.Now())
+		return o, nil
 	}
-	event, err := signer.CheckoutCompleted(payments.Purchase{UserID: u.id, Tokens: n})
+	purchase := payments.Purchase{UserID: u.id, Tokens: n}
+	event, err := signer.CheckoutCompleted(purchase)
 	if err != nil {
 		return nil, err
 	}
-	return &sale{Purchase: Purchase{UserID: u.id, Tokens: n}, event: event}, nil
+	return &order{Sale: Sale{Purchase: purchase}, event: event}, nil
 }
 
-func (u *User) keepSale(s *sale) {
+func (u *User) keepOrder(o *order) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.unsold = append(u.unsold, s)
+	u.unsold = append(u.unsold, o)
 }
 
 // AccessToken returns a token that is good for opening a socket now.
 func (u *User) AccessToken(ctx context.Context) (string, error) {
 	token, err := u.freshToken(ctx, "")
-	return strings.TrimPrefix(token, bearer), err
+	return strings.TrimPrefix(token, contract.Bearer), err
 }
 
 // NoteMatched tells the user's account that a match took the user out of the queue.
@@ -300,8 +279,8 @@ func (u *User) NoteSocketClosed() { u.ledger.socketClosed() }
 // user out of the queue then, with refund, or has matched it.
 func (u *User) NoteSocketLost() { u.ledger.lostSight() }
 
-// NotePurchase tells the user's account what became of sending an event that sells it tokens: err is nil after a 200.
-func (u *User) NotePurchase(purchase *Purchase, err error) { u.ledger.bought(purchase, err) }
+// NoteSale notes in the user's account what became of sending the event of a sale: err is nil after a 200.
+func (u *User) NoteSale(sale *Sale, err error) { u.ledger.bought(sale, err) }
 
 // noteQueueFailure marks the account as unknown where the service may have carried out what has no good answer. Without an
 // access token it was not asked.
@@ -403,10 +382,9 @@ func (u *User) refresh(ctx context.Context) error {
 			Message: OpRefresh + " cannot be repeated: an earlier answer was lost or refused, and reuse revokes the session; sign up again",
 		}
 	}
-	answer, err := u.service.send(ctx, u.connection, Request{
-		Operation: OpRefresh, Method: http.MethodPost, URL: u.service.baseURL + "/auth/refresh",
-		Header: http.Header{"Cookie": {refreshCookie + "=" + cookie}}, Expected: []int{http.StatusOK},
-	})
+	request := u.service.request(OpRefresh, contract.RouteRefresh)
+	request.Header = http.Header{"Cookie": {contract.RefreshCookie + "=" + cookie}}
+	answer, err := u.service.send(ctx, u.connection, request)
 	if err == nil {
 		err = u.refreshed(answer)
 	}
@@ -420,9 +398,9 @@ func (u *User) refreshed(answer *Answer) error {
 	var body struct {
 		AccessToken string `json:"accessToken"`
 	}
-	cookie := answer.Cookies[refreshCookie]
+	cookie := answer.Cookies[contract.RefreshCookie]
 	if json.Unmarshal(answer.Body, &body) != nil || body.AccessToken == "" || cookie == "" {
-		return protocolError(OpRefresh, answer, "accessToken or the cookie %s is not there", refreshCookie)
+		return protocolError(OpRefresh, answer, "accessToken or the cookie %s is not there", contract.RefreshCookie)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
@@ -128,14 +129,14 @@ func TestAUserJoinsAndLeaves(t *testing.T) {
 	require.NoError(t, err)
 	zero := 0
 	require.Equal(t, platform.Joined{
-		Status: platform.Queued, QueueKey: "canberra:44136fa355b3", Position: &zero, Duration: time.Millisecond,
+		Status: contract.JoinQueued, QueueKey: "canberra:44136fa355b3", Position: &zero, Duration: time.Millisecond,
 	}, joined)
 	require.True(t, user.MayBeQueued())
 	require.Equal(t, platform.Account{Tokens: 1, Known: true, Bought: 2, Joined: 1}, user.Account())
 
 	left, err := user.Leave(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, platform.Left{Status: platform.LeftQueue, Refunded: true}, left)
+	require.Equal(t, platform.Left{Status: contract.LeaveLeft, Refunded: true}, left)
 	require.False(t, user.MayBeQueued())
 	require.Equal(t, platform.Account{Tokens: 2, Known: true, Bought: 2, Joined: 1, Refunded: 1}, user.Account())
 
@@ -547,9 +548,9 @@ func TestAPurchaseIsBookedOnceHoweverOftenItsEventIsSent(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			user := newFakeVerity().signUp(t)
-			purchase := &platform.Purchase{UserID: user.ID(), Tokens: 5}
+			purchase := &platform.Sale{Purchase: payments.Purchase{UserID: user.ID(), Tokens: 5}}
 			for _, err := range tc.outcomes {
-				user.NotePurchase(purchase, err)
+				user.NoteSale(purchase, err)
 			}
 			require.Equal(t, tc.want, user.Account())
 			least, most, ok := user.TokenBounds()
@@ -603,7 +604,7 @@ func TestAQueueOperationThatMeetsALockIsSentAgain(t *testing.T) {
 	f.locked(platform.OpLeave, 2)
 	joined, err := user.Join(t.Context(), []byte(`{}`))
 	require.NoError(t, err)
-	require.Equal(t, platform.Queued, joined.Status)
+	require.Equal(t, contract.JoinQueued, joined.Status)
 	left, err := user.Leave(t.Context())
 	require.NoError(t, err)
 	require.True(t, left.Refunded)

@@ -3,14 +3,16 @@ package preflight
 import (
 	"fmt"
 	"net/http"
+	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
 const (
-	// signatureTolerance is how old a webhook's signature may be, in whole seconds. Of the future any is taken.
-	signatureTolerance = 300
+	// signatureTolerance is how old a webhook's signature may be, in whole seconds.
+	signatureTolerance = int64(contract.SignatureTolerance / time.Second)
 	// clockWarning is a difference that no clock that is set by NTP has.
 	clockWarning = 60
 )

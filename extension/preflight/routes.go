@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
@@ -32,18 +32,20 @@ const webhookSecret = "webhook secret" // #nosec G101 -- the name of a check
 
 // route is how to see a route's limit without creating anything: the service counts a request before it looks at it.
 type route struct {
-	operation, method, path string
-	body                    string
-	refused                 int // the status of the answer
+	contract.Route
+
+	operation string
+	body      string
+	refused   int // the status of the answer
 }
 
 var routes = []route{ //nolint:gochecknoglobals // a constant table
-	{platform.OpSignUp, http.MethodPost, "/auth/signup-anonymous", `{"preflight":true}`, http.StatusBadRequest}, // an unknown field
-	{platform.OpWebhook, http.MethodPost, "/webhooks/stripe", "", http.StatusOK},                                // an event that credits nothing
-	{platform.OpJoin, http.MethodPost, "/queue/join", `{}`, http.StatusUnauthorized},                            // without a token, as what follows
-	{platform.OpLeave, http.MethodDelete, "/queue/leave", "", http.StatusUnauthorized},
-	{platform.OpBalance, http.MethodGet, "/tokens/balance", "", http.StatusUnauthorized},
-	{platform.OpRefresh, http.MethodPost, "/auth/refresh", "", http.StatusUnauthorized}, // without the cookie
+	{contract.RouteSignUp, platform.OpSignUp, `{"preflight":true}`, http.StatusBadRequest}, // an unknown field
+	{contract.RouteWebhook, platform.OpWebhook, "", http.StatusOK},                         // an event that credits nothing
+	{contract.RouteJoin, platform.OpJoin, `{}`, http.StatusUnauthorized},                   // without a token, as what follows
+	{contract.RouteLeave, platform.OpLeave, "", http.StatusUnauthorized},
+	{contract.RouteBalance, platform.OpBalance, "", http.StatusUnauthorized},
+	{contract.RouteRefresh, platform.OpRefresh, "", http.StatusUnauthorized}, // without the cookie
 }
 
 // Operations are those that a plan can have.
@@ -100,24 +102,21 @@ func (s Service) ask(ctx context.Context, client Client, r route) answer {
 
 // request is one that creates nothing; to the webhook it is a signed event that credits nothing.
 func (s Service) request(ctx context.Context, r route) (*http.Request, error) {
-	body, signature := r.body, ""
+	body, header := r.body, http.Header{}
 	if r.operation == platform.OpWebhook {
 		event, err := s.Signer.CustomerCreated(time.Now())
 		if err != nil {
 			return nil, err
 		}
-		body, signature = string(event.Body), event.Header
+		body, header = string(event.Body), event.Headers()
+	} else if body != "" {
+		header.Set("Content-Type", contract.ContentType)
 	}
-	request, err := http.NewRequestWithContext(ctx, r.method, s.BaseURL+r.path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, r.Method, s.BaseURL+r.Path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	if signature != "" {
-		request.Header.Set(payments.SignatureHeader, signature)
-	}
+	request.Header = header
 	return request, nil
 }
 
@@ -137,7 +136,7 @@ func (r route) unexpected(a answer) string {
 	if a.status == r.refused || a.status == http.StatusTooManyRequests {
 		return ""
 	}
-	return fmt.Sprintf("%s %s was answered %d (%s) instead of %d", r.method, r.path, a.status, platform.ServiceMessage(a.body), r.refused)
+	return fmt.Sprintf("%s %s was answered %d (%s) instead of %d", r.Method, r.Path, a.status, platform.ServiceMessage(a.body), r.refused)
 }
 
 // limit holds the load against the limit of the route, which the headers of any answer but a 429 tell.
@@ -145,11 +144,11 @@ func (r route) limit(load Load, a answer, unexpected string) Check {
 	check := Check{Name: r.operation}
 	switch {
 	case a.err != nil:
-		check.Verdict, check.Found = Failed, fmt.Sprintf("%s %s %s", r.method, r.path, platform.WhyNoAnswer(a.err))
+		check.Verdict, check.Found = Failed, fmt.Sprintf("%s %s %s", r.Method, r.Path, platform.WhyNoAnswer(a.err))
 		return check
 	case a.status == http.StatusTooManyRequests:
 		check.Verdict, check.Found = Failed, fmt.Sprintf("this runner is blocked already (429), for another %d s",
-			platform.RetryAfter(a.header.Get("Retry-After"), time.Now())/time.Second)
+			platform.RetryAfter(a.header.Get(contract.HeaderRetryAfter), time.Now())/time.Second)
 		return check
 	case a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed, a.status >= http.StatusInternalServerError:
 		if unexpected != "" {
@@ -171,16 +170,16 @@ func (r route) limit(load Load, a answer, unexpected string) Check {
 // before, and this look, leave fewer at first.
 func (l Load) within(header http.Header) (verdict Verdict, found string) {
 	planned := math.Ceil(l.PerMinute - rounding)
-	text := header.Get("X-RateLimit-Limit")
+	text := header.Get(contract.HeaderLimit)
 	if text == "" {
-		return Passed, fmt.Sprintf("no X-RateLimit-Limit, so no limit; %s a minute planned (%s)", count(planned), l.Arithmetic)
+		return Passed, fmt.Sprintf("no %s, so no limit; %s a minute planned (%s)", contract.HeaderLimit, count(planned), l.Arithmetic)
 	}
 	allowed, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return Warning, fmt.Sprintf("X-RateLimit-Limit is %q, not a number, so the limit is unknown; %s a minute planned (%s)",
-			plain.Short(text, 40), count(planned), l.Arithmetic)
+		return Warning, fmt.Sprintf("%s is %q, not a number, so the limit is unknown; %s a minute planned (%s)",
+			contract.HeaderLimit, plain.Short(text, 40), count(planned), l.Arithmetic)
 	}
-	left, err := strconv.ParseUint(header.Get("X-RateLimit-Remaining"), 10, 31)
+	left, err := strconv.ParseUint(header.Get(contract.HeaderRemaining), 10, 31)
 	if err != nil {
 		left = allowed
 	}
@@ -196,7 +195,7 @@ func (l Load) within(header http.Header) (verdict Verdict, found string) {
 
 // allowedBy is the limit that the headers of an answer name; 0: none, or it is not known.
 func allowedBy(a answer) uint64 {
-	allowed, err := strconv.ParseUint(a.header.Get("X-RateLimit-Limit"), 10, 31)
+	allowed, err := strconv.ParseUint(a.header.Get(contract.HeaderLimit), 10, 31)
 	if err != nil {
 		return 0
 	}
@@ -205,7 +204,7 @@ func allowedBy(a answer) uint64 {
 
 // resets says when there are more again, if the service does.
 func resets(header http.Header) string {
-	text := header.Get("X-RateLimit-Reset")
+	text := header.Get(contract.HeaderReset)
 	if _, err := strconv.ParseUint(text, 10, 31); err != nil {
 		return ""
 	}

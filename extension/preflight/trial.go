@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
@@ -41,7 +42,7 @@ type trialUser struct {
 	socket *sessions.Socket
 	match  sessions.Match
 	held   sessions.Held
-	left   platform.LeaveStatus // of the leave after a match that did not come
+	left   contract.LeaveStatus // of the leave after a match that did not come
 	err    error
 }
 
@@ -131,7 +132,7 @@ func (u *trialUser) wrong(limit time.Duration) string {
 		return "stopped before the two users were matched"
 	case m.Outcome == sessions.OutcomeSocketLost:
 		return fmt.Sprintf("a user lost its socket while it waited: %v", u.err)
-	case m.Outcome == sessions.OutcomeNoMatch && (u.left == platform.NotQueued || u.left == platform.AlreadyMatched):
+	case m.Outcome == sessions.OutcomeNoMatch && (u.left == contract.LeaveNotQueued || u.left == contract.LeaveAlreadyMatched):
 		return fmt.Sprintf("the service matched two users (a leave was answered %s), but no match event reached their sockets within %s. %s",
 			u.left, limit, UnheardCause)
 	case m.Outcome == sessions.OutcomeNoMatch:

@@ -5,12 +5,15 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // The matcher's constants and the longest wait that Verity promises, for fields of [Load] that are 0.
 const (
-	DefaultTickMs         = 500
-	DefaultPairsPerTick   = 10
+	DefaultTickMs         = int(contract.Tick / time.Millisecond)
+	DefaultPairsPerTick   = contract.PairsPerTick
 	DefaultMaxWaitSeconds = 3
 )
 
@@ -26,7 +29,7 @@ const (
 const fullKeyShare = 0.9
 
 // sessionSeconds is how long Verity lets a session last.
-const sessionSeconds = 45
+const sessionSeconds = float64(contract.Session / time.Second)
 
 // Load is what a plan is made for: users who wait for a match, hold a session, think, and join again.
 type Load struct {

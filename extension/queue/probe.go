@@ -15,17 +15,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/verity-app/xk6-verity/extension/address"
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
-)
-
-// Verity's Redis keys (docs/verity-api.md, Redis).
-const (
-	redisKeys  = "queue:keys"     // set of queue keys
-	redisZset  = "queue:zset:"    // + queue key: sorted set of user ids
-	redisState = "queue:user:"    // + user id: JSON with the user's queueKey
-	redisMatch = "queue:matched:" // + user id: the session of the user's last match, for an hour
-
-	redisActive = "session:active:" // + user id: the session that the user is in
 )
 
 const (
@@ -130,7 +121,7 @@ func (p *Probe) depths(ctx context.Context) (Depths, error) {
 		cards := make([]*redis.IntCmd, len(batch))
 		err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
 			for i, key := range batch {
-				cards[i] = pipe.ZCard(ctx, redisZset+key)
+				cards[i] = pipe.ZCard(ctx, contract.RedisQueue+key)
 			}
 		})
 		if err != nil {
@@ -193,7 +184,7 @@ func (p *Probe) Matched(ctx context.Context, users []string) (int, error) {
 	found := make([]*redis.IntCmd, len(users))
 	err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
 		for i, user := range users {
-			found[i] = pipe.Exists(ctx, redisMatch+user)
+			found[i] = pipe.Exists(ctx, contract.RedisMatched+user)
 		}
 	})
 	if err != nil {
@@ -209,7 +200,7 @@ func (p *Probe) Matched(ctx context.Context, users []string) (int, error) {
 // InSession counts the users who are in a session.
 func (p *Probe) InSession(ctx context.Context) (int, error) {
 	active, err := scanAll(func(cursor uint64) *redis.ScanCmd {
-		return p.client.Scan(ctx, cursor, redisActive+"*", pageSize)
+		return p.client.Scan(ctx, cursor, contract.RedisActive+"*", pageSize)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("users in sessions from Redis: %w", plain.Error(p.explain(ctx, err)))
@@ -221,7 +212,7 @@ func (p *Probe) InSession(ctx context.Context) (int, error) {
 // states returns what the states of all users say.
 func (p *Probe) states(ctx context.Context) (map[Ghost]bool, error) {
 	found, err := scanAll(func(cursor uint64) *redis.ScanCmd {
-		return p.client.Scan(ctx, cursor, redisState+"*", pageSize)
+		return p.client.Scan(ctx, cursor, contract.RedisUser+"*", pageSize)
 	})
 	if err != nil {
 		return nil, err
@@ -234,7 +225,7 @@ func (p *Probe) states(ctx context.Context) (map[Ghost]bool, error) {
 		}
 		for i, value := range values {
 			if state, ok := value.(string); ok {
-				states[Ghost{User: strings.TrimPrefix(batch[i], redisState), QueueKey: keyOfState(state)}] = true
+				states[Ghost{User: strings.TrimPrefix(batch[i], contract.RedisUser), QueueKey: keyOfState(state)}] = true
 			}
 		}
 	}
@@ -261,7 +252,7 @@ func (p *Probe) members(ctx context.Context) (map[Ghost]bool, error) {
 		first := make([]*redis.ScanCmd, len(batch))
 		err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
 			for i, key := range batch {
-				first[i] = pipe.ZScan(ctx, redisZset+key, 0, "", pageSize)
+				first[i] = pipe.ZScan(ctx, contract.RedisQueue+key, 0, "", pageSize)
 			}
 		})
 		if err != nil {
@@ -272,7 +263,7 @@ func (p *Probe) members(ctx context.Context) (map[Ghost]bool, error) {
 				if cursor == 0 {
 					return first[i]
 				}
-				return p.client.ZScan(ctx, redisZset+key, cursor, "", pageSize)
+				return p.client.ZScan(ctx, contract.RedisQueue+key, cursor, "", pageSize)
 			})
 			if err != nil {
 				return nil, err
@@ -290,8 +281,8 @@ func (p *Probe) lookAgain(ctx context.Context, suspects []Ghost, ghosts *Ghosts)
 	states, scores := make([]*redis.StringCmd, len(suspects)), make([]*redis.FloatCmd, len(suspects))
 	err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
 		for i, suspect := range suspects {
-			states[i] = pipe.Get(ctx, redisState+suspect.User)
-			scores[i] = pipe.ZScore(ctx, redisZset+suspect.QueueKey, suspect.User)
+			states[i] = pipe.Get(ctx, contract.RedisUser+suspect.User)
+			scores[i] = pipe.ZScore(ctx, contract.RedisQueue+suspect.QueueKey, suspect.User)
 		}
 	})
 	if err != nil {
@@ -313,7 +304,7 @@ func (p *Probe) lookAgain(ctx context.Context, suspects []Ghost, ghosts *Ghosts)
 // keys returns all queue keys, some perhaps twice.
 func (p *Probe) keys(ctx context.Context) ([]string, error) {
 	return scanAll(func(cursor uint64) *redis.ScanCmd {
-		return p.client.SScan(ctx, redisKeys, cursor, "", pageSize)
+		return p.client.SScan(ctx, contract.RedisQueueKeys, cursor, "", pageSize)
 	})
 }
 

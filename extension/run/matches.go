@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/plain"
-	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
@@ -24,7 +24,7 @@ type Matched struct {
 	sessions.Match
 	UserID string
 	Began  time.Time
-	Left   platform.LeaveStatus // the answer to the leave after it, if there was one
+	Left   contract.LeaveStatus // the answer to the leave after it, if there was one
 	Loss   sessions.Loss        // of the socket
 	Err    error                // of the join
 }
@@ -125,7 +125,7 @@ func (r *Run) recordSession(held sessions.Held) {
 // isUnheard reports whether the user was matched and heard nothing of it: it waited in vain, and was then answered that it is in no
 // queue, or that it was matched already.
 func (m Matched) isUnheard() bool {
-	return m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (m.Left == platform.NotQueued || m.Left == platform.AlreadyMatched)
+	return m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (m.Left == contract.LeaveNotQueued || m.Left == contract.LeaveAlreadyMatched)
 }
 
 // holdTimes adds up how long sessions were held.

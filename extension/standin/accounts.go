@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"crypto/rand"
 	"errors"
-	"math"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // Account is the account of one user's tokens. Bought = Balance + Queued + Spent + Lost, at every moment.
@@ -40,7 +41,7 @@ type user struct {
 func (u *user) credit(tokens int64) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.account.Balance > math.MaxInt32-tokens {
+	if u.account.Balance > contract.MaxTokens-tokens {
 		return errOverflow
 	}
 	u.account.Bought += tokens

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // answer is what a handler returns. Its body is written before the next request uses the buffer that it may be in.
@@ -14,9 +16,9 @@ type answer struct {
 
 // Answers without an "error" field, and with their keys in the service's order.
 var (
-	unauthorized    = answer{http.StatusUnauthorized, []byte(`{"message":"Unauthorized","statusCode":401}`)}
-	serverError     = answer{http.StatusInternalServerError, []byte(`{"statusCode":500,"message":"Internal server error"}`)}
-	tooManyRequests = answer{http.StatusTooManyRequests, []byte(`{"statusCode":429,"message":"ThrottlerException: Too Many Requests"}`)}
+	unauthorized    = answer{http.StatusUnauthorized, []byte(`{"message":"` + contract.SaysUnauthorized + `","statusCode":401}`)}
+	serverError     = answer{http.StatusInternalServerError, []byte(`{"statusCode":500,"message":"` + contract.SaysServerError + `"}`)}
+	tooManyRequests = answer{http.StatusTooManyRequests, []byte(`{"statusCode":429,"message":"` + contract.SaysThrottled + `"}`)}
 	bodyTooLarge    = answer{http.StatusRequestEntityTooLarge, []byte(`{"statusCode":413,"message":"request entity too large"}`)}
 )
 

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
@@ -205,7 +206,7 @@ func (c *caller) balances() func() {
 }
 
 func (c *caller) cycles(city string) func() {
-	c.buy(payments.MaxTokens)
+	c.buy(contract.MaxTokens)
 	join := request("POST", "/queue/join", `{"city":"`+city+`","preferences":{"language":"en","ageRange":[18,30]}}`, c.user.bearer)
 	leave := request("DELETE", "/queue/leave", "", c.user.bearer)
 	return func() {
@@ -218,7 +219,7 @@ func (c *caller) purchases() func() { return func() { c.buy(5) } }
 
 func (c *caller) buy(tokens int) {
 	e := checkoutOf(c.b, payments.Purchase{UserID: c.user.id, Tokens: tokens})
-	c.call(request("POST", "/webhooks/stripe", string(e.Body), "Stripe-Signature: "+e.Header), 200)
+	c.call(request("POST", "/webhooks/stripe", string(e.Body), "Stripe-Signature: "+e.Signature), 200)
 }
 
 func (c *caller) signUps() func() {
@@ -241,7 +242,7 @@ func BenchmarkTickWithPairs(b *testing.B) {
 	users := make([]*user, 64*20)
 	for i := range users {
 		users[i] = ts.accounts.signUp()
-		require.NoError(b, users[i].credit(payments.MaxTokens))
+		require.NoError(b, users[i].credit(contract.MaxTokens))
 	}
 	for b.Loop() {
 		b.StopTimer()

@@ -10,10 +10,9 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
-)
 
-// maxBody is the 100 KB that the service takes.
-const maxBody = 100 << 10
+	"github.com/verity-app/xk6-verity/extension/contract"
+)
 
 var (
 	errBodyTooLarge = errors.New("body over 100 KB")
@@ -24,7 +23,7 @@ var (
 // readBody reads into buf, whose length becomes the body's.
 func readBody(r *http.Request, buf []byte) ([]byte, error) {
 	buf = buf[:0]
-	if r.ContentLength > maxBody {
+	if r.ContentLength > contract.MaxBody {
 		return buf, errBodyTooLarge
 	}
 	if r.ContentLength < 0 {
@@ -40,8 +39,8 @@ func readBody(r *http.Request, buf []byte) ([]byte, error) {
 
 func readChunked(body io.Reader, buf []byte) ([]byte, error) {
 	into := bytes.NewBuffer(buf)
-	n, err := into.ReadFrom(io.LimitReader(body, maxBody+1))
-	if err == nil && n > maxBody {
+	n, err := into.ReadFrom(io.LimitReader(body, contract.MaxBody+1))
+	if err == nil && n > contract.MaxBody {
 		err = errBodyTooLarge
 	}
 	return into.Bytes(), err
@@ -53,11 +52,11 @@ func isJSON(r *http.Request) bool {
 	if len(values) == 0 {
 		return false
 	}
-	if values[0] == "application/json" {
+	if values[0] == contract.ContentType {
 		return true
 	}
 	mediaType, _, err := mime.ParseMediaType(values[0])
-	return err == nil && mediaType == "application/json"
+	return err == nil && mediaType == contract.ContentType
 }
 
 const unexpectedEnd = "Unexpected end of JSON input"

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 func choose(u testUser, sessionID, choice string) reply {
@@ -45,7 +47,7 @@ func TestChoiceRefusals(t *testing.T) {
 	}
 	ts.matcher.endDue(t.Context(), s.EndAt)
 	require.Equal(t, 403, choose(stranger, s.ID, "MATCH").status)
-	require.NoError(t, ts.store.client.Set(t.Context(), "session:lock:"+s.ID, "x", sessionLockTTL).Err())
+	require.NoError(t, ts.store.client.Set(t.Context(), "session:lock:"+s.ID, "x", contract.RedisSessionLockLife).Err())
 	require.Equal(t, 409, choose(a, s.ID, "MATCH").status)
 }
 

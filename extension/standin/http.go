@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/queue"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
@@ -19,24 +20,24 @@ import (
 // pooledBody is the largest body whose buffer is kept for the next request.
 const pooledBody = 16 << 10
 
-// Limits of requests in a minute.
-const (
-	signUpLimit  = 10
-	refreshLimit = 20
-	otherLimit   = 120
-)
-
 // route is one handler of the service, and what is counted about it.
 type route struct {
-	name     string // "POST /queue/join"
-	limit    int    // requests a minute and client; 0 for no limit
-	signedIn bool   // needs an access token
-	raw      bool   // the handler wants the body's bytes, JSON or not
-	handle   func(*call) answer
+	contract.Route      // the zero value is that of what nobody knows
+	signedIn       bool // needs an access token
+	raw            bool // the handler wants the body's bytes, JSON or not
+	handle         func(*call) answer
 
 	limiter  *limiter // nil without throttle
 	answered [600]atomic.Int64
 	took     *latencies
+}
+
+// name is what the account calls the route.
+func (rt *route) name() string {
+	if rt.Path == "" {
+		return "unknown"
+	}
+	return rt.Method + " " + rt.Path
 }
 
 // call is one request under way.
@@ -72,16 +73,16 @@ type routes struct {
 
 func (s *Server) newRoutes() routes {
 	fixed := []*route{
-		{name: "GET /health", limit: otherLimit, handle: s.health},
-		{name: "POST /auth/signup-anonymous", limit: signUpLimit, handle: s.signUp},
-		{name: "POST /auth/refresh", limit: refreshLimit, handle: s.refresh},
-		{name: "POST /queue/join", limit: otherLimit, signedIn: true, handle: s.join},
-		{name: "DELETE /queue/leave", limit: otherLimit, signedIn: true, handle: s.leave},
-		{name: "GET /tokens/balance", limit: otherLimit, signedIn: true, handle: s.balance},
-		{name: "POST /webhooks/stripe", limit: otherLimit, raw: true, handle: s.webhook},
+		{Route: contract.RouteHealth, handle: s.health},
+		{Route: contract.RouteSignUp, handle: s.signUp},
+		{Route: contract.RouteRefresh, handle: s.refresh},
+		{Route: contract.RouteJoin, signedIn: true, handle: s.join},
+		{Route: contract.RouteLeave, signedIn: true, handle: s.leave},
+		{Route: contract.RouteBalance, signedIn: true, handle: s.balance},
+		{Route: contract.RouteWebhook, raw: true, handle: s.webhook},
 	}
-	choice := &route{name: "POST /sessions/<id>/choice", limit: otherLimit, signedIn: true, handle: s.choice}
-	unknown := &route{name: "unknown", handle: notFound}
+	choice := &route{Route: contract.RouteChoice, signedIn: true, handle: s.choice}
+	unknown := &route{handle: notFound}
 	rs := routes{
 		all:     slices.Concat(fixed, []*route{choice, unknown}),
 		fixed:   make(map[endpoint]*route, len(fixed)),
@@ -89,13 +90,12 @@ func (s *Server) newRoutes() routes {
 		unknown: unknown,
 	}
 	for _, rt := range fixed {
-		method, path, _ := strings.Cut(rt.name, " ")
-		rs.fixed[endpoint{method, path}] = rt
+		rs.fixed[endpoint{rt.Method, rt.Path}] = rt
 	}
 	for _, rt := range rs.all {
 		rt.took = newLatencies()
-		if s.options.Throttle && rt.limit > 0 {
-			rt.limiter = newLimiter(rt.limit, s.options.now)
+		if s.options.Throttle && rt.PerMinute > 0 {
+			rt.limiter = newLimiter(rt.PerMinute, s.options.now)
 		}
 	}
 	return rs
@@ -106,17 +106,15 @@ func (rs *routes) find(r *http.Request) (rt *route, sessionID string) {
 	if rt, ok := rs.fixed[endpoint{r.Method, r.URL.Path}]; ok {
 		return rt, ""
 	}
-	if r.Method == http.MethodPost {
-		id, found := strings.CutPrefix(r.URL.Path, "/sessions/")
-		id, isChoice := strings.CutSuffix(id, "/choice")
-		if found && isChoice && id != "" && !strings.Contains(id, "/") {
+	if r.Method == rs.choice.Method {
+		if id, ok := contract.SessionOfChoice(r.URL.Path); ok {
 			return rs.choice, id
 		}
 	}
 	return rs.unknown, ""
 }
 
-var jsonType = []string{"application/json; charset=utf-8"}
+var jsonType = []string{contract.ContentType + "; charset=utf-8"}
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -186,7 +184,7 @@ func (s *Server) bearer(r *http.Request) *user {
 	if len(values) == 0 {
 		return nil
 	}
-	token, ok := strings.CutPrefix(values[0], "Bearer ")
+	token, ok := strings.CutPrefix(values[0], contract.Bearer)
 	if !ok {
 		return nil
 	}
@@ -275,16 +273,13 @@ func listed(messages []string, err error) error {
 	return &denial{refuse(http.StatusBadRequest, messages)}
 }
 
-const refreshCookie = "refresh_token"
-
 func (c *call) setRefreshCookie(token string) {
-	const attributes = "; Max-Age=2592000; Path=/auth/refresh; HttpOnly; SameSite=Strict"
-	c.header["Set-Cookie"] = []string{refreshCookie + "=" + token + attributes}
+	c.header["Set-Cookie"] = []string{contract.RefreshCookie + "=" + token + contract.RefreshCookieAttributes}
 }
 
 func (s *Server) refresh(c *call) answer {
 	var token string
-	if cookie, err := c.r.Cookie(refreshCookie); err == nil {
+	if cookie, err := c.r.Cookie(contract.RefreshCookie); err == nil {
 		token = cookie.Value
 	}
 	access, refresh, err := s.tokens.renew(token, s.wait)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 const (
@@ -56,7 +58,7 @@ func TestAccessTokenIsNeeded(t *testing.T) {
 	}
 	require.Equal(t, 200, ts.do("GET", "/tokens/balance", "", bearer).status)
 
-	clock.advance(DefaultTokenTTL - time.Second)
+	clock.advance(contract.AccessTokenLife - time.Second)
 	require.Equal(t, 200, ts.do("GET", "/tokens/balance", "", bearer).status, "899 s old")
 	clock.advance(time.Second)
 	for _, rt := range signedInRoutes {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
@@ -145,7 +146,7 @@ func checkoutOf(t testing.TB, p payments.Purchase) payments.Event {
 
 func (ts *testServer) post(e payments.Event) reply {
 	ts.t.Helper()
-	return ts.send("POST", "/webhooks/stripe", bytes.NewReader(e.Body), "Stripe-Signature: "+e.Header)
+	return ts.send("POST", "/webhooks/stripe", bytes.NewReader(e.Body), "Stripe-Signature: "+e.Signature)
 }
 
 func (u testUser) join(body string) reply {
@@ -234,7 +235,9 @@ func (r *recorder) note(parts ...string) {
 func (r *recorder) joined(userID, queueKey string) { r.note("joined", userID, queueKey) }
 func (r *recorder) left(userID, queueKey string)   { r.note("left", userID, queueKey) }
 func (r *recorder) ended(s session)                { r.note("ended", s.UserA, s.UserB) }
-func (r *recorder) decided(s session, o outcome)   { r.note("decided", s.UserA, s.UserB, string(o)) }
+func (r *recorder) decided(s session, o contract.ChoiceOutcome) {
+	r.note("decided", s.UserA, s.UserB, string(o))
+}
 
 func (r *recorder) matched(s session, queueKey string) {
 	r.note("matched", s.UserA, s.UserB, queueKey)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // matcher pairs users and ends their sessions.
@@ -199,7 +201,7 @@ func (m *matcher) settle(ctx context.Context, pipe redis.Pipeliner, st *stripe, 
 	}
 	st.waiting[c.queueKey] = len(users) % 2
 	if even := len(users) &^ 1; even < len(users) {
-		pipe.ZAdd(ctx, zsetKey+c.queueKey, users[even])
+		pipe.ZAdd(ctx, contract.RedisQueue+c.queueKey, users[even])
 		return users[:even]
 	}
 	return users
@@ -214,7 +216,7 @@ func (m *matcher) takeCrowds(ctx context.Context, st *stripe) (crowds []crowd, a
 			continue
 		}
 		take := min(waiting/2, m.pairs) * 2
-		crowds = append(crowds, crowd{key, take, pipe.ZPopMin(ctx, zsetKey+key, int64(take))})
+		crowds = append(crowds, crowd{key, take, pipe.ZPopMin(ctx, contract.RedisQueue+key, int64(take))})
 	}
 	if len(crowds) > 0 {
 		_, _ = pipe.Exec(ctx) // the error is also in the commands
@@ -232,7 +234,7 @@ func forgetEmpty(ctx context.Context, pipe redis.Pipeliner, st *stripe) {
 		}
 	}
 	if len(empty) > 0 {
-		pipe.SRem(ctx, keysKey, empty...)
+		pipe.SRem(ctx, contract.RedisQueueKeys, empty...)
 	}
 }
 
@@ -244,11 +246,11 @@ func (m *matcher) pair(ctx context.Context, pipe redis.Pipeliner, a, b redis.Z) 
 	s.UserB, _ = b.Member.(string)
 	s.Channel = channelOf(s.ID)
 
-	pipe.Del(ctx, userKey+s.UserA, userKey+s.UserB)
-	pipe.Set(ctx, stateKey+s.ID, encodeJSON(s), matchTTL)
+	pipe.Del(ctx, contract.RedisUser+s.UserA, contract.RedisUser+s.UserB)
+	pipe.Set(ctx, contract.RedisSession+s.ID, encodeJSON(s), contract.RedisMatchLife)
 	for _, id := range []string{s.UserA, s.UserB} {
-		pipe.Set(ctx, matchedKey+id, s.ID, matchTTL)
-		pipe.Set(ctx, activeKey+id, s.ID, matchTTL)
+		pipe.Set(ctx, contract.RedisMatched+id, s.ID, contract.RedisMatchLife)
+		pipe.Set(ctx, contract.RedisActive+id, s.ID, contract.RedisMatchLife)
 		m.active[id] = s.ID
 		if u := m.accounts.find(id); u != nil {
 			u.spend()
@@ -287,11 +289,11 @@ func (m *matcher) endDue(ctx context.Context, now int64) {
 	}
 	pipe := m.queues.redis.Pipeline()
 	for _, s := range due {
-		pipe.Set(ctx, endedKey+s.ID, "1", matchTTL)
+		pipe.Set(ctx, contract.RedisEnded+s.ID, "1", contract.RedisMatchLife)
 		for _, id := range []string{s.UserA, s.UserB} {
 			if m.active[id] == s.ID {
 				delete(m.active, id)
-				pipe.Del(ctx, activeKey+id)
+				pipe.Del(ctx, contract.RedisActive+id)
 			}
 		}
 	}

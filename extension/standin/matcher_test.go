@@ -12,6 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 func TestMatcherPairsFirstComeFirstServed(t *testing.T) {
@@ -189,7 +191,7 @@ func TestTickIsSkippedWhileTheLastRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &slowObserver{start: time.Now()}
 		m := newMatcher(ts.queues, ts.accounts, &store{client: ts.store.client},
-			Options{Tick: DefaultTick, PairsPerTick: 1, Session: DefaultSession, observer: slow})
+			Options{Tick: contract.Tick, PairsPerTick: 1, Session: contract.Session, observer: slow})
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { m.run(ctx) })
@@ -313,7 +315,7 @@ func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			heard := &slowObserver{start: time.Now(), matches: make([]time.Duration, 1)} // which holds nothing up
 			m := newMatcher(ts.queues, ts.accounts, &store{client: ts.store.client},
-				Options{Tick: DefaultTick, PairsPerTick: 1, LoneKey: VerityLoneKey, Session: DefaultSession, observer: heard})
+				Options{Tick: contract.Tick, PairsPerTick: 1, LoneKey: contract.LoneKey, Session: contract.Session, observer: heard})
 			ctx, cancel := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			running.Go(func() { m.run(ctx) })
@@ -326,7 +328,7 @@ func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 				require.InDelta(t, between, matches[i+1]-matches[i], float64(510*time.Millisecond), "%d lone keys", lone)
 			}
 			for i, end := range heard.ends {
-				require.InDelta(t, DefaultSession, end-matches[i], float64(2*time.Millisecond))
+				require.InDelta(t, contract.Session, end-matches[i], float64(2*time.Millisecond))
 			}
 		})
 	}
@@ -350,7 +352,7 @@ func TestPairOrderIsThatOfRedis(t *testing.T) {
 	ts := start(t, Options{observer: &heard})
 	ids := []string{"cb", "ca", "cd", "cc"}
 	for _, id := range ids {
-		require.NoError(t, ts.store.client.ZAdd(t.Context(), zsetKey+"k", redis.Z{Score: 5, Member: id}).Err())
+		require.NoError(t, ts.store.client.ZAdd(t.Context(), contract.RedisQueue+"k", redis.Z{Score: 5, Member: id}).Err())
 	}
 	ts.queues.stripe("k").waiting["k"] = len(ids)
 	ts.matcher.match(t.Context())

@@ -1,5 +1,7 @@
 package standin
 
+import "github.com/verity-app/xk6-verity/extension/contract"
+
 // observer hears what happens to users, in the order in which it happened to each of them. Sockets are one. Its methods
 // are called by handlers and by the matcher, sometimes at once, with locks held: they must neither block nor call back.
 type observer interface {
@@ -12,7 +14,7 @@ type observer interface {
 	// ended: the session's time is over.
 	ended(s session)
 	// decided: both users of an ended session have chosen.
-	decided(s session, o outcome)
+	decided(s session, o contract.ChoiceOutcome)
 }
 
 // observers all hear it, one after the other.
@@ -42,7 +44,7 @@ func (all observers) ended(s session) {
 	}
 }
 
-func (all observers) decided(s session, to outcome) {
+func (all observers) decided(s session, to contract.ChoiceOutcome) {
 	for _, o := range all {
 		o.decided(s, to)
 	}
@@ -51,8 +53,8 @@ func (all observers) decided(s session, to outcome) {
 // nobody observes.
 type nobody struct{}
 
-func (nobody) joined(string, string)    {}
-func (nobody) left(string, string)      {}
-func (nobody) matched(session, string)  {}
-func (nobody) ended(session)            {}
-func (nobody) decided(session, outcome) {}
+func (nobody) joined(string, string)                   {}
+func (nobody) left(string, string)                     {}
+func (nobody) matched(session, string)                 {}
+func (nobody) ended(session)                           {}
+func (nobody) decided(session, contract.ChoiceOutcome) {}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
@@ -70,7 +71,7 @@ func measureMatches(t *testing.T, users, shards int, think float64) (waits []flo
 	t.Helper()
 	const settle, measure = 5 * time.Second, 14 * time.Second
 	times := &matchTimes{waiting: make(map[string]chan time.Time)}
-	ts := start(t, Options{Tick: DefaultTick, KeepAlive: time.Minute, observer: times})
+	ts := start(t, Options{Tick: contract.Tick, KeepAlive: time.Minute, observer: times})
 	joined := make([]testUser, users)
 	for i := range joined {
 		joined[i] = ts.signUp(1000)

@@ -12,46 +12,15 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-)
 
-// The keys in Redis (docs/verity-api.md, Redis); those that end in a colon are followed by an id.
-const (
-	keysKey     = "queue:keys"
-	zsetKey     = "queue:zset:"
-	userKey     = "queue:user:"
-	lockKey     = "queue:lock:"
-	matchedKey  = "queue:matched:"
-	stateKey    = "session:state:"
-	activeKey   = "session:active:"
-	endedKey    = "session:ended:"
-	sessionLock = "session:lock:"
-	choiceKey   = "session:choice:"
-	deadlineKey = "session:choice:deadline:"
-	decisionKey = "session:decision:"
-)
-
-// How long they live.
-const (
-	lockTTL        = 3 * time.Second
-	matchTTL       = time.Hour // of everything about a match and its session
-	sessionLockTTL = 10 * time.Second
-	decisionTTL    = 2 * time.Hour
-)
-
-// The statuses of a join and a leave.
-const (
-	queued         = "queued"
-	alreadyQueued  = "already_queued"
-	left           = "left"
-	notQueued      = "not_queued"
-	alreadyMatched = "already_matched"
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // Why a join or a leave is refused.
 var (
-	errNoTokens  = deny(http.StatusBadRequest, "Insufficient token balance")
-	errSuspended = deny(http.StatusUnauthorized, "Account is temporarily suspended")
-	errBusy      = deny(http.StatusConflict, "Queue operation in progress")
+	errNoTokens  = deny(http.StatusBadRequest, contract.SaysNoTokens)
+	errSuspended = deny(http.StatusUnauthorized, contract.SaysSuspended)
+	errBusy      = deny(http.StatusConflict, contract.SaysQueueBusy)
 )
 
 // stripes is how many locks the queues share.
@@ -101,7 +70,7 @@ type waiter struct {
 
 // place is the answer to a join.
 type place struct {
-	status   string
+	status   contract.JoinStatus
 	queueKey string
 	position *int64 // from 0; nil when the user is matched already
 }
@@ -124,7 +93,7 @@ func (q *queues) join(ctx context.Context, u *user, key string) (place, error) {
 		return q.alreadyQueued(ctx, u, w.queueKey, true)
 	}
 	if !u.pay() {
-		if err := q.redis.Del(ctx, lockKey+u.id).Err(); err != nil {
+		if err := q.redis.Del(ctx, contract.RedisUserLock+u.id).Err(); err != nil {
 			return place{}, fmt.Errorf("unlocking a queue: %w", err)
 		}
 		return place{}, errNoTokens
@@ -134,7 +103,7 @@ func (q *queues) join(ctx context.Context, u *user, key string) (place, error) {
 		u.refund()
 		return place{}, err
 	}
-	return place{queued, key, &position}, nil
+	return place{contract.JoinQueued, key, &position}, nil
 }
 
 // begin takes the user's lock, in this process and in Redis, whose own ends after 3 s, and reads what is known of the
@@ -144,9 +113,9 @@ func (q *queues) begin(ctx context.Context, u *user) (waiter, error) {
 		return waiter{}, errBusy
 	}
 	pipe := q.redis.Pipeline()
-	lock := pipe.SetArgs(ctx, lockKey+u.id, "1", redis.SetArgs{Mode: "NX", TTL: lockTTL})
-	value := pipe.Get(ctx, userKey+u.id)
-	matched := pipe.Exists(ctx, matchedKey+u.id)
+	lock := pipe.SetArgs(ctx, contract.RedisUserLock+u.id, "1", redis.SetArgs{Mode: "NX", TTL: contract.RedisUserLockLife})
+	value := pipe.Get(ctx, contract.RedisUser+u.id)
+	matched := pipe.Exists(ctx, contract.RedisMatched+u.id)
 	_, _ = pipe.Exec(ctx) // the error is also in the commands
 	w, err := readWaiter(value, matched)
 	if err == nil {
@@ -188,7 +157,7 @@ func queueKeyOf(value *redis.StringCmd) (string, error) {
 
 // joinWhileBusy answers a join while another operation of the user is under way.
 func (q *queues) joinWhileBusy(ctx context.Context, u *user) (place, error) {
-	key, err := queueKeyOf(q.redis.Get(ctx, userKey+u.id))
+	key, err := queueKeyOf(q.redis.Get(ctx, contract.RedisUser+u.id))
 	if err != nil {
 		return place{}, fmt.Errorf("reading a queue: %w", err)
 	}
@@ -201,14 +170,14 @@ func (q *queues) joinWhileBusy(ctx context.Context, u *user) (place, error) {
 // alreadyQueued finds the user's place, and unlocks the user in Redis when the caller has the lock.
 func (q *queues) alreadyQueued(ctx context.Context, u *user, key string, unlock bool) (place, error) {
 	pipe := q.redis.Pipeline()
-	rank := pipe.ZRank(ctx, zsetKey+key, u.id)
+	rank := pipe.ZRank(ctx, contract.RedisQueue+key, u.id)
 	if unlock {
-		pipe.Del(ctx, lockKey+u.id)
+		pipe.Del(ctx, contract.RedisUserLock+u.id)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return place{}, fmt.Errorf("reading a queue: %w", err)
 	}
-	p := place{status: alreadyQueued, queueKey: key}
+	p := place{status: contract.JoinAlreadyQueued, queueKey: key}
 	if position, err := rank.Result(); err == nil {
 		p.position = &position
 	}
@@ -226,10 +195,10 @@ func (q *queues) enter(ctx context.Context, u *user, key string) (int64, error) 
 	value = append(strconv.AppendInt(append(value, `","joinedAt":`...), now, 10), '}')
 
 	pipe := q.redis.Pipeline()
-	pipe.SAdd(ctx, keysKey, key)
-	pipe.Set(ctx, userKey+u.id, value, 0)
-	pipe.ZAdd(ctx, zsetKey+key, redis.Z{Score: float64(now), Member: u.id})
-	pipe.Del(ctx, lockKey+u.id)
+	pipe.SAdd(ctx, contract.RedisQueueKeys, key)
+	pipe.Set(ctx, contract.RedisUser+u.id, value, 0)
+	pipe.ZAdd(ctx, contract.RedisQueue+key, redis.Z{Score: float64(now), Member: u.id})
+	pipe.Del(ctx, contract.RedisUserLock+u.id)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return 0, fmt.Errorf("entering a queue: %w", err)
 	}
@@ -241,7 +210,7 @@ func (q *queues) enter(ctx context.Context, u *user, key string) (int64, error) 
 
 // departure is the answer to a leave.
 type departure struct {
-	status   string
+	status   contract.LeaveStatus
 	refunded bool
 	queueKey string
 }
@@ -259,18 +228,18 @@ func (q *queues) leave(ctx context.Context, u *user) (departure, error) {
 		return departure{}, err
 	}
 	if !was {
-		return departure{status: notQueued}, nil
+		return departure{status: contract.LeaveNotQueued}, nil
 	}
 	switch {
 	case w.matched:
 		u.forfeit()
-		return departure{alreadyMatched, false, w.queueKey}, nil
+		return departure{contract.LeaveAlreadyMatched, false, w.queueKey}, nil
 	case u.losesRefund():
 		u.forfeit()
-		return departure{left, false, w.queueKey}, nil
+		return departure{contract.LeaveLeft, false, w.queueKey}, nil
 	default:
 		u.refund()
-		return departure{left, true, w.queueKey}, nil
+		return departure{contract.LeaveLeft, true, w.queueKey}, nil
 	}
 }
 
@@ -292,7 +261,7 @@ func (q *queues) vacate(ctx context.Context, u *user) error {
 // matcher, may have been faster.
 func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 	if key == "" {
-		if err := q.redis.Del(ctx, lockKey+u.id).Err(); err != nil {
+		if err := q.redis.Del(ctx, contract.RedisUserLock+u.id).Err(); err != nil {
 			return false, fmt.Errorf("unlocking a queue: %w", err)
 		}
 		return false, nil
@@ -301,8 +270,8 @@ func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	pipe := q.redis.Pipeline()
-	removed := pipe.ZRem(ctx, zsetKey+key, u.id)
-	pipe.Del(ctx, userKey+u.id, lockKey+u.id)
+	removed := pipe.ZRem(ctx, contract.RedisQueue+key, u.id)
+	pipe.Del(ctx, contract.RedisUser+u.id, contract.RedisUserLock+u.id)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return false, fmt.Errorf("leaving a queue: %w", err)
 	}
@@ -316,14 +285,14 @@ func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 
 // members returns the queue key of everybody who is in a queue's sorted set, by user id.
 func (q *queues) members(ctx context.Context) (map[string]string, error) {
-	keys, err := q.redis.SMembers(ctx, keysKey).Result()
+	keys, err := q.redis.SMembers(ctx, contract.RedisQueueKeys).Result()
 	if err != nil {
 		return nil, fmt.Errorf("reading the queues: %w", err)
 	}
 	pipe := q.redis.Pipeline()
 	sets := make([]*redis.StringSliceCmd, len(keys))
 	for i, key := range keys {
-		sets[i] = pipe.ZRange(ctx, zsetKey+key, 0, -1)
+		sets[i] = pipe.ZRange(ctx, contract.RedisQueue+key, 0, -1)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("reading the queues: %w", err)
@@ -345,9 +314,9 @@ func (q *queues) clear(ctx context.Context) error {
 	}
 	pipe := q.redis.Pipeline()
 	for id, key := range members {
-		pipe.Del(ctx, userKey+id, zsetKey+key)
+		pipe.Del(ctx, contract.RedisUser+id, contract.RedisQueue+key)
 	}
-	pipe.Del(ctx, keysKey)
+	pipe.Del(ctx, contract.RedisQueueKeys)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("clearing the queues: %w", err)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 const (
@@ -130,7 +132,9 @@ func TestAnotherOperationOfTheUserUnderWay(t *testing.T) {
 		ts := start(t, Options{RedisURL: url})
 		u := ts.signUp(1)
 		redis := ts.store.client
-		lock := func() { require.NoError(t, redis.Set(t.Context(), "queue:lock:"+u.id, "x", lockTTL).Err()) }
+		lock := func() {
+			require.NoError(t, redis.Set(t.Context(), "queue:lock:"+u.id, "x", contract.RedisUserLockLife).Err())
+		}
 
 		lock()
 		for _, r := range []reply{u.join(""), u.leave()} {

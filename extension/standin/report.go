@@ -89,7 +89,7 @@ func (s *Server) Stats() Stats {
 	all := newLatencies()
 	for _, rt := range s.routes.all {
 		if r := rt.stats(); r.Requests > 0 {
-			st.Requests[rt.name] = r
+			st.Requests[rt.name()] = r
 			rt.took.addTo(all.took)
 		}
 	}

@@ -7,10 +7,9 @@ import (
 	"time"
 
 	"github.com/stripe/stripe-go/v76/webhook"
-)
 
-// signatureTolerance is how old a signature may be.
-const signatureTolerance = 300 // s
+	"github.com/verity-app/xk6-verity/extension/contract"
+)
 
 // Why a signature is refused before stripe-go sees it.
 var (
@@ -25,7 +24,7 @@ func verify(body []byte, header, secret string, now time.Time) error {
 	if !ok {
 		return errSignatureHeader
 	}
-	if now.Unix()-at > signatureTolerance {
+	if now.Unix()-at > int64(contract.SignatureTolerance/time.Second) {
 		return errSignatureOld
 	}
 	return webhook.ValidatePayloadIgnoringTolerance(body, strict, secret)

@@ -1,41 +1,20 @@
 package standin
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-// The namespaces, and the events in them (docs/verity-api.md, Sockets).
+// The gaps between match and session:start are so many, a gapStep apart: two less than fit, for timers fire a little late.
 const (
-	queueNamespace = "/queue"
-	videoNamespace = "/video"
-
-	queueStatus    = "queue:status"
-	matchFound     = "match"
-	sessionStart   = "session:start"
-	sessionEnd     = "session:end"
-	matchMutual    = "match:mutual"
-	matchNonMutual = "match:non_mutual"
-)
-
-// Why a session ends. Verity also knows ended, which nothing in the stand-in brings about.
-const (
-	endTimeout    = "timeout"
-	endTokenError = "token_error"
-)
-
-// session:start comes 4 to 20 ms before or after the match; timers fire a little late.
-const (
-	minGap  = 4 * time.Millisecond
 	gapStep = time.Millisecond
-	gaps    = 15
+	gaps    = int((contract.StartGapMost-contract.StartGapLeast)/gapStep) - 1
 )
 
 // busyPause is how long a disconnect waits for another operation of the user before it tries again.
@@ -86,7 +65,7 @@ func newSockets(o *Options, owner func(token string) *user, vacate func(userID s
 		separateMatcher: d.SeparateMatcher,
 	}
 	s.server = socketio.NewServer(socketio.ServerOptions{
-		Namespaces: []string{queueNamespace, videoNamespace},
+		Namespaces: []string{contract.QueueNamespace, contract.VideoNamespace},
 		Authenticate: func(_, token string) (string, error) {
 			if u := owner(token); u != nil {
 				return u.id, nil
@@ -139,7 +118,7 @@ func (s *sockets) connected(socket *socketio.Socket) {
 
 // disconnected takes a user out of the queue when any /queue socket of theirs closes.
 func (s *sockets) disconnected(socket *socketio.Socket) {
-	if s.forget(socket) && socket.Namespace() == queueNamespace {
+	if s.forget(socket) && socket.Namespace() == contract.QueueNamespace {
 		s.vacate(socket.User())
 	}
 }
@@ -167,7 +146,7 @@ func (s *sockets) listener(userID string) *listener {
 
 // release forgets a user who neither waits nor has a socket.
 func (s *sockets) release(userID string, l *listener) {
-	if l.queueKey == "" && len(l.sockets[queueNamespace]) == 0 && len(l.sockets[videoNamespace]) == 0 {
+	if l.queueKey == "" && len(l.sockets[contract.QueueNamespace]) == 0 && len(l.sockets[contract.VideoNamespace]) == 0 {
 		delete(s.listeners, userID)
 	}
 }
@@ -212,9 +191,9 @@ func (s *sockets) tellCrowd(queueKey string) {
 	if len(crowd) == 0 {
 		return
 	}
-	frame := newFrame(queueNamespace, queueStatus, statusEvent{len(crowd)})
+	frame := newFrame(contract.QueueNamespace, contract.EventStatus, statusEvent{len(crowd)})
 	for l := range crowd {
-		s.send(l, queueNamespace, queueStatus, frame)
+		s.send(l, contract.QueueNamespace, contract.EventStatus, frame)
 	}
 }
 
@@ -281,7 +260,7 @@ func (s *sockets) cross(of session) {
 func (s *sockets) gap() (gap time.Duration, startFirst bool) {
 	n := s.pairs
 	s.pairs++
-	return minGap + time.Duration(n*7%gaps)*gapStep, n%2 == 1
+	return contract.StartGapLeast + time.Duration(n*7%gaps)*gapStep, n%2 == 1
 }
 
 func (s *sockets) tellMatch(sides [2]side, queueKey string, loseOne bool) {
@@ -294,8 +273,8 @@ func (s *sockets) tellMatch(sides [2]side, queueKey string, loseOne bool) {
 		if loseOne && i == 1 {
 			continue
 		}
-		s.tell(to.userID, queueNamespace, matchFound, matchEvent{
-			to.session.ID, anonymousID(to.session.ID, to.partnerID), queueKey, now.UnixMilli(),
+		s.tell(to.userID, contract.QueueNamespace, contract.EventMatch, matchEvent{
+			to.session.ID, contract.AnonymousID(to.session.ID, to.partnerID), queueKey, now.UnixMilli(),
 		})
 	}
 }
@@ -303,7 +282,7 @@ func (s *sockets) tellMatch(sides [2]side, queueKey string, loseOne bool) {
 func (s *sockets) tellStart(sides [2]side) {
 	for i := range sides {
 		to := &sides[i]
-		s.tell(to.userID, videoNamespace, sessionStart, startEvent{
+		s.tell(to.userID, contract.VideoNamespace, contract.EventStart, startEvent{
 			SessionID: to.session.ID, ChannelName: to.session.Channel,
 			StartAt: to.session.StartAt, EndAt: to.session.EndAt, ExpiresAt: to.session.EndAt,
 			DurationSeconds: s.duration.Seconds(),
@@ -319,25 +298,25 @@ func (s *sockets) ended(of session) {
 	if s.separateMatcher {
 		return
 	}
-	reason := endTimeout
+	reason := contract.EndTimeout // nothing in the stand-in brings contract.EndEnded about
 	if of.refused {
-		reason = endTokenError
+		reason = contract.EndTokenError
 	}
 	for _, to := range s.sides(of) {
-		s.tell(to.userID, videoNamespace, sessionEnd, endEvent{to.session.ID, reason, time.Now().UnixMilli()})
+		s.tell(to.userID, contract.VideoNamespace, contract.EventEnd, endEvent{to.session.ID, reason, time.Now().UnixMilli()})
 	}
 	delete(s.crossed, of.ID)
 }
 
-func (s *sockets) decided(of session, o outcome) {
+func (s *sockets) decided(of session, o contract.ChoiceOutcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	event, payload := matchNonMutual, any(nonMutualEvent{of.ID, "pass"})
-	if o == mutual {
-		event, payload = matchMutual, mutualEvent{of.ID, newID()}
+	event, payload := contract.EventNonMutual, any(nonMutualEvent{of.ID, "pass"})
+	if o == contract.OutcomeMutual {
+		event, payload = contract.EventMutual, mutualEvent{of.ID, newID()}
 	}
 	for _, to := range s.sides(of) {
-		s.tell(to.userID, videoNamespace, event, payload)
+		s.tell(to.userID, contract.VideoNamespace, event, payload)
 	}
 }
 
@@ -362,7 +341,7 @@ func (s *sockets) stats() (Sockets, Matches) {
 	defer s.mu.Unlock()
 	waits := slices.Sorted(slices.Values(s.waits))
 	return Sockets{
-			Queue: s.opened[queueNamespace], Video: s.opened[videoNamespace], Events: maps.Clone(s.sent),
+			Queue: s.opened[contract.QueueNamespace], Video: s.opened[contract.VideoNamespace], Events: maps.Clone(s.sent),
 		}, Matches{
 			Count: int64(len(waits)), P50: percentile(waits, 50), P95: percentile(waits, 95),
 		}
@@ -427,12 +406,6 @@ func newFrame(namespace, event string, payload any) *socketio.Frame {
 		panic(err) // as in encodeJSON
 	}
 	return frame
-}
-
-// anonymousID is the name under which a user hears of the partner.
-func anonymousID(sessionID, partnerID string) string {
-	sum := sha256.Sum256([]byte(sessionID + ":" + partnerID))
-	return "anon_" + hex.EncodeToString(sum[:6])
 }
 
 // videoToken opens nothing: there is no video here.

@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -192,7 +193,7 @@ func TestRefusedTokensToTheFrame(t *testing.T) {
 	clock := newClock()
 	ts := start(t, Options{now: clock.now})
 	old := ts.signUp(0)
-	clock.advance(DefaultTokenTTL)
+	clock.advance(contract.AccessTokenLife)
 	u := ts.signUp(0)
 	good := `{"token":"` + u.token() + `"}`
 	for _, tc := range []struct{ name, connect, header string }{
@@ -250,7 +251,7 @@ func TestTokenIsCheckedAtConnectOnly(t *testing.T) {
 	require.NoError(t, ts.accounts.find(u.id).credit(1))
 	e := u.listen()
 	require.Equal(t, 201, u.join("").status)
-	clock.advance(DefaultTokenTTL)
+	clock.advance(contract.AccessTokenLife)
 	ts.sockets.joined("another", "canberra"+emptyHash)
 	e.hears(`queue:status {"usersSearching":1}`, `queue:status {"usersSearching":2}`)
 	w := ts.wire(t, u.bearer)
@@ -263,7 +264,7 @@ func TestSocketsAreMountedWithTheSlash(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Throttle: true})
 	const query = "?EIO=4&transport=polling"
-	for range otherLimit + 1 {
+	for range contract.RouteHealth.PerMinute + 1 {
 		r := ts.do("GET", "/socket.io/"+query, "")
 		require.Equal(t, 400, r.status, "not throttled")
 		require.Equal(t, `{"code":0,"message":"Transport unknown"}`, r.body)
@@ -371,7 +372,7 @@ func TestMatchStartAndEnd(t *testing.T) {
 		match, _ := side.ear.only("match", matchKeys)
 		matchedAt, _ := match["matchedAt"].(float64)
 		require.Equal(t, map[string]any{
-			"sessionId": s.ID, "partnerAnonymousId": anonymousID(s.ID, side.partner.id),
+			"sessionId": s.ID, "partnerAnonymousId": contract.AnonymousID(s.ID, side.partner.id),
 			"queueKey": "canberra" + emptyHash, "matchedAt": matchedAt,
 		}, match)
 		require.InDelta(t, s.StartAt, matchedAt, 1000)
@@ -393,12 +394,6 @@ func TestMatchStartAndEnd(t *testing.T) {
 	}
 	require.Equal(t, map[string]int64{"queue:status": 3, "match": 2, "session:start": 2, "session:end": 2},
 		ts.Stats().Sockets.Events, "no status when users are matched")
-}
-
-func TestAnonymousIDs(t *testing.T) {
-	t.Parallel()
-	// printf s1:u2 | sha256sum
-	require.Equal(t, "anon_eabb99a6dec1", anonymousID("s1", "u2"))
 }
 
 func TestSessionsOf45SecondsSaySo(t *testing.T) {
@@ -579,7 +574,7 @@ func (s *sockets) of(userID string) []*socketio.Socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.listeners[userID]; l != nil {
-		return l.sockets[queueNamespace]
+		return l.sockets[contract.QueueNamespace]
 	}
 	return nil
 }
@@ -717,7 +712,7 @@ func TestReferenceClientsArePaired(t *testing.T) {
 	}
 	for i, partner := range partners {
 		require.Equal(t, s.ID, got["match"][i].Payload.SessionID)
-		require.Equal(t, anonymousID(s.ID, partner), got["match"][i].Payload.PartnerAnonymousID)
+		require.Equal(t, contract.AnonymousID(s.ID, partner), got["match"][i].Payload.PartnerAnonymousID)
 		require.Equal(t, s.ID, got["session:start"][i].Payload.SessionID)
 		require.Equal(t, s.ID, got["session:end"][i].Payload.SessionID)
 		require.Equal(t, "timeout", got["session:end"][i].Payload.Reason)

@@ -14,23 +14,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-// What Verity does when nothing else is asked for (docs/verity-api.md).
-const (
-	DefaultAddr         = "127.0.0.1:0"
-	DefaultTick         = 500 * time.Millisecond
-	DefaultPairsPerTick = 10
-	DefaultSession      = 45 * time.Second
-	DefaultTokenTTL     = 15 * time.Minute
-	DefaultKeepAlive    = 5 * time.Second
-)
-
-// VerityLoneKey is how long Verity's matcher takes over a key with one user: so long that a fresh pair waits 5.9 s (median)
-// beside 10,000 of them, 2.1 s beside 3,000.
-const VerityLoneKey = 1100 * time.Microsecond
+// defaultAddr is a free port of this machine.
+const defaultAddr = "127.0.0.1:0"
 
 const (
 	// maxLatency leaves a queue operation time to finish before its lock expires.
@@ -47,7 +37,7 @@ const (
 
 // Options of a stand-in. Zero values stand for the defaults; only WebhookSecret is required.
 type Options struct {
-	// Addr to listen on, host:port; port 0 takes a free one. Default: DefaultAddr.
+	// Addr to listen on, host:port; port 0 takes a free one. Default: a free one of this machine.
 	Addr string
 	// WebhookSecret with which the Stripe events are signed.
 	WebhookSecret string
@@ -55,17 +45,17 @@ type Options struct {
 	// miniredis. The database must hold no queue, for the matcher takes whoever it finds there.
 	RedisURL string
 
-	// Tick of the matcher, 1 ms to 1 min. Default: DefaultTick.
+	// Tick of the matcher, 1 ms to 1 min. Default: contract.Tick.
 	Tick time.Duration
-	// PairsPerTick is how many pairs the matcher makes in one key and tick, 1 to 10,000. Default: DefaultPairsPerTick.
+	// PairsPerTick is how many pairs the matcher makes in one key and tick, 1 to 10,000. Default: contract.PairsPerTick.
 	PairsPerTick int
-	// LoneKey is how long the matcher takes over a key with one user, 0 to 100 ms, as VerityLoneKey: all others wait as long.
+	// LoneKey is how long the matcher takes over a key with one user, 0 to 100 ms, such as contract.LoneKey: all others wait as long.
 	LoneKey time.Duration
-	// Session is how long a session lasts, 1 ms to 30 min. Default: DefaultSession.
+	// Session is how long a session lasts, 1 ms to 30 min. Default: contract.Session.
 	Session time.Duration
-	// TokenTTL of access tokens, in whole seconds, 1 s to 24 h. Default: DefaultTokenTTL.
+	// TokenTTL of access tokens, in whole seconds, 1 s to 24 h. Default: contract.AccessTokenLife.
 	TokenTTL time.Duration
-	// KeepAlive is how long an idle connection stays open, 1 ms to 10 min. Default: DefaultKeepAlive.
+	// KeepAlive is how long an idle connection stays open, 1 ms to 10 min. Default: contract.KeepAlive.
 	KeepAlive time.Duration
 	// Throttle puts the real request limits on.
 	Throttle bool
@@ -93,12 +83,12 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	setDefault(&o.Addr, DefaultAddr)
-	setDefault(&o.Tick, DefaultTick)
-	setDefault(&o.PairsPerTick, DefaultPairsPerTick)
-	setDefault(&o.Session, DefaultSession)
-	setDefault(&o.TokenTTL, DefaultTokenTTL)
-	setDefault(&o.KeepAlive, DefaultKeepAlive)
+	setDefault(&o.Addr, defaultAddr)
+	setDefault(&o.Tick, contract.Tick)
+	setDefault(&o.PairsPerTick, contract.PairsPerTick)
+	setDefault(&o.Session, contract.Session)
+	setDefault(&o.TokenTTL, contract.AccessTokenLife)
+	setDefault(&o.KeepAlive, contract.KeepAlive)
 	setDefault(&o.PingInterval, socketio.DefaultPingInterval)
 	setDefault(&o.PingTimeout, socketio.DefaultPingTimeout)
 	if o.Log == nil {

@@ -111,7 +111,7 @@ func TestCloseDoesNotWaitLongerThanItsContext(t *testing.T) {
 	cut := make(chan error)
 	go func() {
 		cut <- ts.mustFail(ts.request(context.Background(), "POST", "/webhooks/stripe", bytes.NewReader(event.Body),
-			"Stripe-Signature: "+event.Header))
+			"Stripe-Signature: "+event.Signature))
 	}()
 	state := func() eventState {
 		s.till.mu.Lock()

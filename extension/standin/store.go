@@ -14,6 +14,8 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 const (
@@ -47,7 +49,7 @@ func openRedis(ctx context.Context, url string) (*store, error) {
 	options.DialerRetries = 1
 	options.MaintNotificationsConfig = withoutNotifications()
 	client := redis.NewClient(options)
-	keys, err := client.SCard(ctx, keysKey).Result()
+	keys, err := client.SCard(ctx, contract.RedisQueueKeys).Result()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the Redis at %s does not answer: %w", options.Addr, err), client.Close())
 	}

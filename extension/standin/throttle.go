@@ -6,10 +6,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
-)
 
-// throttleWindow is how far back requests count, and how long a client is blocked.
-const throttleWindow = time.Minute
+	"github.com/verity-app/xk6-verity/extension/contract"
+)
 
 // limiter counts the requests of each client to one route.
 type limiter struct {
@@ -50,13 +49,13 @@ func (l *limiter) take(ip string) verdict {
 	if blocked := c.blockedUntil.Sub(now); blocked > 0 {
 		return verdict{blocked: blocked}
 	}
-	c.hits = slices.DeleteFunc(c.hits, func(at time.Time) bool { return now.Sub(at) >= throttleWindow })
+	c.hits = slices.DeleteFunc(c.hits, func(at time.Time) bool { return now.Sub(at) >= contract.ThrottleWindow })
 	if len(c.hits) == l.limit {
-		c.blockedUntil = now.Add(throttleWindow)
-		return verdict{blocked: throttleWindow}
+		c.blockedUntil = now.Add(contract.ThrottleWindow)
+		return verdict{blocked: contract.ThrottleWindow}
 	}
 	c.hits = append(c.hits, now)
-	return verdict{admitted: true, remaining: l.limit - len(c.hits), reset: c.hits[0].Add(throttleWindow).Sub(now)}
+	return verdict{admitted: true, remaining: l.limit - len(c.hits), reset: c.hits[0].Add(contract.ThrottleWindow).Sub(now)}
 }
 
 // admit counts the request and sets its headers. The client is the peer of the connection, whatever a header says.
@@ -67,13 +66,13 @@ func (l *limiter) admit(c *call) bool {
 	}
 	v := l.take(ip)
 	if !v.admitted {
-		c.header["Retry-After"] = []string{seconds(v.blocked)}
+		c.header[contract.HeaderRetryAfter] = []string{seconds(v.blocked)}
 		return false
 	}
 	// Assigned, for Set would write X-Ratelimit-Limit.
-	c.header["X-RateLimit-Limit"] = []string{strconv.Itoa(l.limit)}
-	c.header["X-RateLimit-Remaining"] = []string{strconv.Itoa(v.remaining)}
-	c.header["X-RateLimit-Reset"] = []string{seconds(v.reset)}
+	c.header[contract.HeaderLimit] = []string{strconv.Itoa(l.limit)}
+	c.header[contract.HeaderRemaining] = []string{strconv.Itoa(v.remaining)}
+	c.header[contract.HeaderReset] = []string{seconds(v.reset)}
 	return true
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // throttledRoutes and a request to each that creates nothing.
@@ -58,7 +60,7 @@ func TestThrottleSparesUnknownRoutesAndUnreadableBodies(t *testing.T) {
 		r = ts.do("POST", "/auth/signup-anonymous", "{")
 		require.Equal(t, 400, r.status)
 		require.Empty(t, r.header.Get("X-RateLimit-Limit"))
-		require.Equal(t, 413, ts.do("POST", "/auth/signup-anonymous", strings.Repeat(" ", maxBody+1)).status)
+		require.Equal(t, 413, ts.do("POST", "/auth/signup-anonymous", strings.Repeat(" ", contract.MaxBody+1)).status)
 	}
 	require.Equal(t, "9", ts.do("POST", "/auth/signup-anonymous", "").header.Get("X-RateLimit-Remaining"))
 }

@@ -8,17 +8,16 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-)
 
-// refreshTTL is the life of a refresh token and of its cookie: Max-Age=2592000.
-const refreshTTL = 30 * 24 * time.Hour
+	"github.com/verity-app/xk6-verity/extension/contract"
+)
 
 // Why a refresh fails.
 var (
-	errMissingRefresh = deny(http.StatusUnauthorized, "Missing refresh token")
-	errInvalidRefresh = deny(http.StatusUnauthorized, "Invalid or expired refresh token")
-	errReusedRefresh  = deny(http.StatusUnauthorized, "Refresh token reused")
-	errUsedRefresh    = deny(http.StatusUnauthorized, "Refresh token already used")
+	errMissingRefresh = deny(http.StatusUnauthorized, contract.SaysMissingRefresh)
+	errInvalidRefresh = deny(http.StatusUnauthorized, contract.SaysInvalidRefresh)
+	errReusedRefresh  = deny(http.StatusUnauthorized, contract.SaysReusedRefresh)
+	errUsedRefresh    = deny(http.StatusUnauthorized, contract.SaysUsedRefresh)
 )
 
 // tokens issues access and refresh tokens and knows whose they are. What it issued is looked up, not verified again.
@@ -107,7 +106,7 @@ func (f *family) holds(token string) bool {
 // issueRefresh makes the family's next token; the caller holds the family, or nobody else knows it.
 func (t *tokens) issueRefresh(f *family) (string, error) {
 	now := t.now().Unix()
-	exp := now + int64(refreshTTL/time.Second)
+	exp := now + int64(contract.RefreshTokenLife/time.Second)
 	token, err := t.sign(jwt.MapClaims{"sub": f.user.id, "typ": "refresh", "jti": rand.Text(), "iat": now, "exp": exp})
 	if err != nil {
 		return "", err

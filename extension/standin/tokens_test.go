@@ -9,6 +9,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 func denied(message string) string {
@@ -63,7 +65,7 @@ func TestRefresh(t *testing.T) {
 		r = ts.do("POST", "/auth/refresh", `{"ignored":1}`, "Cookie: "+cookieOf(r))
 		require.Equal(t, 200, r.status)
 	}
-	clock.advance(refreshTTL)
+	clock.advance(contract.RefreshTokenLife)
 	r = ts.do("POST", "/auth/refresh", "", "Cookie: "+cookieOf(r))
 	require.Equal(t, denied("Invalid or expired refresh token"), r.body)
 }

@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // Why an event is answered 500.
@@ -23,9 +22,8 @@ var (
 )
 
 var (
-	received      = answer{http.StatusOK, []byte(`{"received":true}`)}
-	noSignature   = refuse(http.StatusBadRequest, "Missing Stripe signature")
-	checkoutEvent = "checkout.session.completed"
+	received    = answer{http.StatusOK, []byte(contract.WebhookReceived)}
+	noSignature = refuse(http.StatusBadRequest, contract.SaysNoSignature)
 )
 
 // event is what Verity reads of a Stripe event.
@@ -48,12 +46,12 @@ type checkout struct {
 
 // tokens is the number to credit: 0 when there is none to credit.
 func (c *checkout) tokens() (int64, error) {
-	if c.PaymentStatus != payments.Paid || c.Metadata.UserID == "" {
+	if c.PaymentStatus != contract.Paid || c.Metadata.UserID == "" {
 		return 0, nil
 	}
 	// 0 for what is no number, and the nearest for one that does not fit.
 	n, _ := strconv.ParseInt(strings.Trim(string(c.Metadata.Tokens), `"`), 10, 64)
-	if n > math.MaxInt32 {
+	if n > contract.MaxTokens {
 		return 0, errTokensTooMany
 	}
 	return max(n, 0), nil
@@ -118,7 +116,7 @@ func (t *till) count(counter *int64) {
 }
 
 func (s *Server) webhook(c *call) answer {
-	header := c.r.Header.Get(payments.SignatureHeader)
+	header := c.r.Header.Get(contract.SignatureHeader)
 	if header == "" {
 		s.till.count(&s.till.counts.Refused)
 		return noSignature
@@ -140,7 +138,7 @@ func (s *Server) process(body []byte) error {
 	if err := json.Unmarshal(body, &e); err != nil {
 		return fmt.Errorf("the event is not JSON: %w", err)
 	}
-	if e.Type != checkoutEvent {
+	if e.Type != contract.CheckoutCompleted {
 		s.till.count(&s.till.counts.Ignored)
 		return nil
 	}

@@ -162,7 +162,7 @@ func TestWebhookBodyIsTakenAsItsBytes(t *testing.T) {
 	for _, contentType := range []string{"application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded"} {
 		u := ts.signUp(0)
 		e := checkoutOf(t, payments.Purchase{UserID: u.id, Tokens: 5})
-		r := ts.send("POST", "/webhooks/stripe", bytes.NewReader(e.Body), "Stripe-Signature: "+e.Header, "Content-Type: "+contentType)
+		r := ts.send("POST", "/webhooks/stripe", bytes.NewReader(e.Body), "Stripe-Signature: "+e.Signature, "Content-Type: "+contentType)
 		require.Equal(t, receivedBody, r.body, contentType)
 		require.Equal(t, int64(5), u.account().Balance)
 	}
