@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -210,7 +211,10 @@ func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, pla
 	if err != nil {
 		return nil, err
 	}
-	engine := newEngine(gs, k6, optionsOf(gs, o))
+	engine, err := newEngine(gs, k6, service, optionsOf(gs, o))
+	if err != nil {
+		return nil, err
+	}
 	asked := campaign.Asked{Tool: version.Version(), K6: version.K6(), Target: service.BaseURL, Plan: plan}
 	if asked.Build, err = campaign.BuildOf(k6.binary); err != nil {
 		return nil, fmt.Errorf("reading this binary: %w", err)
@@ -240,12 +244,14 @@ func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, pla
 	return engine, err
 }
 
-func newEngine(gs *state.GlobalState, k6 *steps, options campaign.Options) *campaign.Engine {
+func newEngine(gs *state.GlobalState, k6 *steps, service campaign.Service, options campaign.Options) (*campaign.Engine, error) {
 	engine := &campaign.Engine{Runner: k6, Options: options, Now: time.Now, Sleep: sleep}
 	if !gs.Flags.Quiet {
 		engine.Show = func(event campaign.Event) { _, _ = fmt.Fprintln(gs.Stdout, "▶ "+event.Line()) }
 	}
-	return engine
+	var err error
+	engine.Calm, err = campaign.NewCalm(service)
+	return engine, err
 }
 
 // reopen goes on with the campaign in the folder.
@@ -314,10 +320,15 @@ func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, erro
 	if o.resume && o.reportDir == "" {
 		return campaign.Service{}, errors.New("--resume goes on with the campaign in a folder: name it with --report-dir")
 	}
-	return campaign.Service{
+	service := campaign.Service{
 		BaseURL: base, RedisURL: gs.Env["REDIS_URL"], PrometheusURL: gs.Env["PROMETHEUS_URL"],
 		PrometheusToken: gs.Env["PROMETHEUS_BEARER_TOKEN"], PrometheusQueries: gs.Env["PROMETHEUS_QUERIES"],
-	}, nil
+	}
+	if trusts, isGiven := flagValue(o.k6Flags, "insecure-skip-tls-verify"); slices.Contains(o.k6Flags, "--insecure-skip-tls-verify") ||
+		isGiven && trusts == "true" || gs.Env["K6_INSECURE_SKIP_TLS_VERIFY"] == "true" {
+		service.TLS = &tls.Config{InsecureSkipVerify: true} // #nosec G402 -- the user asked k6 for it
+	}
+	return service, nil
 }
 
 // shortestSecret is how long a secret is at least: shorter ones would be found in many a word.

@@ -61,12 +61,12 @@ func shownFlags(flags []string) []string {
 		case slices.Contains(plainFlags, name):
 			isPlain = true
 			shown = append(shown, quoted(given))
-		case hasValue:
-			isPlain = false
-			shown = append(shown, name+"=…")
 		case !strings.HasPrefix(given, "--") && len(given) > 2:
 			isPlain = false
 			shown = append(shown, given[:2]+"…") // a short flag with its value behind it
+		case hasValue:
+			isPlain = false
+			shown = append(shown, name+"=…")
 		default:
 			isPlain = false
 			shown = append(shown, given)

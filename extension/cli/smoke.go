@@ -117,10 +117,17 @@ func newSmoke(gs *state.GlobalState, scripts, reportDir, target string) (*campai
 		return nil, err
 	}
 	asked := campaign.Asked{Tool: version.Version(), K6: version.K6(), Target: target, Plan: campaign.Plan{Name: "smoke"}}
+	if asked.Build, err = campaign.BuildOf(k6.binary); err != nil {
+		return nil, fmt.Errorf("reading this binary: %w", err)
+	}
 	for _, scenario := range smokeScenarios {
 		asked.Plan.Steps = append(asked.Plan.Steps, scenario.step())
 	}
-	engine := newEngine(gs, k6, campaign.Options{KeepGoing: true, Who: who(), Resume: started(gs.CmdArgs) + " x verity smoke"})
+	options := campaign.Options{KeepGoing: true, Who: who(), Resume: started(gs.CmdArgs) + " x verity smoke"}
+	engine, err := newEngine(gs, k6, campaign.Service{BaseURL: target}, options)
+	if err != nil {
+		return nil, err
+	}
 	engine.Folder, engine.Record = folder, campaign.NewRecord(asked, time.Now())
 	return engine, nil
 }

@@ -97,7 +97,7 @@ func (s *steps) checkFlags(ctx context.Context) error {
 	case err != nil:
 		return err
 	case code != 0:
-		return fmt.Errorf("k6 run refuses what stands after --: %s", plainly(said))
+		return fmt.Errorf("k6 run refuses what stands after --: %s", messageOf(said))
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func (s *steps) Preflight(ctx context.Context, step campaign.Step) (found []stri
 		found = preflightLines(printed.Checks)
 	}
 	if code != 0 {
-		return found, &campaign.Stop{Code: code, Reason: plain.Text(messageOf(said))}
+		return found, &campaign.Stop{Code: code, Reason: strings.TrimPrefix(plain.Text(messageOf(said)), "test aborted: ")}
 	}
 	return found, nil
 }
