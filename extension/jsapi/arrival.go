@@ -9,6 +9,7 @@ import (
 	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/run"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 // arrival is the function arrival of the module: the event that this iteration sends.
@@ -20,7 +21,7 @@ func (m *Module) arrival() *sobek.Object {
 	}
 	now := time.Now()
 	m.root.run.Begin(scenario.StartTime, runnerFor(state.Options), state.Logger)
-	event, err := m.root.run.SendEvent(m.lifetime().work, state, scenario.StartTime, now, func() (func() int, error) {
+	event, err := m.root.run.SendEvent(m.lifetime().Work, state, scenario.StartTime, now, func() (func() int, error) {
 		return eventNumbers(state.Options)
 	})
 	if err != nil {
@@ -45,7 +46,7 @@ func (m *Module) arrival() *sobek.Object {
 // interrupted at 95 % or so: a rate that falls to nothing makes its last event some time before.
 func (m *Module) holdLast(event *run.Event) {
 	if event.IsLast {
-		m.after(time.Until(event.PlanEnds)+endGuard, true, doNothing)
+		m.after(time.Until(event.PlanEnds)+users.EndGuard, true, users.DoNothing)
 	}
 }
 

@@ -23,6 +23,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/httpconn"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
+	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 // requestTimeoutCode is httpext's code for a request that k6 gave up on.
@@ -132,10 +134,22 @@ type connection struct {
 	timeout   time.Duration
 }
 
-var _ platform.HTTP = (*connection)(nil)
+var _ users.VU = (*vuState)(nil)
 
-func newConnection(state *vuState, baseURL string, timeout time.Duration) *connection {
-	return &connection{state: state, transport: state.newTransport(baseURL), timeout: timeout}
+// Connect makes the connection of one user.
+func (s *vuState) Connect(baseURL string, timeout time.Duration) users.Connection {
+	return &connection{state: s, transport: s.newTransport(baseURL), timeout: timeout}
+}
+
+// Log is k6's log.
+func (s *vuState) Log() run.Logger { return s.Logger }
+
+// SocketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
+func (s *vuState) SocketOptions() sessions.Options {
+	return sessions.Options{
+		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy,
+		Header: map[string][]string{"User-Agent": {userAgent(s.Options)}},
+	}
 }
 
 // Do sends one request and waits for the whole answer.
@@ -215,7 +229,7 @@ func (u *urls) parse(text, operation string) (*httpext.URL, error) {
 // failure says why there is no answer, without the URL that net/http puts before it.
 func (c *connection) failure(ctx context.Context, began time.Time, err error) error {
 	if ctx.Err() != nil {
-		return cutAt(ctx, began)
+		return users.CutAt(ctx, began)
 	}
 	var k6err httpext.K6Error
 	var netErr net.Error
@@ -238,7 +252,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-func (c *connection) close() { c.transport.CloseIdleConnections() }
+// Close closes the connection.
+func (c *connection) Close() { c.transport.CloseIdleConnections() }
 
 func toAnswer(response *httpext.Response) *platform.Answer {
 	answer := &platform.Answer{

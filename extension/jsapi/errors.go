@@ -1,7 +1,6 @@
 package jsapi
 
 import (
-	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -13,8 +12,6 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/run"
 )
-
-func asException(err error, into **sobek.Exception) bool { return errors.As(err, into) }
 
 func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }
 
@@ -49,7 +46,7 @@ func (m *Module) countOperation(call sobek.FunctionCall) sobek.Value {
 	if reason := call.Argument(1); !common.IsNullish(reason) {
 		failure = run.KindName(m.noteError(operation, reason))
 	}
-	m.root.run.CountOperation(m.lifetime().work, state, operation, failure)
+	m.root.run.CountOperation(m.lifetime().Work, state, operation, failure)
 	return sobek.Undefined()
 }
 

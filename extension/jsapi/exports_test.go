@@ -91,7 +91,7 @@ func TestIndexDTSDeclaresTheMembersOfEachClass(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, strings.Join(members["QueueShards"], ","), shards.String())
 	require.Equal(t, members["User"], slices.Sorted(slices.Values(append(
-		slices.Collect(maps.Keys(userMethods)), jsMembers(reflect.TypeFor[*userObject]())...))))
+		slices.Collect(maps.Keys(userMethods)), jsMembers(reflect.TypeFor[*user]())...))))
 }
 
 func TestIndexDTSNamesTheErrors(t *testing.T) {

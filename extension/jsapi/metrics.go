@@ -32,8 +32,6 @@ func registerMetrics(registry *metrics.Registry) (*metricSet, error) {
 	return set, nil
 }
 
-var _ run.Emitter = (*vuState)(nil)
-
 // Emit emits one sample with the VU's tags.
 func (s *vuState) Emit(ctx context.Context, metric run.Metric, value float64, tag, tagValue string) {
 	metrics.PushIfNotDone(ctx, s.Samples, s.sample(metric, value, tag, tagValue))

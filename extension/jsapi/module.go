@@ -12,11 +12,13 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/js/modules"
+	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/runner"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 // Name is the name under which a script imports the module.
@@ -101,20 +103,20 @@ type Module struct {
 	metrics *metricSet
 	secrets secretSource
 	state   *vuState
-	life    *lifetime
+	life    *users.Lifetime
 	entered context.Context //nolint:containedctx // k6's: the one that the ending of the run knows of
 
 	exports   map[string]any
 	userProto *sobek.Object
 	builtins  builtins
-	underWay  map[*sobek.Promise]underWay // of promise
+	underWay  map[*sobek.Promise]underWay // promises in flight
 	seated    map[int]int                 // how many users each number has had
 }
 
 // underWay is an operation that has yet to end.
 type underWay struct {
-	waiter waiter      // who goes on then; nil: nobody but the script, if anyone
-	of     *operations // of its user; nil: of none
+	waiter waiter // to resume; nil if only the script waits
+	of     *user  // nil: of none
 }
 
 // secretSource is k6's secrets manager.
@@ -162,10 +164,10 @@ func (m *Module) namedExports() map[string]any {
 }
 
 // lifetime returns that of the current iteration.
-func (m *Module) lifetime() *lifetime {
+func (m *Module) lifetime() *users.Lifetime {
 	ctx := m.vu.Context()
-	if m.life == nil || m.life.run != ctx {
-		m.life = newLifetime(ctx)
+	if m.life == nil || m.life.Iteration != ctx {
+		m.life = users.NewLifetime(ctx, lib.GetScenarioState(ctx) != nil, aborted)
 		m.underWay = make(map[*sobek.Promise]underWay)
 	}
 	return m.life
@@ -198,31 +200,35 @@ func (m *Module) vuState(what string) *vuState {
 type js func(rt *sobek.Runtime) any
 
 // promise runs work off the event loop and settles the promise on it. It is the one bridge between the two.
-func (m *Module) promise(user *operations, work func(ctx context.Context) (js, error)) *sobek.Promise {
+func (m *Module) promise(of *user, work func(ctx context.Context) (js, error)) *sobek.Promise {
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
 	callback := m.vu.RegisterCallback()
 	life := m.lifetime()
-	if !life.begin(user) {
-		callback(func() error { return reject(m.jsError(errStopped)) })
+	var operations *users.Operations
+	if of != nil {
+		operations = &of.user.Operations
+	}
+	if !life.Begin(operations) {
+		callback(func() error { return reject(m.jsError(users.ErrStopped)) })
 		return promise
 	}
-	m.underWay[promise] = underWay{of: user}
-	if user != nil {
-		user.pending++
+	m.underWay[promise] = underWay{of: of}
+	if of != nil {
+		of.pending++
 	}
 	release, state := m.root.run.Runner.Hold(), m.state
 	go func() {
 		defer release()
 		growStack()
-		result, err := work(life.work)
-		m.root.run.EmitPending(life.work, state)
+		result, err := work(life.Work)
+		m.root.run.EmitPending(life.Work, state)
 		callback(func() error {
 			if err != nil {
 				return m.rejectOperation(promise, reject, m.jsError(err))
 			}
 			return m.resolveOperation(promise, resolve, m.vu.Runtime().ToValue(result(m.vu.Runtime())))
 		})
-		life.done(user)
+		life.Done(operations)
 	}()
 	return promise
 }
@@ -245,7 +251,7 @@ func (m *Module) await(promise *sobek.Promise, w waiter) bool {
 	return true
 }
 
-// awaited returns who awaits an operation that is done now.
+// awaited returns the waiter of an operation that is done now.
 func (m *Module) awaited(promise *sobek.Promise) waiter {
 	operation := m.underWay[promise]
 	delete(m.underWay, promise)
@@ -269,11 +275,7 @@ func (m *Module) rejectOperation(promise *sobek.Promise, reject func(any) error,
 	if w == nil {
 		return reject(reason)
 	}
-	rt := m.vu.Runtime()
-	ignore := handler(rt, func(sobek.Value) error { return nil })
-	if _, err := m.builtins.then(rt)(rt.ToValue(promise), sobek.Undefined(), ignore); err != nil {
-		return err
-	}
+	m.ignoreRejection(promise)
 	if err := reject(reason); err != nil {
 		return err
 	}

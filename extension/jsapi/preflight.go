@@ -20,6 +20,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/preflight"
 	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 const (
@@ -45,7 +46,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	state := v.ready("preflight")
 	runner := runnerFor(state.Options)
 	options.plan.Runner, options.plan.Runners, options.plan.Share = runner.Index+1, runner.Count, v.m.runnerShare()
-	service := preflight.Service{BaseURL: v.baseURL}
+	service := preflight.Service{BaseURL: v.service.BaseURL}
 	if _, isPlanned := options.plan.Requests[platform.OpWebhook]; isPlanned {
 		service.Signer = v.mustSigner()
 	}
@@ -56,23 +57,23 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	callback := v.m.vu.RegisterCallback()
 	ctx := v.m.vu.Context()
 	go func() {
-		health, err := platform.CheckHealth(ctx, client, v.baseURL)
+		health, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
 		if err != nil {
 			callback(func() error { return v.m.abortTest(err) })
 			return
 		}
-		service.Health, service.Addresses = health, addresses(ctx, v.baseURL, state.Options)
+		service.Health, service.Addresses = health, addresses(ctx, v.service.BaseURL, state.Options)
 		checks := preflight.Look(ctx, client, service, options.plan, machine)
 		if options.trial && preflight.Refusal(checks) == nil {
 			checks = append(checks, v.trial(client, state).Run(ctx))
 		}
 		clock := platform.ClockReading{}
 		if options.plan.Runners > 1 {
-			clock = platform.MeasureClock(ctx, client, v.baseURL, health)
+			clock = platform.MeasureClock(ctx, client, v.service.BaseURL, health)
 		}
 		callback(func() error {
 			if ctx.Err() != nil {
-				return reject(v.m.jsError(errStopped))
+				return reject(v.m.jsError(users.ErrStopped))
 			}
 			v.m.root.run.Preflighted(health, clock, preflight.Failures(checks))
 			err := v.m.showPreflight(checks, options)
@@ -92,13 +93,16 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 // trial is that of two users who match, with the VU's dialer, TLS and proxy.
 func (v *Verity) trial(client *http.Client, state *vuState) preflight.Trial {
 	return preflight.Trial{
-		Service: v.service, Client: client, Body: preflight.TrialBody(),
+		Service: v.service.Service, Client: client, Body: preflight.TrialBody(),
 		Open: func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error) {
 			token, err := user.AccessToken(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return sessions.Open(ctx, state.socketOptions(v.baseURL, user.ID(), token, tracker, seconds(v.timeout)))
+			options := state.SocketOptions()
+			options.URL, options.UserID, options.Token = v.service.BaseURL, user.ID(), token
+			options.Tracker, options.Timeout = tracker, v.service.Timeout
+			return sessions.Open(ctx, options)
 		},
 	}
 }
@@ -201,7 +205,7 @@ func addresses(ctx context.Context, baseURL string, options lib.Options) int {
 // client is one for what is no load: its requests emit no metrics. It has the VU's dialer, TLS and DNS options.
 func (v *Verity) client(state *vuState) *http.Client {
 	return &http.Client{
-		Transport: agentTransport{state.base, userAgent(state.Options)}, Timeout: seconds(v.timeout),
+		Transport: agentTransport{state.base, userAgent(state.Options)}, Timeout: v.service.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -1,7 +1,6 @@
 package jsapi
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
@@ -139,34 +137,6 @@ func TestAReplacementDoesNotMeetItsPredecessor(t *testing.T) {
 	require.Equal(t, "2,2,2,true", got)
 	require.Zero(t, server.Stats().Tokens.Queued, "the predecessor has left with the token that it still had")
 	require.Positive(t, leaves.Load())
-}
-
-// hung is how an operation ends that began so long before the end of its iteration and is cut.
-func TestWhatIsCutByTheEnd(t *testing.T) {
-	t.Parallel()
-	iteration, end := context.WithCancel(t.Context())
-	l := newLifetime(iteration)
-	require.True(t, l.begin(nil))
-	end()
-	<-l.over
-	now := time.Now()
-	l.mu.Lock()
-	l.endedAt = now
-	l.mu.Unlock()
-	l.cancel()
-	for _, tc := range []struct {
-		began time.Time
-		want  string
-	}{
-		{now.Add(-time.Second), platform.ErrStopped.Error()},
-		{now.Add(-hungAfter), platform.ErrStopped.Error()},
-		{now.Add(-hungAfter - 300*time.Millisecond), "no answer for 5.3 s when the run ended"},
-		{now, platform.ErrStopped.Error()},
-		{time.Now(), platform.ErrStopped.Error()},
-	} {
-		require.EqualError(t, cutAt(l.work, tc.began), tc.want)
-	}
-	require.Equal(t, platform.ErrStopped, cutAt(t.Context(), now.Add(-time.Hour)), "of no iteration")
 }
 
 func TestAForgottenAwaitIsToldOnce(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/snapshot"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 // prometheusToken is the name of the bearer token, in the environment and in a k6 secret source.
@@ -59,7 +60,7 @@ func (m *Module) prometheus(o prometheusOptions, state *vuState) (*snapshot.Read
 		}
 	}
 	return snapshot.New(snapshot.Options{
-		URL: o.url, BearerToken: token, Queries: o.queries, Timeout: seconds(o.timeoutSeconds), Transport: quietTransport(state),
+		URL: o.url, BearerToken: token, Queries: o.queries, Timeout: users.Seconds(o.timeoutSeconds), Transport: quietTransport(state),
 		UserAgent: userAgent(state.Options),
 	})
 }
@@ -95,7 +96,7 @@ func (m *Module) snapshot(options sobek.Value) *sobek.Promise {
 	return m.promise(nil, func(ctx context.Context) (js, error) {
 		values, err := prometheus.Read(ctx)
 		if errors.Is(err, snapshot.ErrStopped) {
-			return nil, errStopped
+			return nil, users.ErrStopped
 		}
 		if err != nil {
 			return nil, fmt.Errorf("snapshot: %w", err)

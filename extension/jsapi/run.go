@@ -14,6 +14,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/schedule"
+	"github.com/verity-app/xk6-verity/extension/users"
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
@@ -60,7 +61,7 @@ func (r reader) stages(into *[]schedule.Stage) func(string, sobek.Value) {
 			of.read(item, map[string]func(string, sobek.Value){
 				"seconds": of.number(&length, 0, maxPlanSeconds), "target": of.number(&target, 0, maxPerMinute),
 			})
-			*into = append(*into, schedule.Stage{Duration: seconds(length), Target: target})
+			*into = append(*into, schedule.Stage{Duration: users.Seconds(length), Target: target})
 		}
 	}
 }
@@ -101,12 +102,12 @@ func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 	}
 	life := v.m.lifetime()
 	audit := run.Audit{
-		AtMost: run.MaxAudited, IsAborted: v.m.root.ending.aborted(), Client: v.client(state), BaseURL: v.baseURL,
+		AtMost: run.MaxAudited, IsAborted: v.m.root.ending.aborted(), Client: v.client(state), BaseURL: v.service.BaseURL,
 		Open: func(timeout time.Duration) (platform.HTTP, func()) {
-			opened := newConnection(state, v.baseURL, min(seconds(v.timeout), timeout))
-			return opened, opened.close
+			opened := state.Connect(v.service.BaseURL, min(v.service.Timeout, timeout))
+			return opened, opened.Close
 		},
-		Count: func(err error) { v.count(life, platform.OpBalance, err) },
+		Count: func(err error) { v.service.Count(state, life, platform.OpBalance, err) },
 	}
 	r := reader{v.m, "audit"}
 	r.read(options, map[string]func(string, sobek.Value){"atMost": r.whole(&audit.AtMost, 1, run.MaxAudited)})
