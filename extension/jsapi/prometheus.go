@@ -272,7 +272,7 @@ func (p *PrometheusWatch) End() *sobek.Promise {
 		if failure != "" {
 			m.root.run.Record.Warn("Prometheus could not be read at the start: " + failure)
 		}
-		m.root.run.RecordReadings(readings.Readings)
+		m.root.run.RecordReadings(readings)
 		m.root.run.Record.AddTable(report.PrometheusTable(p.options.url, readings))
 		return resolved(sobek.Undefined()), nil
 	})
