@@ -148,7 +148,10 @@ func (s *StepRecord) lines() []string {
 		return nil
 	}
 	thresholds := fmt.Sprintf("all %d thresholds passed", s.Thresholds)
-	if n := len(s.Crossed); n > 0 {
+	switch n := len(s.Crossed); {
+	case s.Thresholds == 0:
+		thresholds = "there were no thresholds"
+	case n > 0:
 		thresholds = fmt.Sprintf("%d of %d thresholds crossed: %s", n, s.Thresholds, strings.Join(s.Crossed, ", "))
 	}
 	head := fmt.Sprintf("%s, exit code %d, %s", s.Verdict.Status, s.ExitCode, thresholds)

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +44,10 @@ type steps struct {
 	kill    <-chan struct{} // closed when steps must end at once
 }
 
-// variables are those that make a run this step.
+// redisScenarios are those that take REDIS_URL, which the campaign itself reads too. Others would refuse it as one that they do not heed.
+var redisScenarios = []string{"queue-concurrency", "video-session-sustain"} //nolint:gochecknoglobals // a constant table
+
+// variablesOf are those that make a run this step.
 func variablesOf(step campaign.Step) map[string]string {
 	variables := maps.Clone(step.Variables)
 	if variables == nil {
@@ -56,6 +61,9 @@ func variablesOf(step campaign.Step) map[string]string {
 
 func (s *steps) environOf(step campaign.Step, more ...string) []string {
 	environ := slices.Clone(s.environ)
+	if !slices.Contains(redisScenarios, step.Scenario) {
+		environ = slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, "REDIS_URL=") })
+	}
 	for name, value := range variablesOf(step) {
 		environ = append(environ, name+"="+value)
 	}
@@ -85,7 +93,7 @@ func (s *steps) Check(ctx context.Context, step campaign.Step) error {
 	case err != nil:
 		return err
 	case code != 0:
-		return errors.New(plainly(said))
+		return errors.New(messageOf(said))
 	}
 	return nil
 }
@@ -162,14 +170,16 @@ func preflightLines(checks []looked.Check) []string {
 	return lines
 }
 
+var loggedError = regexp.MustCompile(`level=error msg=("(?:[^"\\]|\\.)*")`)
+
 // messageOf is the error that k6 logged, without the form of its log.
 func messageOf(said string) string {
-	_, message, found := strings.Cut(said, `level=error msg="`)
-	if !found {
-		return plainly(said)
+	if match := loggedError.FindStringSubmatch(said); match != nil {
+		if message, err := strconv.Unquote(match[1]); err == nil {
+			return plainly(message)
+		}
 	}
-	message, _, _ = strings.Cut(message, "\"\n")
-	return strings.ReplaceAll(message, `\"`, `"`)
+	return plainly(said)
 }
 
 // Run runs the step in a process that ends when this one lets go of it or is gone, and that a Ctrl-C at the terminal does not reach.
