@@ -193,7 +193,7 @@ func children(parent int) []int {
 	return slices.DeleteFunc(processes(), func(pid int) bool { return parentOf(pid) != parent })
 }
 
-// failing is a proxy in front of a target that fails, once it is told to, a part of the joins.
+// failing is a proxy in front of a target that fails, once it is told to, a part of the joins, but for those of a preflight.
 func failing(t *testing.T, to *target) (*target, *atomic.Bool) {
 	t.Helper()
 	backend, err := url.Parse(to.url)
@@ -201,7 +201,7 @@ func failing(t *testing.T, to *target) (*target, *atomic.Bool) {
 	proxy := httputil.NewSingleHostReverseProxy(backend)
 	var fails atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if fails.Load() && r.URL.Path == "/queue/join" && rand.IntN(5) == 0 { //nolint:gosec // any one in five
+		if fails.Load() && r.URL.Path == "/queue/join" && r.Header.Get("Authorization") != "" && rand.IntN(5) == 0 { //nolint:gosec // any one in five
 			http.Error(w, `{"statusCode":500,"message":"Internal server error"}`, http.StatusInternalServerError)
 			return
 		}
@@ -272,6 +272,24 @@ func TestACampaignThatIsKilled(t *testing.T) {
 	e.requireDiscreet(t)
 }
 
+// A service that dies in mid-step is noticed within 20 s, and the generator is gone with it.
+func TestAServiceThatDiesDuringACampaign(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	e := newExpedition(t, target, "steps:\n  - { profile: long-queue, dry: true }\n  - profile: small-spike\n")
+	run := e.start(t)
+	require.Eventually(t, func() bool { return target.state(t).queued() > 0 }, runLimit, 50*time.Millisecond)
+	target.kill()
+	killed := time.Now()
+	require.Eventually(t, func() bool { return strings.Contains(e.log(t), "**long-queue, break:**") }, 20*time.Second, 50*time.Millisecond)
+	r := run.wait(t)
+	require.Less(t, time.Since(killed), 20*time.Second+drainLimit)
+	require.Equal(t, exitcodes.ScriptAborted, r.exit)
+	require.Regexp(t, `level=error msg="long-queue was ended by the breaker: [^"]*Next: [^"]*"\n$`, r.stderr)
+	require.Equal(t, "broken, ", e.states(t))
+	require.FileExists(t, filepath.Join(e.dir, "long-queue", "long-queue.html"), "the summary came")
+}
+
 // A window that closes in mid-plan ends the campaign before the step that would not end in it.
 func TestAWindowThatCloses(t *testing.T) {
 	t.Parallel()
@@ -292,6 +310,12 @@ func TestAWindowThatCloses(t *testing.T) {
 func TestRefusedCampaigns(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
+	t.Run("before the first request", func(t *testing.T) { refusedCampaigns(t, target) })
+	require.Zero(t, target.state(t).allRequests())
+}
+
+func refusedCampaigns(t *testing.T, target *target) {
+	t.Helper()
 	good := "steps:\n  - profile: small-queue\n"
 	now := time.Now().UTC()
 	for name, tc := range map[string]struct {
@@ -345,5 +369,4 @@ func TestRefusedCampaigns(t *testing.T) {
 			require.NoDirExists(t, e.dir)
 		}
 	})
-	t.Cleanup(func() { require.Zero(t, target.state(t).allRequests()) })
 }

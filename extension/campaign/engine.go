@@ -83,11 +83,6 @@ func (e *Engine) Check(ctx context.Context) error {
 			return err
 		}
 	}
-	if !e.Options.Yes && e.Options.Ask == nil {
-		if at := slices.IndexFunc(steps, func(s Step) bool { return !s.Dry }); at >= 0 {
-			return fmt.Errorf("%s is no dry run, so that the campaign asks before it begins, and there is no terminal to ask at: give --yes", steps[at].Name)
-		}
-	}
 	for _, name := range e.Options.AcceptNotProven {
 		if _, err := e.Record.Plan.index("--accept-not-proven", name, 0); err != nil {
 			return err
@@ -97,6 +92,12 @@ func (e *Engine) Check(ctx context.Context) error {
 		if err := e.Runner.Check(ctx, step); err != nil {
 			return fmt.Errorf("the step %s would be refused: %w", step.Name, err)
 		}
+	}
+	if e.Options.Yes || e.Options.Ask != nil {
+		return nil
+	}
+	if at := slices.IndexFunc(steps, func(s Step) bool { return !s.Dry }); at >= 0 {
+		return fmt.Errorf("%s is no dry run, so that the campaign asks before it begins, and there is no terminal to ask at: give --yes", steps[at].Name)
 	}
 	return nil
 }

@@ -249,6 +249,9 @@ func newEngine(gs *state.GlobalState, k6 *steps, service campaign.Service, optio
 	if !gs.Flags.Quiet {
 		engine.Show = func(event campaign.Event) { _, _ = fmt.Fprintln(gs.Stdout, "▶ "+event.Line()) }
 	}
+	if !options.NoBreaker {
+		engine.Breaker = campaign.NewBreaker(service)
+	}
 	var err error
 	engine.Calm, err = campaign.NewCalm(service)
 	return engine, err
