@@ -31,7 +31,7 @@ type RootModule struct {
 	advised sync.Once // that a match is heard on a socket only
 	urls    urls
 
-	requestNames requestNames
+	requestNames platform.RequestNames
 	unstarted    unstarted
 
 	paced   sync.Once
@@ -40,8 +40,6 @@ type RootModule struct {
 	share   float64 // of the test, that this runner makes
 
 	secretSources func() []string // values of --secret-source
-
-	prometheus prometheusRun
 
 	mu     sync.Mutex
 	shards map[string]*queue.Shards // by their options

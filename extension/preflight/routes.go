@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -125,10 +124,7 @@ func withoutURL(ctx context.Context, err error) error {
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("none within %s", askLimit)
 	}
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		err = urlErr.Err
-	}
-	return plain.Error(err)
+	return plain.Error(plain.WithoutURL(err))
 }
 
 // unexpected says what is not as the contract has it; "" if nothing is.

@@ -11,7 +11,6 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
-	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
 // Requesting counts a request that begins; Requested is called when it is over.
@@ -102,28 +101,6 @@ func (r *Run) recordLevels(processors float64, of int) {
 	r.Evidence.Level(evidence.LevelCPULimit, now, float64(of))
 	if planned, ok := r.plannedUsers(now); ok {
 		r.Evidence.Level(evidence.LevelPlanned, now, planned)
-	}
-}
-
-// RecordReadings keeps what Prometheus had at both ends of the run: of a gauge its value, of a counter by how much it grew.
-func (r *Run) RecordReadings(readings []snapshot.Reading) {
-	r.mu.Lock()
-	began := r.state.loadBegan
-	r.mu.Unlock()
-	if began.IsZero() {
-		return
-	}
-	zero, now := 0.0, time.Now()
-	for _, reading := range readings {
-		name := evidence.Labelled(evidence.LevelServer, reading.Name)
-		first, last := reading.Start, reading.End
-		if reading.Kind == snapshot.Counter {
-			first, last = &zero, reading.Increase
-		}
-		if first != nil && last != nil {
-			r.Evidence.Level(name, began, *first)
-			r.Evidence.Level(name, now, *last)
-		}
 	}
 }
 

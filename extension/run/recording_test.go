@@ -48,11 +48,11 @@ func TestReadingsOfPrometheusAreEvidence(t *testing.T) {
 		{Query: snapshot.Query{Name: "commits", Kind: snapshot.Counter}, Increase: &nine},
 		{Query: snapshot.Query{Name: "unknown", Kind: snapshot.Gauge}, End: &nine},
 	}
-	root.RecordReadings(readings) // before any load: nothing
+	root.recordReadings(readings) // before any load: nothing
 	began := time.Now()
 	root.state.loadBegan = began
 	time.Sleep(1100 * time.Millisecond)
-	root.RecordReadings(readings)
+	root.recordReadings(readings)
 	levels := map[string][]float64{}
 	run := root.Evidence.Run()
 	for at := began.Unix(); at <= time.Now().Unix(); at++ {
