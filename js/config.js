@@ -183,8 +183,8 @@ function requireOnePlan(values) {
 export function configure(name, own = {}) {
   const table = { ...VARIABLES, ...own.variables };
   const reports = beginsRun ? inEnvironment('REPORT_DIR') : undefined;
-  const prepare = (profileName) => refusing({ dir: 'REPORT_DIR' }, () => prepareReports(reports, { scenario: name, profile: profileName }));
-  if (reports !== undefined) {
+  const prepare = (profileName) => refusing({ dir: 'REPORT_DIR' }, () => prepareReports(reports || '', { scenario: name, profile: profileName }));
+  if (beginsRun) {
     prepare((inEnvironment('PROFILE') || '').replace(/[/\\]/g, '-'));
   }
   refuseUnheeded(table, name);
@@ -197,7 +197,7 @@ export function configure(name, own = {}) {
   const verity = refusing({ baseUrl: 'BASE_URL' }, () => new Verity({ baseUrl, signer }));
   if (beginsRun) {
     requireTarget({ baseUrl, signer });
-    if (reports !== undefined && less.length > 0) {
+    if (less.length > 0) {
       prepare(''); // such a run makes no claims, and its files are named after the scenario
     }
   }

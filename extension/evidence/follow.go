@@ -11,22 +11,21 @@ import (
 	"os"
 )
 
-// Follower reads the file of a run that is going on, again and again, and each time only what has come since. It is not safe
-// for concurrent use.
+// Follower reads the file of a running test repeatedly, each time only the new part. It is not safe for concurrent use.
 type Follower struct {
 	path   string
-	size   int64 // of the file when it was read last
-	offset int64 // up to which its members are whole, and were read
+	size   int64 // of the file at the last read
+	offset int64 // end of the complete members that were read
 	reader *reader
-	text   bytes.Buffer // records that were read in part
+	text   bytes.Buffer // the beginning of an incomplete record
 }
 
-// Follow returns a follower of a file, which need not be there yet.
+// Follow returns a Follower of a file, which need not exist yet.
 func Follow(path string) *Follower { return &Follower{path: path} }
 
-// Next returns the records that have come since the last call, as a Run with the header of the whole and only those seconds, or parts
-// of seconds, that are new. It is nil where there are none, also because there is no file yet. A batch whose end is not there yet is
-// left for the next call. A file that was begun anew, as by another run, is followed from its beginning.
+// Next returns the records since the last call, as a Run with the header and only the new seconds or parts of seconds. It is nil
+// if there are none, or no file yet. An incomplete batch is left for the next call. A file that was replaced, such as by another
+// run, is followed from its beginning.
 func (f *Follower) Next() (*Run, error) {
 	run, err := f.next()
 	if err != nil {
@@ -42,7 +41,7 @@ func (f *Follower) next() (*Run, error) {
 		return nil, nil //nolint:nilnil // nothing new is neither a run nor an error
 	}
 	if err != nil {
-		return nil, errors.Unwrap(err) // the path stands before it
+		return nil, errors.Unwrap(err) // Next adds the path
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
@@ -64,7 +63,7 @@ func (f *Follower) next() (*Run, error) {
 
 func (f *Follower) restart() { *f = Follower{path: f.path} }
 
-// read reads the whole members that are there.
+// read reads the complete members.
 func (f *Follower) read(from io.Reader) (*Run, error) {
 	if f.reader == nil {
 		f.reader = &reader{}
@@ -95,7 +94,7 @@ func (f *Follower) read(from io.Reader) (*Run, error) {
 	return &run, nil
 }
 
-// addRecords adds the whole records of the text.
+// addRecords adds the complete records of the text.
 func (f *Follower) addRecords() error {
 	for {
 		end := bytes.IndexByte(f.text.Bytes(), '\n')
@@ -110,7 +109,7 @@ func (f *Follower) addRecords() error {
 	}
 }
 
-// readMember uncompresses one gzip member, and no byte of the next.
+// readMember decompresses one gzip member, and reads no byte of the next.
 func readMember(members *bufio.Reader) ([]byte, error) {
 	gz, err := gzip.NewReader(members)
 	if err != nil {
@@ -124,7 +123,7 @@ func readMember(members *bufio.Reader) ([]byte, error) {
 	return text, err
 }
 
-// isTorn reports whether a member ends early, or has not begun. A machine that lost its power may leave zeros behind the last one.
+// isTorn reports whether a member is incomplete or missing. A machine that lost its power may leave zeros after the last one.
 func isTorn(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrHeader)
 }
@@ -134,7 +133,7 @@ type countingReader struct {
 	n    int64
 }
 
-// Read reads, and counts.
+// Read counts the bytes read.
 func (c *countingReader) Read(into []byte) (int, error) {
 	n, err := c.from.Read(into)
 	c.n += int64(n)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// summed adds up the runs that a follower returned, as a reader of the whole would have them.
+// summed adds up the runs that a follower returned, to what a reader of the whole file returns.
 func summed(t *testing.T, follower *Follower, into *Run) *Run {
 	t.Helper()
 	next, err := follower.Next()
@@ -84,7 +84,7 @@ func TestARunIsFollowedByWhatIsNew(t *testing.T) {
 	require.Equal(t, 3, next.End.Thresholds)
 }
 
-// At whichever byte the file ends for the time being, nothing is lost and nothing is told twice.
+// Wherever the file ends at the moment, no record is lost and none is returned twice.
 func TestATornEndIsReadOnceItIsWhole(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -109,7 +109,7 @@ func TestATornEndIsReadOnceItIsWhole(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsBegunAnewIsFollowedFromItsBeginning(t *testing.T) {
+func TestAFileThatIsReplacedIsFollowedFromItsBeginning(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x"+Extension)
 	sample(t, path)
@@ -153,7 +153,7 @@ func TestFollowRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "is a directory")
 }
 
-func TestZerosBehindTheLastBatchAreNone(t *testing.T) {
+func TestZerosAfterTheLastBatchAreIgnored(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x"+Extension)
 	sample(t, path)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -44,11 +45,27 @@ func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, e
 	if !ok {
 		return nil, errors.New("this k6 has a transport that cannot be copied for each user")
 	}
+	over, err := root.transport()
+	if err != nil {
+		return nil, err
+	}
 	own := *state
 	own.Transport = userTransport{}
 	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run}
-	s.transports = httpconn.NewFactory(base, s.dial)
+	s.transports = httpconn.NewFactory(base, s.dial, over)
 	return s, nil
+}
+
+// transportVariable names in the environment of the process how users are connected.
+const transportVariable = "VERITY_TRANSPORT"
+
+// transport reads transportVariable.
+func (r *RootModule) transport() (httpconn.Protocol, error) {
+	over, err := httpconn.ParseProtocol(r.env(transportVariable))
+	if err != nil {
+		return "", fmt.Errorf("%s %w", transportVariable, err)
+	}
+	return over, nil
 }
 
 // dial opens a connection that can be asked whether the server has closed it, which k6's own hides.

@@ -72,6 +72,15 @@ func (r *RootModule) ShowProgress(bars *run.Bars, isQuiet func() bool) {
 	r.run.ShowProgress(bars, isQuiet)
 }
 
+// env reads a variable of the process's environment, as k6 has it; "" where it is not set.
+func (r *RootModule) env(name string) string {
+	if r.lookupEnv == nil {
+		return ""
+	}
+	value, _ := r.lookupEnv(name)
+	return value
+}
+
 // NewModuleInstance returns the instance of one VU.
 func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	if r.command == "run" {

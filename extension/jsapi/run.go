@@ -124,10 +124,12 @@ func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 }
 
 // prepareReports is the function prepareReports of the module. With a scenario, files of an earlier run of that name are removed, and a
-// run that is refused from here on has a report that says why.
+// run that is refused from here on has a report that says why. Without a folder, that is shown by GitHub Actions only.
 func (m *Module) prepareReports(dir string, of sobek.Value) {
-	if err := report.Prepare(dir); err != nil {
-		m.throwOption("dir", "the folder for reports", " "+err.Error())
+	if dir != "" {
+		if err := report.Prepare(dir); err != nil {
+			m.throwOption("dir", "the folder for reports", " "+err.Error())
+		}
 	}
 	if common.IsNullish(of) {
 		return

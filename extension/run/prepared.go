@@ -17,14 +17,16 @@ func (p Prepared) name() string {
 	return p.Scenario
 }
 
-// Prepare removes the files of an earlier run of that name, and has a run that is refused from here on make a report that says why. k6
+// Prepare removes the files of an earlier run of that name from Dir, if there is one, and has a run that is refused from here on make a report that says why. k6
 // runs the init context again for teardown() and the summary: the files are of this run then, and stay.
 func (r *Run) Prepare(p Prepared) error {
 	if r.isDescribed() {
 		return nil
 	}
-	if err := report.Remove(p.Dir, p.name()); err != nil {
-		return fmt.Errorf("the report of an earlier run: %w", err)
+	if p.Dir != "" {
+		if err := report.Remove(p.Dir, p.name()); err != nil {
+			return fmt.Errorf("the report of an earlier run: %w", err)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -32,7 +34,7 @@ func (r *Run) Prepare(p Prepared) error {
 	return nil
 }
 
-// takePrepared returns what was prepared, with a Dir once at most.
+// takePrepared returns what was prepared, once.
 func (r *Run) takePrepared() Prepared {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,17 +43,21 @@ func (r *Run) takePrepared() Prepared {
 	return p
 }
 
-// ReportRefusal writes the report of a run that is refused in the init context, which has no summary.
-func (r *Run) ReportRefusal(why string) {
+// ReportRefusal writes the report of a run that is refused in the init context, which has no summary, and appends it to the file that
+// GitHub Actions shows for a step; "": none.
+func (r *Run) ReportRefusal(why, stepSummary string) {
 	p := r.takePrepared()
-	if p.Dir == "" {
+	if p.name() == "" {
 		return
 	}
 	found := &report.Report{
 		Name: p.name(), Scenario: p.Scenario, Profile: p.Profile, Target: p.Target, Ended: time.Now(), Refused: true,
 		Ending: "refused before the load: " + why,
 	}
-	_, _ = found.Write(p.Dir, nil) // the refusal itself is what is told
+	_ = r.writeStepSummary(found, stepSummary) // the refusal itself is what is told, here and below
+	if p.Dir != "" {
+		_, _ = found.Write(p.Dir, nil)
+	}
 }
 
 // SetRunner keeps which of several runners this is, from 1, for the name of its reports, and removes those of an earlier run of it, once.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/report"
@@ -59,7 +58,7 @@ func (r *Run) EndReadings(ctx context.Context, prometheus *snapshot.Reader, url 
 	if failure != "" {
 		r.Record.Warn("Prometheus could not be read at the start: " + failure)
 	}
-	r.recordReadings(found.Readings)
+	r.recordReadings(found)
 	r.Record.AddTable(report.PrometheusTable(url, found))
 }
 
@@ -83,24 +82,24 @@ func (p *readings) end() (mark snapshot.Mark, failure string, ok bool) {
 	return p.mark, p.failure, true
 }
 
-// recordReadings keeps what Prometheus had at both ends of the run: of a gauge its value, of a counter by how much it grew.
-func (r *Run) recordReadings(readings []snapshot.Reading) {
+// recordReadings keeps how the readings of Prometheus went from the beginning of the load on: the values of a gauge, the increase per second of
+// a counter.
+func (r *Run) recordReadings(readings snapshot.Report) {
 	r.mu.Lock()
 	began := r.state.loadBegan
 	r.mu.Unlock()
 	if began.IsZero() {
 		return
 	}
-	zero, now := 0.0, time.Now()
-	for _, reading := range readings {
+	for _, reading := range readings.Readings {
 		name := evidence.Labelled(evidence.LevelServer, reading.Name)
-		first, last := reading.Start, reading.End
 		if reading.Kind == snapshot.Counter {
-			first, last = &zero, reading.Increase
+			name = evidence.Labelled(evidence.LevelServer, reading.Name, "per second")
 		}
-		if first != nil && last != nil {
-			r.Evidence.Level(name, began, *first)
-			r.Evidence.Level(name, now, *last)
+		for _, point := range reading.Course {
+			if at := readings.Began.Add(point.After); !at.Before(began) {
+				r.Evidence.Level(name, at, point.Value)
+			}
 		}
 	}
 }

@@ -39,28 +39,30 @@ func BenchmarkRecordingOfARequest(b *testing.B) {
 	}
 }
 
-// What Prometheus had at both ends of a run is evidence: the value of a gauge, and by how much a counter grew. A reading without both is none.
+// How the readings of Prometheus went from the beginning of the load on is evidence.
 func TestReadingsOfPrometheusAreEvidence(t *testing.T) {
 	t.Parallel()
-	root, seven, nine := New(io.Discard), 7.0, 9.0
-	readings := []snapshot.Reading{
-		{Query: snapshot.Query{Name: "clients", Kind: snapshot.Gauge}, Start: &seven, End: &nine},
-		{Query: snapshot.Query{Name: "commits", Kind: snapshot.Counter}, Increase: &nine},
-		{Query: snapshot.Query{Name: "unknown", Kind: snapshot.Gauge}, End: &nine},
-	}
+	root := New(io.Discard)
+	began := time.Now().Add(10 * time.Second) // after the recorder was made
+	readings := snapshot.Report{Began: began.Add(-5 * time.Second), Readings: []snapshot.Reading{
+		{
+			Query:  snapshot.Query{Name: "clients", Kind: snapshot.Gauge},
+			Course: []snapshot.Point{{After: 4 * time.Second, Value: 1}, {After: 5 * time.Second, Value: 7}, {After: 8 * time.Second, Value: 9}},
+		},
+		{Query: snapshot.Query{Name: "commits", Kind: snapshot.Counter}, Course: []snapshot.Point{{After: 6 * time.Second, Value: 3.5}}},
+		{Query: snapshot.Query{Name: "unknown", Kind: snapshot.Gauge}},
+	}}
 	root.recordReadings(readings) // before any load: nothing
-	began := time.Now()
 	root.state.loadBegan = began
-	time.Sleep(1100 * time.Millisecond)
 	root.recordReadings(readings)
-	levels := map[string][]float64{}
-	run := root.Evidence.Run()
-	for at := began.Unix(); at <= time.Now().Unix(); at++ {
-		if second := run.Seconds[at]; second != nil {
-			for name, value := range second.Levels {
-				levels[name] = append(levels[name], value)
+	levels := map[string]map[int64]float64{}
+	for at, second := range root.Evidence.Run().Seconds {
+		for name, value := range second.Levels {
+			if levels[name] == nil {
+				levels[name] = map[int64]float64{}
 			}
+			levels[name][at-began.Unix()] = value
 		}
 	}
-	require.Equal(t, map[string][]float64{"server{clients}": {7, 9}, "server{commits}": {0, 9}}, levels)
+	require.Equal(t, map[string]map[int64]float64{"server{clients}": {0: 7, 3: 9}, "server{commits}{per second}": {1: 3.5}}, levels)
 }

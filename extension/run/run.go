@@ -82,7 +82,8 @@ type state struct {
 	ended     time.Time             // when uptime was read
 	ledger    *evidence.Ledger
 	judged    verdict.Status
-	closed    bool // the evidence is, and the run judged
+	closed    bool   // the evidence is, and the run judged
+	file      string // of the evidence; "" for none
 }
 
 // New returns the account of a run that has not begun. Lines for the reader go to out.
@@ -162,10 +163,14 @@ func (r *Run) beginEvidence(here evidence.Runner, log Logger) error {
 		return nil
 	}
 	path := filepath.Join(r.plan.ReportDir, r.evidenceName())
-	return r.Evidence.Open(path, func(err error) {
+	err := r.Evidence.Open(path, func(err error) {
 		log.Warnf("the evidence could not be written to its file, the run goes on: %s", err)
 		r.Record.Warn("the file of the evidence is not whole: " + err.Error())
 	})
+	if err == nil {
+		r.state.file = path
+	}
+	return err
 }
 
 // evidenceName is that of the file, beside the reports of the same name.

@@ -47,7 +47,16 @@ func (r *Run) writeReports(found *report.Report, dir string, judged *evidence.Ru
 	if err != nil {
 		return report.Finding{Mark: "!", Title: "report", Text: err.Error()}.Terminal(r.width)
 	}
+	if file := r.evidenceFile(); file != "" {
+		paths = append(paths, file)
+	}
 	return report.Finding{Title: "report", Text: "written to " + strings.Join(paths, ", ")}.Terminal(r.width)
+}
+
+func (r *Run) evidenceFile() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.file
 }
 
 // writeStepSummary appends the Markdown to a file, and returns a line where that fails.

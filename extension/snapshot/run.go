@@ -46,12 +46,25 @@ type Reading struct {
 	Start, End, Peak *float64 // of a gauge
 	Increase         *float64 // of a counter
 	PerSecond        *float64 // Increase divided by the length of the run
+	// Course is how the reading went over the run: the values of a gauge; the increase per second of a counter whose expression is a
+	// selector or the sum of one, and nothing of another counter.
+	Course []Point
 	// Remark says why values are missing, or how they are special, such as a reset; mostly empty.
 	Remark string
 }
 
+// Point is a value at a time after the beginning of the run.
+type Point struct {
+	After time.Duration
+	Value float64
+}
+
+// mostPoints is how many a course has at most.
+const mostPoints = 300
+
 // Report is the results of all queries over a run.
 type Report struct {
+	Began    time.Time     // by this machine's clock
 	Length   time.Duration // of the run, by Prometheus' clock
 	Readings []Reading
 	Notes    []string
@@ -127,7 +140,7 @@ func (r *Reader) End(ctx context.Context, mark Mark) (Report, error) {
 			m.interval.Seconds()))
 	}
 	m.leaveOutAbsentExporters()
-	return Report{Length: m.length(), Readings: m.readings, Notes: m.notes.all()}, nil
+	return Report{Began: mark.taken, Length: m.length(), Readings: m.readings, Notes: m.notes.all()}, nil
 }
 
 // leaveOutAbsentExporters replaces the default readings of an exporter by one note, if Prometheus has none of its series.
@@ -174,6 +187,7 @@ func (m *measurement) readGauge(ctx context.Context, reading *Reading) {
 		return
 	}
 	reading.Peak = peakOf(between, start, end)
+	reading.Course = m.values(between)
 	switch {
 	case reading.Peak == nil && start == nil && end == nil:
 		reading.Remark = noSuchSeries
@@ -328,8 +342,8 @@ func (m *measurement) readCounters(ctx context.Context, now time.Time) {
 		if query.Kind != Counter {
 			return
 		}
-		gained, remark, err := m.rise(ctx, query, m.stale[i], now)
 		reading := &m.readings[i]
+		gained, remark, err := m.rise(ctx, reading, m.stale[i], now)
 		if err != nil {
 			reading.Remark = err.Error()
 			return
@@ -350,7 +364,8 @@ func perSecond(increase float64, length time.Duration) *float64 {
 
 // rise returns the increase of one counter. For a selector it is computed from the scraped samples of each series, so that
 // resets are recognised; for another expression, from its values over time.
-func (m *measurement) rise(ctx context.Context, query Query, stale bool, now time.Time) (gained rise, remark string, err error) {
+func (m *measurement) rise(ctx context.Context, reading *Reading, stale bool, now time.Time) (gained rise, remark string, err error) {
+	query := reading.Query
 	selected, summed, ok := selector(query.Expr)
 	if !ok {
 		return m.climb(ctx, query, now)
@@ -362,6 +377,7 @@ func (m *measurement) rise(ctx context.Context, query Query, stale bool, now tim
 	if !summed && len(series) > 1 {
 		return rise{}, "", fmt.Errorf("the expression has %d series; aggregate it, for example with sum()", len(series))
 	}
+	reading.Course = m.rates(series)
 	w := window{start: timeOf(m.from), end: timeOf(m.to), until: timeOf(m.until(query))}
 	if stale {
 		w.end = 0 // a series that was not scraped in time has not ended
@@ -378,6 +394,38 @@ func (m *measurement) rise(ctx context.Context, query Query, stale bool, now tim
 		return gained, "scraped once only, so that its increase is unknown", nil
 	}
 	return gained, gained.remark(), nil
+}
+
+// values are the course of a gauge.
+func (m *measurement) values(over model.Matrix) []Point {
+	var points []Point
+	for _, stream := range over {
+		every := (len(stream.Values) + mostPoints - 1) / mostPoints
+		for i, sample := range stream.Values {
+			if value := float64(sample.Value); i%every == 0 && isFinite(value) {
+				points = append(points, Point{sample.Timestamp.Time().Sub(m.from), value})
+			}
+		}
+	}
+	return points
+}
+
+// rates are the course of a counter: the increase per second of all its series together, between the scrapes before and after a time.
+func (m *measurement) rates(series map[model.Fingerprint]history) []Point {
+	var points []Point
+	step := max(time.Second, m.length()/mostPoints)
+	for after := step; after <= m.length(); after += step {
+		sum, isKnown := 0.0, false
+		for _, samples := range series {
+			if rate, ok := samples.rateAt(timeOf(m.from.Add(after))); ok {
+				sum, isKnown = sum+rate, true
+			}
+		}
+		if isKnown {
+			points = append(points, Point{after, sum})
+		}
+	}
+	return points
 }
 
 func timeOf(t time.Time) model.Time { return model.TimeFromUnixNano(t.UnixNano()) }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,6 +96,21 @@ func (h history) between(first, last model.Time) (grew float64, falls int, to fl
 		before = value
 	}
 	return grew, falls, to
+}
+
+// rateAt is the increase per second between the scrapes before and after a time. A counter that fell began again from zero.
+func (h history) rateAt(at model.Time) (perSecond float64, ok bool) {
+	i, _ := slices.BinarySearchFunc(h, at, func(sample model.SamplePair, at model.Time) int { return cmp.Compare(sample.Timestamp, at) })
+	if i == 0 || i == len(h) {
+		return 0, false
+	}
+	before, after := h[i-1], h[i]
+	grew := float64(after.Value - before.Value)
+	if grew < 0 {
+		grew = float64(after.Value)
+	}
+	perSecond = grew / after.Timestamp.Sub(before.Timestamp).Seconds()
+	return perSecond, isFinite(perSecond)
 }
 
 // interval returns the median time between two scrapes, or 0 if there are fewer than two.

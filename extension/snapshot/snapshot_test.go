@@ -94,6 +94,29 @@ func TestACounterWithoutAnIncreaseSaysWhy(t *testing.T) {
 	}
 }
 
+// The course of a counter is the increase per second of all its series, as their scrapes show it; that of a gauge is its values.
+func TestTheCourseOfAReading(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string]answer{
+		"x_total[]": series([]float64{-5, 100, 5, 120, 15, 10, 65, 60}, []float64{5, 0, 15, 40, 65, 40}),
+		"timestamp(x_total)": func(clock, at float64) any {
+			return values(at, epoch+float64(int((clock-epoch+5)/15))*15-5)
+		},
+		"sum(clients)": constant(4), "sum(clients) over time": series([]float64{0, 4, 30, math.NaN(), 60, 8}),
+	})
+	readings := run(t, f, 60, counter("sum(x_total)"), Query{"clients", Gauge, "sum(clients)"}).Readings
+	course := map[time.Duration]float64{}
+	for _, point := range readings[0].Course {
+		course[point.After.Round(time.Second)] = point.Value
+	}
+	require.InDelta(t, 2, course[3*time.Second], 1e-9, "20 in 10 s, before there is a second series")
+	require.InDelta(t, 1+4, course[10*time.Second], 1e-9, "one began again from zero")
+	require.InDelta(t, 1, course[40*time.Second], 1e-9)
+	require.Len(t, readings[0].Course, 60)
+	require.Len(t, readings[1].Course, 2, "what is no number is left out")
+	require.InDelta(t, 8, readings[1].Course[1].Value, 0)
+}
+
 // An expression that is no selector has no raw samples, and is evaluated over time.
 func TestTheIncreaseOfAnExpression(t *testing.T) {
 	t.Parallel()
