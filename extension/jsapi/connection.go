@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"gopkg.in/guregu/null.v3"
 
 	"github.com/verity-app/xk6-verity/extension/httpconn"
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/sessions"
@@ -38,6 +40,31 @@ type vuState struct {
 	metrics *metricSet
 	urls    *urls
 	run     *run.Run // counts requests
+	over    string   // how users are connected, see transportVariable
+}
+
+// transportVariable names in the environment of the process how users are connected: one of the values below.
+const transportVariable = "VERITY_TRANSPORT"
+
+const (
+	overHTTP1   = "http/1.1" // httpconn, the default: HTTP/2 costs a user twice the memory (build/bench/README.md)
+	overHTTP2   = "http/2"   // httpconn, which offers HTTP/2 to a server that speaks TLS
+	overNetHTTP = "net/http" // k6's own transport, one for each user, to compare httpconn with
+)
+
+// transportOf reads transportVariable.
+func transportOf(lookupEnv func(string) (string, bool)) (string, error) {
+	if lookupEnv == nil {
+		return overHTTP1, nil
+	}
+	switch value, _ := lookupEnv(transportVariable); value {
+	case "":
+		return overHTTP1, nil
+	case overHTTP1, overHTTP2, overNetHTTP:
+		return value, nil
+	default:
+		return "", fmt.Errorf("%s must be %s, %s or %s, got %q", transportVariable, overHTTP1, overHTTP2, overNetHTTP, plain.Short(value, 40))
+	}
 }
 
 func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, error) {
@@ -45,12 +72,16 @@ func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, e
 	if !ok {
 		return nil, errors.New("this k6 has a transport that cannot be copied for each user")
 	}
+	over, err := transportOf(root.lookupEnv)
+	if err != nil {
+		return nil, err
+	}
 	own := *state
 	own.Transport = userTransport{}
-	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run}
+	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run, over: over}
 	s.wire = &httpconn.Config{
 		Dial:    s.dial,
-		TLS:     tlsConfig(base),
+		TLS:     tlsConfig(base, over == overHTTP2),
 		HTTP2:   func() http.RoundTripper { return s.ofNetHTTP() },
 		Once:    base.DisableKeepAlives,
 		MaxIdle: base.MaxIdleConnsPerHost,
@@ -82,13 +113,14 @@ type askable struct {
 
 func (a askable) SyscallConn() (syscall.RawConn, error) { return a.socket.SyscallConn() }
 
-// tlsConfig is k6's, with the protocols that net/http would offer.
-func tlsConfig(base *http.Transport) *tls.Config {
+// tlsConfig is k6's, with the protocols to offer. k6 turns HTTP/2 off with GODEBUG=http2client=0.
+func tlsConfig(base *http.Transport, http2 bool) *tls.Config {
 	config := base.TLSClientConfig.Clone()
 	if config == nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if base.ForceAttemptHTTP2 && base.TLSNextProto == nil {
+	config.NextProtos = []string{"http/1.1"}
+	if http2 && base.ForceAttemptHTTP2 && base.TLSNextProto == nil {
 		config.NextProtos = []string{"h2", "http/1.1"}
 	}
 	return config
@@ -113,6 +145,9 @@ func (s *vuState) newTransport(baseURL string) userConnection {
 		if proxy, err := s.base.Proxy(&http.Request{URL: target}); err != nil || proxy != nil {
 			return httpconn.Whole(s.ofNetHTTP())
 		}
+	}
+	if s.over == overNetHTTP {
+		return httpconn.Whole(s.ofNetHTTP())
 	}
 	return httpconn.New(s.wire)
 }
