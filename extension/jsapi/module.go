@@ -151,6 +151,7 @@ func (m *Module) namedExports() map[string]any {
 		"Verity":          m.newVerity,
 		"queueKey":        m.queueKey,
 		"planQueue":       m.planQueue,
+		"planRun":         m.planRun,
 		"watchDepth":      m.watchDepth,
 		"endDepthWatch":   m.endDepthWatch,
 		"stay":            m.stay,
