@@ -12,7 +12,6 @@ import (
 	"go.k6.io/k6/v2/cmd/state"
 	"go.k6.io/k6/v2/ext"
 	"go.k6.io/k6/v2/js/modules"
-	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/subcommand"
 
 	"github.com/verity-app/xk6-verity/extension/cli"
@@ -38,7 +37,7 @@ func init() {
 		if note := cli.ScriptNote(gs.CmdArgs, os.Stdin); note != "" {
 			_, _ = fmt.Fprintln(gs.Stderr, note)
 		}
-		module.SetShare(share(gs.CmdArgs, gs.Env))
+		module.SetSegment(option("--execution-segment", gs.CmdArgs, gs.Env), option("--execution-segment-sequence", gs.CmdArgs, gs.Env))
 		module.SetSecretSources(func() []string { return gs.Flags.SecretSource })
 		exit := gs.OSExit
 		gs.OSExit = func(code int) { exit(module.ExitCode(code)) }
@@ -85,24 +84,18 @@ func setUnlessSet(name, value string) {
 	}
 }
 
-// share is the part of the test that this runner makes, as --execution-segment or K6_EXECUTION_SEGMENT says: 1 for the whole, and
-// for what is no segment, which k6 refuses.
-func share(args []string, env map[string]string) float64 {
-	const flag = "--execution-segment"
-	text := env["K6_EXECUTION_SEGMENT"]
+// option is the value of a flag of k6, or else of its variable, such as K6_EXECUTION_SEGMENT; "" where neither is given.
+func option(flag string, args []string, env map[string]string) string {
+	value := env["K6_"+strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(flag, "--"), "-", "_"))]
 	for i, arg := range args {
-		if value, isGiven := strings.CutPrefix(arg, flag+"="); isGiven {
-			text = value
+		if given, isGiven := strings.CutPrefix(arg, flag+"="); isGiven {
+			value = given
 		}
 		if arg == flag && i+1 < len(args) {
-			text = args[i+1]
+			value = args[i+1]
 		}
 	}
-	segment, err := lib.NewExecutionSegmentFromString(text)
-	if err != nil || segment == nil {
-		return 1
-	}
-	return segment.FloatLength()
+	return value
 }
 
 // command returns which of k6's commands that take a script is in its arguments. It need not come first, for flags and

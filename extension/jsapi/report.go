@@ -20,7 +20,7 @@ func (m *Module) prepareReports(dir string, of sobek.Value) {
 	if common.IsNullish(of) || m.root.isDescribed() {
 		return // k6 runs the init context again for teardown() and the summary: the files are of this run then
 	}
-	p := preparedReports{dir: dir}
+	p := preparedReports{dir: dir, runner: m.root.part}
 	r := reader{m, "prepareReports"}
 	r.read(of, map[string]func(string, sobek.Value){
 		"scenario": r.text(&p.scenario), "profile": r.text(&p.profile), "target": r.text(&p.target),
@@ -34,13 +34,14 @@ func (m *Module) prepareReports(dir string, of sobek.Value) {
 }
 
 // preparedReports is where the reports of a run will be, and what they are of.
-type preparedReports struct{ dir, scenario, profile, target string }
+type preparedReports struct{ dir, scenario, profile, target, runner string }
 
 func (p preparedReports) name() string {
+	name := p.scenario
 	if p.profile != "" {
-		return p.profile
+		name = p.profile
 	}
-	return p.scenario
+	return name + report.RunnerSuffix(p.runner)
 }
 
 // reportRefusal writes the report of a run that is refused in the init context, which has no summary.
@@ -52,7 +53,7 @@ func (r *RootModule) reportRefusal(why string) {
 		return
 	}
 	found := &report.Report{
-		Name: p.name(), Scenario: p.scenario, Profile: p.profile, Target: p.target, Ended: time.Now(), Refused: true,
+		Name: p.name(), Runner: p.runner, Scenario: p.scenario, Profile: p.profile, Target: p.target, Ended: time.Now(), Refused: true,
 		Ending: "refused before the load: " + why,
 	}
 	_, _ = found.Write(p.dir, nil) // the refusal itself is what is told
@@ -60,28 +61,35 @@ func (r *RootModule) reportRefusal(why string) {
 
 // noteRunner keeps which of several runners this is, from 1, for the name of its reports.
 func (r *RootModule) noteRunner(options lib.Options) {
-	segment, sequence := options.ExecutionSegment, options.ExecutionSegmentSequence
+	if part := partOf(options.ExecutionSegment, options.ExecutionSegmentSequence); part != "" {
+		r.record.SetRunner(part)
+		r.removeOfRunner(part)
+	}
+}
+
+// partOf is which of the runners of a test this is, such as 1 of 2; "" for the only one, and for a segment that is refused elsewhere.
+func partOf(segment *lib.ExecutionSegment, sequence *lib.ExecutionSegmentSequence) string {
 	if segment == nil || sequence == nil {
-		return
+		return ""
 	}
 	index, err := indexOf(*sequence, segment)
 	if err != nil {
-		return // a run with such a segment is refused elsewhere
+		return ""
 	}
-	r.record.SetRunner(fmt.Sprintf("%d of %d", index+1, len(*sequence)))
-	r.removeOfRunner(index+1, len(*sequence))
+	return fmt.Sprintf("%d of %d", index+1, len(*sequence))
 }
 
-// removeOfRunner removes the files of an earlier run of this one of several runners, once.
-func (r *RootModule) removeOfRunner(index, count int) {
+// removeOfRunner removes the files of an earlier run of this one of several runners, once, where that was not known in the init context.
+func (r *RootModule) removeOfRunner(part string) {
 	r.mu.Lock()
 	p := r.prepared
 	r.prepared = preparedReports{}
 	r.mu.Unlock()
-	if p.dir == "" {
+	if p.dir == "" || p.runner != "" {
 		return
 	}
-	if err := report.Remove(p.dir, fmt.Sprintf("%s-runner-%d-of-%d", p.name(), index, count)); err != nil {
+	p.runner = part
+	if err := report.Remove(p.dir, p.name()); err != nil {
 		r.record.Warn("the report of an earlier run: " + err.Error())
 	}
 }

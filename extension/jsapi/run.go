@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -154,10 +153,7 @@ func (r *RootModule) evidenceName() string {
 	if r.run.header.Profile != "" {
 		name = r.run.header.Profile
 	}
-	if runner := r.record.Runner(); runner != "" {
-		name += "-runner-" + strings.ReplaceAll(runner, " ", "-")
-	}
-	return name + evidence.Extension
+	return name + report.RunnerSuffix(r.record.Runner()) + evidence.Extension
 }
 
 // runnerFor says which of the runners of a test this is.
