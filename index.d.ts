@@ -3,7 +3,9 @@
  *
  * Every call that waits returns a promise and leaves the VU's event loop free, so that one VU can carry many users.
  * Nothing connects in the init context. Unknown option keys, wrong types and numbers out of range are TypeErrors that name
- * the option, the value and what it takes. Facts about the wire are from Verity's contract, docs/verity-api.md.
+ * the option, the value and what it takes. One about an option has its name as `option`, and `messageFor(name)` returns the
+ * message with another name for it, such as that of the environment variable from which a script took it. Facts about the wire
+ * are from Verity's contract, docs/verity-api.md.
  *
  * Requests emit k6's own http_* metrics, with the tag `name` set to the operation: auth_signup, auth_refresh, queue_join,
  * queue_leave, tokens_balance or stripe_webhook. No secret and no token is ever in a message, a tag, a URL or a log line.
@@ -603,7 +605,7 @@ declare module 'k6/x/verity' {
    * tokens, crossed thresholds. For handleSummary, which then returns nothing, so that k6's own summary stays. Lines are broken at
    * the width of the terminal (COLUMNS, if it is set), at 80 columns where there is none.
    *
-   * With GITHUB_STEP_SUMMARY set the Markdown is appended to that file, too, after prepareReports() of a scenario.
+   * With GITHUB_STEP_SUMMARY set the Markdown is appended to that file, too.
    *
    * @returns what handleSummary is to return: nothing, so that k6's own summary follows or, where the run was refused before its load and
    *   that summary would be one of nothing, an empty text in its place
@@ -624,7 +626,7 @@ declare module 'k6/x/verity' {
    * Makes a folder for reports, and throws where no file can be written there. For the init context of a run.
    *
    * With `of`, the files of an earlier run of that profile, or else scenario, are removed, and where refuse() ends this one in the init
-   * context a report says why.
+   * context a report says why, which is appended to the file of GITHUB_STEP_SUMMARY, too. An empty `dir` stands for no folder.
    */
   export function prepareReports(dir: string, of?: { scenario: string; profile?: string; target?: string }): void;
 

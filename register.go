@@ -16,6 +16,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/cli"
 	"github.com/verity-app/xk6-verity/extension/jsapi"
+	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/version"
 )
 
@@ -49,9 +50,9 @@ func init() {
 // showProgress has runs tell how they go on. At a terminal the line stands above k6's bars, which k6 writes past its own output: to the
 // writer below it.
 func showProgress(module *jsapi.RootModule, gs *state.GlobalState) {
-	var bars *jsapi.Bars
+	var bars *run.Bars
 	if gs.Stdout.IsTTY {
-		bars = jsapi.NewBars(gs.Stdout.Writer, func() int { return cli.TerminalWidth(gs) })
+		bars = run.NewBars(gs.Stdout.Writer, func() int { return cli.TerminalWidth(gs) })
 		gs.Stdout.Writer = bars
 	}
 	module.ShowProgress(bars, func() bool { return gs.Flags.Quiet })

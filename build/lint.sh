@@ -25,6 +25,9 @@ go mod tidy -diff
 
 echo 'go vet'
 go vet ./...
+for system in windows darwin freebsd; do # tests compile there too
+  GOOS=$system CGO_ENABLED=0 go vet ./...
+done
 
 golangci_version=$(go list -modfile=build/tools/golangci-lint/go.mod -m -f '{{.Version}}' github.com/golangci/golangci-lint/v2)
 echo "golangci-lint $golangci_version"

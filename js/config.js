@@ -9,7 +9,8 @@ import { plannedVus, requireOptionsOf } from './options.js';
 import { requireStart, waitForStart } from './start.js';
 import { profileOf } from './profiles.js';
 import {
-  anything, beginsRun, belongsTo, choice, decimal, duration, durationMs, flag, inEnvironment, moment, readVariables, refuseUnheeded, seconds, whole,
+  anything, beginsRun, belongsTo, choice, decimal, duration, durationMs, flag, inEnvironment, moment, readVariables, refuseUnheeded, refusing,
+  seconds, whole,
 } from './variables.js';
 
 const QUEUE = 'queue-concurrency';
@@ -113,28 +114,16 @@ function range(values, nameMin, nameMax) {
   return { min, max };
 }
 
-/** What the work returns. What it throws is refused, with the variable's name in place of the option's. */
-function named(work, option = '', variable = '') {
-  try {
-    return work();
-  } catch (error) {
-    return refuse(error.message.replace(option, variable));
-  }
-}
-
 /** The optional Redis of the Verity under test. Its form is checked; it is never shown, for it may hold a password. */
 function redisUrl(url) {
   if (url !== undefined) {
-    named(() => new QueueProbe(url), 'QueueProbe: redis URL', 'REDIS_URL');
+    refusing({ url: 'REDIS_URL' }, () => new QueueProbe(url));
   }
   return url;
 }
 
-const OPTION_OF = {
-  PROMETHEUS_URL: 'url of PrometheusWatch',
-  PROMETHEUS_BEARER_TOKEN: 'bearerToken of PrometheusWatch',
-  PROMETHEUS_QUERIES: 'queries of PrometheusWatch',
-};
+/** The variables of the options of PrometheusWatch. */
+const PROMETHEUS = { url: 'PROMETHEUS_URL', bearerToken: 'PROMETHEUS_BEARER_TOKEN', queries: 'PROMETHEUS_QUERIES' };
 
 /** The optional Prometheus of the Verity under test. The token is never shown. */
 function prometheus(values) {
@@ -149,12 +138,7 @@ function prometheus(values) {
   }
   const bearerToken = values.PROMETHEUS_BEARER_TOKEN || '';
   const queries = prometheusQueries(values.PROMETHEUS_QUERIES);
-  try {
-    return new PrometheusWatch({ url, bearerToken, queries });
-  } catch (error) {
-    const name = Object.keys(OPTION_OF).find((variable) => error.message.startsWith(OPTION_OF[variable]));
-    return refuse(name ? error.message.replace(OPTION_OF[name], name) : error.message);
-  }
+  return refusing(PROMETHEUS, () => new PrometheusWatch({ url, bearerToken, queries }));
 }
 
 /** An object of expressions by name; its entries are checked by PrometheusWatch. */
@@ -199,8 +183,8 @@ function requireOnePlan(values) {
 export function configure(name, own = {}) {
   const table = { ...VARIABLES, ...own.variables };
   const reports = beginsRun ? inEnvironment('REPORT_DIR') : undefined;
-  const prepare = (profileName) => named(() => prepareReports(reports, { scenario: name, profile: profileName }), 'the folder for reports', 'REPORT_DIR');
-  if (reports !== undefined) {
+  const prepare = (profileName) => refusing({ dir: 'REPORT_DIR' }, () => prepareReports(reports || '', { scenario: name, profile: profileName }));
+  if (beginsRun) {
     prepare((inEnvironment('PROFILE') || '').replace(/[/\\]/g, '-'));
   }
   refuseUnheeded(table, name);
@@ -209,11 +193,11 @@ export function configure(name, own = {}) {
   requireOnePlan(values);
   const less = lessThanProfile(values, readVariables(table, name, { variables: ofProfile }, () => undefined));
   const baseUrl = values.BASE_URL || '';
-  const signer = named(() => new StripeSigner(values.STRIPE_WEBHOOK_SECRET || ''));
-  const verity = named(() => new Verity({ baseUrl, signer }), 'baseUrl of Verity', 'BASE_URL');
+  const signer = refusing({}, () => new StripeSigner(values.STRIPE_WEBHOOK_SECRET || ''));
+  const verity = refusing({ baseUrl: 'BASE_URL' }, () => new Verity({ baseUrl, signer }));
   if (beginsRun) {
     requireTarget({ baseUrl, signer });
-    if (reports !== undefined && less.length > 0) {
+    if (less.length > 0) {
       prepare(''); // such a run makes no claims, and its files are named after the scenario
     }
   }
@@ -368,7 +352,7 @@ export function requireTarget({ baseUrl, signer }) {
   if (baseUrl === '') {
     refuse('BASE_URL is not set; it must be the http or https URL of the Verity under test, such as https://staging.example.com');
   }
-  named(() => signer.sign(''));
+  refusing({}, () => signer.sign(''));
 }
 
 /** k6's flags override the script's scenario, of which the profile is a part, and which is none in a run that only looks. */

@@ -1,22 +1,18 @@
 // What a run says to its reader beside k6's own output.
 
-import { describeRun, print, printSummary, refuse } from 'k6/x/verity';
+import { describeRun, print, printSummary } from 'k6/x/verity';
 import { isSimple, spikeStages, totalUsers, usersPerVu } from './options.js';
-import { durationMs } from './variables.js';
+import { durationMs, refusing } from './variables.js';
 
 /** A line at the start of a run; to be called in setup(), once. `users` is how many the whole test is to have in stays, if any. */
 export function announce(config, what, users = 0) {
   if (config.preflightOnly === 'json') {
     return; // a machine reads
   }
-  try {
-    describeRun({
-      scenario: config.name, target: config.baseUrl, plan: `${describeProfile(config.profile)}${what}`, reportDir: config.reportDir, variables: config.given,
-      ...loadOf(config, users), ...claimsOf(config),
-    });
-  } catch (error) { // a claim that cannot be judged
-    refuse(error.message.replace('claims of describeRun', `the profile ${config.profile.name}`));
-  }
+  refusing({ claims: `the profile ${config.profile.name}` }, () => describeRun({
+    scenario: config.name, target: config.baseUrl, plan: `${describeProfile(config.profile)}${what}`, reportDir: config.reportDir, variables: config.given,
+    ...loadOf(config, users), ...claimsOf(config),
+  }));
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
 }
 

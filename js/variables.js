@@ -81,6 +81,19 @@ export const flag = {
 /** Any text; what it means is checked where it is used. */
 export const anything = { takes: 'a text', read: (text) => text };
 
+/**
+ * What the work returns. What it throws is refused; where that is about an option whose variable is given, in the name of the
+ * variable.
+ */
+export function refusing(variables, work) {
+  try {
+    return work();
+  } catch (error) {
+    const variable = variables[error.option];
+    return refuse(variable ? error.messageFor(variable) : error.message);
+  }
+}
+
 /** The text of a variable of the environment; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
 export function inEnvironment(name) {
   const value = __ENV[name];

@@ -7,11 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/errext/exitcodes"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
 // suites is what a CI system reads of a JUnit report.
@@ -83,6 +86,127 @@ func TestReportOfAFailedRun(t *testing.T) {
 	require.Contains(t, markdown, "- ✗ **error** stripe_webhook HTTPError 500")
 	require.Contains(t, markdown, "## Warnings\n\n- preflight")
 	require.Positive(t, junit.Failures)
+}
+
+// A run that is refused, in the init context or in setup(), says why and nothing else: in its summary, in reports that take the place of those of
+// the run before, and in what GitHub Actions shows.
+func TestReportsOfARefusedRun(t *testing.T) {
+	t.Parallel()
+	target := startNode(t, conditions{})
+	for name, c := range map[string]struct {
+		variables, flags []string
+		exit             exitcodes.ExitCode
+		report           string
+		says             string
+		inInit           bool
+	}{
+		"a variable":         {[]string{"TARGET_VUS=abc"}, nil, exitcodes.ScriptException, "queue-concurrency", `refused before the load: TARGET_VUS must be a whole number`, true},
+		"of a profile":       {[]string{"PROFILE=queue-dry", "HOLD=soon"}, nil, exitcodes.ScriptException, "queue-dry", `refused before the load: HOLD must be `, true},
+		"no length":          {[]string{"USE_SIMPLE=1"}, nil, exitcodes.ScriptException, "queue-concurrency", `stopped before the load: USE_SIMPLE=1 leaves `, false},
+		"a profile and --vu": {[]string{"PROFILE=queue-dry"}, []string{"--vus", "2"}, exitcodes.ScriptException, "queue-dry", `stopped before the load: PROFILE=queue-dry and flags `, false},
+		"the preflight":      {[]string{"STRIPE_WEBHOOK_SECRET=whsec_wrong"}, nil, exitcodes.ScriptException, "queue-concurrency", `stopped before the load: the preflight stops this run`, false},
+		"no target":          {[]string{"BASE_URL=http://127.0.0.1:1"}, nil, exitcodes.ScriptAborted, "queue-concurrency", `stopped before the load: http://127.0.0.1:1 cannot be reached`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			shown := filepath.Join(dir, "step-summary")
+			require.NoError(t, os.WriteFile(shown, []byte("of the step before\n"), 0o600))
+			for _, extension := range []string{".md", ".xml", ".html", evidence.Extension} {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, c.report+extension), []byte("of a run that passed"), 0o600))
+			}
+			r := k6Run(queueConcurrency, target, append(c.variables, "REPORT_DIR="+dir, "GITHUB_STEP_SUMMARY="+shown)...).flags(c.flags...).run(t)
+			require.Equal(t, c.exit, r.exit)
+			require.NotContains(t, r.stdout, "threshold")
+			require.NotContains(t, r.stdout, "TOTAL RESULTS")
+			if !c.inInit {
+				require.Regexp(t, `(?m)^    ✗ run +`+regexp.QuoteMeta(c.says), r.stdout)
+			}
+			markdown, junit := readReport(t, dir, c.report)
+			require.Contains(t, strings.ReplaceAll(markdown, `\`, ""), "# "+c.report+": ✗ "+c.says)
+			require.NotContains(t, markdown, "hreshold")
+			require.Equal(t, 1, junit.Errors)
+			require.Zero(t, junit.Failures-preflightFailures(junit))
+			require.Contains(t, junit.Suites[0].Cases[0].Error.Message, c.says)
+			require.NoFileExists(t, filepath.Join(dir, c.report+".html"))
+			require.NoFileExists(t, filepath.Join(dir, c.report+evidence.Extension))
+			appended, err := os.ReadFile(shown) // #nosec G304 -- the test's own
+			require.NoError(t, err)
+			require.Equal(t, "of the step before\n"+markdown+"\n", string(appended))
+		})
+	}
+}
+
+// preflightFailures counts the checks of a preflight that failed.
+func preflightFailures(junit suites) (n int) {
+	for _, c := range junit.Suites[0].Cases {
+		if strings.HasPrefix(c.Name, "preflight: ") && c.Failure != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// What CI shows of a run that was refused does not need a folder for reports.
+func TestTheStepSummaryWithoutAFolder(t *testing.T) {
+	t.Parallel()
+	shown := filepath.Join(t.TempDir(), "step-summary")
+	target := startNode(t, conditions{})
+	k6Run(queueConcurrency, target, "TARGET_VUS=abc", "GITHUB_STEP_SUMMARY="+shown).run(t)
+	k6Run(queueConcurrency, target, append(brief, "GITHUB_STEP_SUMMARY="+shown)...).run(t).requirePassed(t)
+	text, err := os.ReadFile(shown) // #nosec G304 -- the test's own
+	require.NoError(t, err)
+	require.Regexp(t, `(?s)^# queue-concurrency: ✗ refused before the load: TARGET_VUS .*\n# queue-concurrency: ✓ passed\n\n\| latency \| n \| median \| p95 \| p99 \| max \|`,
+		string(text))
+	missing := k6Run(queueConcurrency, target, append(brief, "GITHUB_STEP_SUMMARY=/nowhere/summary")...).run(t)
+	missing.requirePassed(t)
+	require.Contains(t, missing.stdout, "! report       GITHUB_STEP_SUMMARY: open /nowhere/summary: no such file or directory")
+}
+
+// The reports of a run are made again from its evidence, and are the same; those of several, in one call.
+func TestReportsAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	dir, again := t.TempDir(), filepath.Join(t.TempDir(), "again")
+	j := joins().with("HOLD=3s").command(t, startStandin(t, conditions{}), dir).run(t)
+	file := filepath.Join(dir, "small"+evidence.Extension)
+	require.Contains(t, j.stdout, "report       written to "+strings.Join([]string{
+		filepath.Join(dir, "small.md"), filepath.Join(dir, "small.xml"), filepath.Join(dir, "small.html"), file,
+	}, ", "))
+	other := k6Run(tokenPurchaseSpike, startStandin(t, conditions{}), append(brief, "REPORT_DIR="+dir)...).run(t)
+	require.Contains(t, other.stdout, "token-purchase-spike.html")
+	r := k6("x", "verity", "report", "--out", again, file, filepath.Join(dir, "token-purchase-spike"+evidence.Extension)).run(t)
+	require.Zero(t, r.exit)
+	var written []string
+	for _, name := range []string{"small", "token-purchase-spike"} {
+		for _, extension := range []string{".md", ".xml", ".html"} {
+			written = append(written, filepath.Join(again, name+extension))
+			first, err := os.ReadFile(filepath.Join(dir, name+extension)) // #nosec G304 -- the test's own
+			require.NoError(t, err)
+			second, err := os.ReadFile(filepath.Join(again, name+extension)) // #nosec G304 -- likewise
+			require.NoError(t, err)
+			require.Equal(t, string(first), string(second), name+extension)
+		}
+	}
+	require.Equal(t, strings.Join(written, "\n")+"\n", r.stdout)
+
+	killed := filepath.Join(dir, "killed"+evidence.Extension)
+	whole, err := os.ReadFile(file) // #nosec G304 -- the test's own
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(killed, whole[:len(whole)/2], 0o600))
+	require.Zero(t, k6("x", "verity", "report", "--out", again, killed).run(t).exit)
+	markdown, _ := readReport(t, again, "small")
+	require.Contains(t, markdown, "the evidence has no end: the runner was killed, or is still running")
+
+	for says, files := range map[string][]string{
+		" are both of small, and their reports would have the same names: give --out another folder for each": {file, killed},
+		": no evidence: it does not begin as a gzip file does":                                                {filepath.Join(dir, "small.md")},
+		"no such file": {filepath.Join(dir, "missing")},
+		"requires at least 1 arg(s), only received 0": nil,
+	} {
+		r := k6(append([]string{"x", "verity", "report"}, files...)...).run(t)
+		require.NotZero(t, r.exit)
+		require.Contains(t, r.stderr, says)
+	}
 }
 
 // Each of several runners writes files of its own.

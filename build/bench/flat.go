@@ -45,7 +45,7 @@ func (b *bench) hold(ctx context.Context, f flat) error {
 func (b *bench) runFlat(ctx context.Context, f flat) ([]minute, error) {
 	l := load{users: f.users, thinkMin: 0.5, thinkMax: 2, rampUp: f.rampUp, hold: time.Duration(f.minutes)*f.every + f.every/2}
 	command := []string{b.k6, "run", "--quiet", "--profiling-enabled", ours}
-	server, g, err := b.launch(ctx, filepath.Join(b.work, "account.json"), command, l, nil)
+	server, g, err := b.launch(ctx, filepath.Join(b.work, "account.json"), command, l, variant{})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/queue"
 	"github.com/verity-app/xk6-verity/extension/runner"
@@ -89,7 +90,7 @@ func (f *floor) user(arrival time.Duration) {
 		User        struct{ ID string }
 		AccessToken string
 	}
-	signedUp := f.send(client, http.MethodPost, "/auth/signup-anonymous", nil, nil)
+	signedUp := f.send(client, contract.RouteSignUp, nil, nil)
 	if json.Unmarshal(signedUp, &account) != nil {
 		return
 	}
@@ -101,33 +102,31 @@ func (f *floor) user(arrival time.Duration) {
 	if err != nil {
 		return
 	}
-	f.send(client, http.MethodPost, "/webhooks/stripe", event.Body, http.Header{
-		"Content-Type": {"application/json"}, payments.SignatureHeader: {event.Header},
-	})
-	bearer := http.Header{"Authorization": {"Bearer " + account.AccessToken}}
+	f.send(client, contract.RouteWebhook, event.Body, event.Headers())
+	bearer := http.Header{"Authorization": {contract.Bearer + account.AccessToken}}
 	withBody := bearer.Clone()
-	withBody.Set("Content-Type", "application/json")
+	withBody.Set("Content-Type", contract.ContentType)
 	body := fmt.Appendf(nil, `{"region":"australiaCentral","preferences":{"loadTestUser":%q}}`, account.User.ID)
 	if _, err := queue.Key(body); err != nil {
 		return
 	}
 	for turn := 1; ; turn++ {
 		if turn%10 == 0 {
-			f.send(client, http.MethodGet, "/tokens/balance", nil, bearer)
+			f.send(client, contract.RouteBalance, nil, bearer)
 		}
-		f.send(client, http.MethodPost, "/queue/join", body, withBody)
+		f.send(client, contract.RouteJoin, body, withBody)
 		if !f.think() {
 			return
 		}
-		f.send(client, http.MethodDelete, "/queue/leave", nil, bearer)
+		f.send(client, contract.RouteLeave, nil, bearer)
 		if !f.think() {
 			return
 		}
 	}
 }
 
-func (f *floor) send(client *http.Client, method, path string, body []byte, header http.Header) []byte {
-	request, err := http.NewRequestWithContext(f.ctx, method, f.baseURL+path, bytes.NewReader(body))
+func (f *floor) send(client *http.Client, route contract.Route, body []byte, header http.Header) []byte {
+	request, err := http.NewRequestWithContext(f.ctx, route.Method, f.baseURL+route.Path, bytes.NewReader(body))
 	if err != nil {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -140,6 +139,15 @@ func (p *process) stop() {
 type standin struct {
 	*process
 	url, secret string
+	front       *process // nginx, if there is one
+}
+
+// stop also stops what is in front.
+func (s *standin) stop() {
+	if s.front != nil {
+		s.front.stop()
+	}
+	s.process.stop()
 }
 
 var exported = regexp.MustCompile(`export (BASE_URL|STRIPE_WEBHOOK_SECRET|REDIS_URL)=(\S+)`)
@@ -152,7 +160,7 @@ func startStandin(ctx context.Context, k6, account string) (*standin, error) {
 	for range 200 {
 		found := exported.FindAllStringSubmatch(p.stdout.String(), -1)
 		if len(found) == 3 {
-			return &standin{p, found[0][2], found[1][2]}, nil
+			return &standin{process: p, url: found[0][2], secret: found[1][2]}, nil
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -168,12 +176,10 @@ type generator struct {
 
 // startGenerator starts a command with an address for its REST API: `k6 run` or the floor.
 func startGenerator(ctx context.Context, command []string, server int, env []string) (*generator, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	api, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
-	api := listener.Addr().String()
-	_ = listener.Close()
 	args := []string{floorCommand, api}
 	if len(command) > 1 {
 		args = append(slices.Clone(command[1:]), "--address", api)

@@ -1,5 +1,5 @@
-// Package address says what is wrong with the address of a server, without repeating it: a value that is no address may be a
-// secret that was put into the wrong variable.
+// Package address checks the address of a server. Its messages do not repeat the address, which may be a secret that was put
+// into the wrong variable.
 package address
 
 import (
@@ -11,8 +11,8 @@ import (
 
 const maxPort = 65535
 
-// Fault says why a value is not the http or https URL of a server; "" where it is one, whatever follows the host. Of the value
-// it repeats a scheme and a port at most.
+// Fault returns why a value is not the http or https URL of a server, or "" if it is one, whatever follows the host. The
+// message repeats at most the scheme and the port.
 func Fault(raw string) string {
 	u, err := url.Parse(raw)
 	switch {
@@ -27,7 +27,7 @@ func Fault(raw string) string {
 	}
 }
 
-// HostFault says why the host and port of a URL are none; "" where they are, or only the port is left out.
+// HostFault returns why the host or port of a URL is invalid, or "" if both are valid. The port is optional.
 func HostFault(u *url.URL) string {
 	port := u.Port()
 	switch {

@@ -26,12 +26,22 @@ type Baseline struct {
 	At time.Time `json:"at"`
 	// HealthMs is how long GET /health took, in ms.
 	HealthMs float64 `json:"healthMs"`
-	// Queued is how many users were in the queue; -1 where no Redis says.
-	Queued int64 `json:"queued"`
+	// Queued is how many users were in the queue, LeftBehind how many of them, or beside them, were in it by half, and InSession how many
+	// were in a session; -1 where no Redis says.
+	Queued     int64 `json:"queued"`
+	LeftBehind int64 `json:"leftBehind"`
+	InSession  int64 `json:"inSession"`
 	// Gauges are readings of Prometheus by name.
-	Gauges map[string]float64 `json:"gauges,omitempty"`
+	Gauges map[string]Gauge `json:"gauges,omitempty"`
 	// Text says the same in one line, for the log.
 	Text string `json:"text"`
+}
+
+// Gauge is a reading of Prometheus, and the least and the most that it was in the minutes before.
+type Gauge struct {
+	Value float64 `json:"value"`
+	Least float64 `json:"least"`
+	Most  float64 `json:"most"`
 }
 
 // ErrDown is what an error of Calm wraps where the service did not answer: the campaign ends with exit code 108 then, otherwise with 110.

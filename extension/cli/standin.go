@@ -17,6 +17,7 @@ import (
 	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/errext/exitcodes"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/runner"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 	"github.com/verity-app/xk6-verity/extension/standin"
@@ -32,8 +33,8 @@ func newStandinCommand(gs *state.GlobalState) *cobra.Command {
 	var account string
 	options := standin.Options{
 		Addr: "127.0.0.1:3000", WebhookSecret: standinSecret,
-		Tick: 500 * time.Millisecond, PairsPerTick: 10, LoneKey: standin.VerityLoneKey, Session: 45 * time.Second,
-		TokenTTL: 15 * time.Minute, KeepAlive: 5 * time.Second,
+		Tick: contract.Tick, PairsPerTick: contract.PairsPerTick, LoneKey: contract.LoneKey, Session: contract.Session,
+		TokenTTL: contract.AccessTokenLife, KeepAlive: contract.KeepAlive,
 	}
 	cmd := &cobra.Command{
 		Use:   "standin",

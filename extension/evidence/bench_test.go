@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// operations are about as many series as a run has.
+// operations are about as many as the series of a run.
 var operations = []Series{
 	{MetricRequest, "auth_signup"},
 	{MetricRequest, "auth_refresh"},
@@ -26,7 +26,7 @@ var operations = []Series{
 // latencies spread over some 100 buckets.
 func latency(i int) time.Duration { return time.Duration(2000+(i*7919)%30_000) * time.Microsecond }
 
-// record takes one sample out of 4,000 a second.
+// record records the n-th sample, at 4,000 a second.
 func record(r *Recorder, i int) {
 	r.Time(operations[i%len(operations)], start.Add(time.Duration(i)*250*time.Microsecond), latency(i), OK, "")
 }
@@ -75,7 +75,7 @@ func BenchmarkCount(b *testing.B) {
 	}
 }
 
-// BenchmarkTwoHours records 2 hours at 4,000 requests a second and says what the recorder, and a Run besides, keep.
+// BenchmarkTwoHours records 2 hours at 4,000 requests a second, and measures the memory of the recorder and of a Run.
 func BenchmarkTwoHours(b *testing.B) {
 	for b.Loop() {
 		before := heap()

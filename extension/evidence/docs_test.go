@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// commands are those of the page, each with what it prints.
+// commands matches the commands of the page, each with its output.
 var commands = regexp.MustCompile("(?s)\n```sh\n(.*?)\n```\n(?:\n```text\n(.*?)\n```\n)?")
 
-func TestEveryCommandOfThePagePrintsWhatItSays(t *testing.T) {
+func TestEveryCommandOfThePagePrintsItsOutput(t *testing.T) {
 	t.Parallel()
 	needJq(t)
 	page, err := os.ReadFile("../../docs/evidence.md")
@@ -25,7 +25,7 @@ func TestEveryCommandOfThePagePrintsWhatItSays(t *testing.T) {
 	for _, found := range commands.FindAllStringSubmatch(string(page), -1) {
 		command, want := found[1], found[2]
 		if strings.HasPrefix(command, "./k6 ") {
-			continue // the tests of cli run it
+			continue // tested in package cli
 		}
 		bash := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", command) //nolint:gosec // the page's own command
 		bash.Dir = dir

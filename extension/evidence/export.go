@@ -10,7 +10,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Series are all that a run has times of that were answered as asked, in order.
+// Series returns all series that have OK times, in order.
 func (run *Run) Series() []Series {
 	found := map[Series]bool{}
 	for _, second := range run.Seconds {
@@ -23,7 +23,7 @@ func (run *Run) Series() []Series {
 	return slices.SortedFunc(maps.Keys(found), compareSeries)
 }
 
-// String is such as request{queue_join}.
+// String returns the name of a series, such as request{queue_join}.
 func (s Series) String() string {
 	if s.Label == "" {
 		return string(s.Metric)
@@ -31,11 +31,11 @@ func (s Series) String() string {
 	return Labelled(string(s.Metric), s.Label)
 }
 
-// notInTags are the characters that a tag of the log cannot have.
+// notInTags matches the characters that a tag of the log cannot have.
 var notInTags = regexp.MustCompile(`[,\s]`)
 
-// WriteLog writes the times of what was answered as asked, of these series, as an interval log of HdrHistogram: an interval for each
-// second and series, in ns, as its plotters expect. Several series are told apart by tags, which are their names.
+// WriteLog writes the OK times of these series as an interval log of HdrHistogram: an interval for each second and series, in
+// ns, as plotters expect. If there are several series, their names are the tags of the intervals.
 func (run *Run) WriteLog(w io.Writer, series ...Series) error {
 	log := hdrhistogram.NewHistogramLogWriter(w)
 	order := slices.Sorted(maps.Keys(run.Seconds))
@@ -70,7 +70,7 @@ func (run *Run) WriteLog(w io.Writer, series ...Series) error {
 	return nil
 }
 
-// newInterval has 3 significant digits, so that the times, which are exact to 0.8 %, lose nothing to speak of in other buckets.
+// newInterval returns a histogram with 3 significant digits, so that its buckets add little to the error of 0.8 % of the times.
 func newInterval() *hdrhistogram.Histogram {
 	const most = 2 * MaxMicros * int64(time.Microsecond)
 	return hdrhistogram.New(int64(time.Microsecond), most, 3)
@@ -78,7 +78,7 @@ func newInterval() *hdrhistogram.Histogram {
 
 func fill(interval *hdrhistogram.Histogram, at int64, times *Histogram) {
 	times.Each(func(micros, n int64) {
-		_ = interval.RecordValues(micros*int64(time.Microsecond), n) // it fails out of range only
+		_ = interval.RecordValues(micros*int64(time.Microsecond), n) // fails only out of range
 	})
 	interval.SetStartTimeMs(at * 1000)
 	interval.SetEndTimeMs((at + 1) * 1000)

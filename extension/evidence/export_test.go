@@ -54,7 +54,7 @@ func TestTheLogReadsBackWithHdrHistogramsReader(t *testing.T) {
 	}
 }
 
-func TestSeveralSeriesAreToldApartByTags(t *testing.T) {
+func TestSeveralSeriesHaveTags(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	odd := Series{MetricRequest, "a, b"}

@@ -10,34 +10,34 @@ import (
 	"time"
 )
 
-// Extension is that of the files.
+// Extension ends the names of the files.
 const Extension = ".evidence.jsonl.gz"
 
-// mostUnwritten is how many bytes wait for a disk that takes none, before the file is given up.
+// mostUnwritten is how many bytes are kept while the disk refuses writes, before the file is given up.
 const mostUnwritten = 32 << 20
 
-// disk is what is needed of an *os.File.
+// disk has the methods of *os.File that are used.
 type disk interface {
 	io.WriterAt
 	io.Closer
 	Sync() error
 }
 
-// file appends records. Each batch is a gzip member of its own, so that what is on the disk can be read at any time.
+// file appends records. Each batch is a gzip member of its own, so that the file can be read at any time.
 type file struct {
 	disk      disk
 	gz        *gzip.Writer
 	lines     bytes.Buffer // records that are not compressed yet
 	unwritten bytes.Buffer // members that are not on the disk yet
-	written   int64        // bytes that are
+	written   int64        // bytes on the disk
 	failed    error        // the first error
 	isGivenUp bool
 	report    func(error)
 }
 
-// Open begins to write the evidence to a file, every 5 s and to the disk itself. What the file has held is lost. Where
-// writing fails later, the evidence is kept in memory, writing is tried again every 5 s, and report is called once, with the
-// first error; it must not call the recorder.
+// Open begins to write the evidence to a file, every 5 s with a sync to the disk. An existing file is replaced. If writing
+// fails later, the evidence is kept in memory, writing is tried again every 5 s, and report is called once, with the first
+// error; report must not call the recorder.
 func (r *Recorder) Open(path string, report func(error)) error {
 	disk, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644) // #nosec G302 G304 -- for others to read; it holds no secret
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *Recorder) open(disk disk, report func(error), every time.Duration) erro
 	return nil
 }
 
-// beginFile writes the header and what there is already, once both are there: a file and a description.
+// beginFile writes the header and the seconds recorded so far, once there are both a file and a description.
 func (r *Recorder) beginFile() {
 	if r.file == nil || !r.isDescribed {
 		return
@@ -73,6 +73,7 @@ func (r *Recorder) beginFile() {
 	r.file.flush()
 }
 
+// keepWriting packs and writes new records at intervals, until Close.
 func (r *Recorder) keepWriting(every time.Duration) {
 	defer close(r.stopped)
 	ticker := time.NewTicker(every)
@@ -90,8 +91,8 @@ func (r *Recorder) keepWriting(every time.Duration) {
 	}
 }
 
-// Close ends the recording: what comes later is left out. With a file, it writes the rest, and says whether all of the
-// evidence is in it. A second call does nothing.
+// Close ends the recording: later samples are ignored. It writes the rest to the file, if there is one, and returns an error if
+// the file is incomplete. A second call does nothing.
 func (r *Recorder) Close(end End) error {
 	r.cold.Lock()
 	defer r.cold.Unlock()
@@ -111,7 +112,7 @@ func (r *Recorder) Close(end End) error {
 		return nil
 	}
 	close(r.stop)
-	// The writer may be waiting for the lock for one last time, and finds nothing to do then.
+	// keepWriting may be waiting for the lock; it then writes nothing and returns.
 	r.cold.Unlock()
 	<-r.stopped
 	r.cold.Lock()
@@ -134,14 +135,14 @@ func (f *file) add(record any) {
 	}
 }
 
-// flush writes what is not on the disk yet, over what an earlier attempt may have left of it.
+// flush writes the records that are not on the disk yet, over the remains of a failed attempt.
 func (f *file) flush() {
 	if f.isGivenUp {
 		return
 	}
 	if f.lines.Len() > 0 {
 		f.gz.Reset(&f.unwritten)
-		_, _ = f.lines.WriteTo(f.gz) // a buffer takes it
+		_, _ = f.lines.WriteTo(f.gz) // never fails: it writes to a buffer
 		_ = f.gz.Close()
 	}
 	if f.unwritten.Len() == 0 {
@@ -184,7 +185,7 @@ func (f *file) close() error {
 	return nil
 }
 
-// Write writes a run as a file has it.
+// Write writes a run in the format of a file.
 func (run *Run) Write(w io.Writer) error {
 	gz := gzip.NewWriter(w)
 	if err := run.writeLines(gz); err != nil {

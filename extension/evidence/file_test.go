@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample records a little of everything. It is the example of docs/evidence.md.
+// sample records some of everything. It is the example of docs/evidence.md.
 func sample(t *testing.T, path string) *Recorder {
 	t.Helper()
 	r := newRecorder()
@@ -39,7 +39,7 @@ func sample(t *testing.T, path string) *Recorder {
 	r.Level(LevelPresent, at(0), 498)
 	r.Level(LevelPresent, at(1), 500)
 	r.Count(Labelled(CountOperations, "queue_join"), at(1), 21)
-	r.Run()                                                     // packs what there is, so that what follows is a record of its own
+	r.Run()                                                     // packs, so that the next samples are a separate record
 	r.Time(join, at(0), 95*time.Millisecond, OK, "")            // late
 	r.Time(join, at(0), 30*time.Second, Failed, "TimeoutError") // later still
 	require.NoError(t, r.Close(End{
@@ -57,7 +57,7 @@ func sample(t *testing.T, path string) *Recorder {
 	return r
 }
 
-func TestWhatARecorderWritesIsReadBackAsItsRun(t *testing.T) {
+func TestARecordersFileIsReadBackAsItsRun(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x"+Extension)
 	r := sample(t, path)
@@ -89,7 +89,7 @@ func TestAMergedRunIsReadBackAsItIs(t *testing.T) {
 	require.False(t, again.Runners[1].Ended)
 }
 
-func TestWhatWasRecordedBeforeFileAndDescriptionIsWritten(t *testing.T) {
+func TestSamplesBeforeFileAndDescriptionAreWritten(t *testing.T) {
 	t.Parallel()
 	for _, isFileFirst := range []bool{true, false} {
 		path := filepath.Join(t.TempDir(), "x"+Extension)
@@ -97,7 +97,7 @@ func TestWhatWasRecordedBeforeFileAndDescriptionIsWritten(t *testing.T) {
 		r.Time(join, at(0), time.Millisecond, OK, "")
 		if isFileFirst {
 			require.NoError(t, r.Open(path, nil))
-			r.Run() // packs what there is
+			r.Run() // packs the samples so far
 		}
 		require.NoError(t, r.Describe(Header{}, Runner{ClockOffset: 5 * time.Second}))
 		if !isFileFirst {
@@ -122,7 +122,7 @@ func needJq(t *testing.T) {
 	}
 }
 
-func TestARunThatIsGoingOnCanBeReadWithZcatAndJq(t *testing.T) {
+func TestARunningTestCanBeReadWithZcatAndJq(t *testing.T) {
 	t.Parallel()
 	needJq(t)
 	path := filepath.Join(t.TempDir(), "x"+Extension)
@@ -140,7 +140,7 @@ func TestARunThatIsGoingOnCanBeReadWithZcatAndJq(t *testing.T) {
 	}
 }
 
-// flaky is a disk that is full at times: it takes half of what it is given, and says so.
+// flaky is a disk that is sometimes full: it then writes half of the data and returns an error.
 type flaky struct {
 	mu     sync.Mutex
 	isFull bool
@@ -169,7 +169,7 @@ func (d *flaky) set(isFull bool) {
 	d.isFull = isFull
 }
 
-// write is what a recorder does every 5 s.
+// write does what a recorder does every 5 s.
 func (r *Recorder) write() {
 	r.cold.Lock()
 	defer r.cold.Unlock()
@@ -177,7 +177,7 @@ func (r *Recorder) write() {
 	r.file.flush()
 }
 
-func TestAFullDiskIsReportedOnceAndCaughtUpWithLater(t *testing.T) {
+func TestAFullDiskIsReportedOnceAndWrittenToLater(t *testing.T) {
 	t.Parallel()
 	disk := &flaky{}
 	var reported []error
@@ -198,7 +198,7 @@ func TestAFullDiskIsReportedOnceAndCaughtUpWithLater(t *testing.T) {
 	require.Equal(t, 1, disk.closed)
 }
 
-func TestAFileThatStaysUnwritableIsSaidAtTheEndAndTheRunIsKept(t *testing.T) {
+func TestAFileThatStaysUnwritableIsReportedAtTheEndAndTheRunIsKept(t *testing.T) {
 	t.Parallel()
 	disk := &flaky{synced: errors.New("input/output error")}
 	reports := 0
@@ -211,7 +211,7 @@ func TestAFileThatStaysUnwritableIsSaidAtTheEndAndTheRunIsKept(t *testing.T) {
 	require.NotNil(t, r.Run().End)
 }
 
-func TestAFileIsGivenUpBeforeItTakesTheMemory(t *testing.T) {
+func TestAFileIsGivenUpBeforeItUsesAllMemory(t *testing.T) {
 	t.Parallel()
 	r := described(t, Header{}, Runner{})
 	require.NoError(t, r.open(&flaky{isFull: true}, nil, time.Hour))
@@ -244,10 +244,10 @@ func newClosed(t *testing.T) *Recorder {
 	return r
 }
 
-// recordTo makes the test's own binary record to the file that it names.
+// recordTo is the variable that makes the test binary record to the file that it names.
 const recordTo = "EVIDENCE_TEST_RECORDS_TO"
 
-// recordUntilKilled records a request each millisecond, and ends after a minute where nothing kills it.
+// recordUntilKilled records a request each millisecond until it is killed, or for a minute.
 func recordUntilKilled(path string) {
 	r := New(nil)
 	file, err := os.Create(path) //nolint:gosec // the test's own file
@@ -261,7 +261,7 @@ func recordUntilKilled(path string) {
 	os.Exit(1)
 }
 
-func TestWhatAKilledRunnerHasWrittenIsThere(t *testing.T) {
+func TestTheFileOfAKilledRunnerCanBeRead(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x"+Extension)
 	runner := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this binary

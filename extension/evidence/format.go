@@ -26,7 +26,7 @@ type headerRecord struct {
 	Runners []Runner `json:"runners"`
 }
 
-// secondRecord is what is added to a second. Levels replace those that are there.
+// secondRecord is an addition to a second. Its levels replace earlier ones.
 type secondRecord struct {
 	Record string             `json:"record"`
 	At     int64              `json:"at"`
@@ -67,7 +67,7 @@ func compareSeries(a, b Series) int {
 	return cmp.Or(cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Label, b.Label))
 }
 
-// newEncoder writes < as it is.
+// newEncoder returns an encoder that does not escape < > &.
 func newEncoder(w io.Writer) *json.Encoder {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
@@ -102,14 +102,14 @@ type runnerRecord struct {
 	Ended              bool      `json:"ended,omitempty"`
 }
 
-// MarshalJSON writes the offset and its uncertainty in seconds.
+// MarshalJSON returns the runner with ClockOffset and ClockError in seconds.
 func (r Runner) MarshalJSON() ([]byte, error) {
 	return json.Marshal(runnerRecord{
 		r.Index, r.Count, r.Segment, r.ID, r.ClockOffset.Seconds(), r.ClockError.Seconds(), r.Began, r.Ended,
 	})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON parses the form of MarshalJSON.
 func (r *Runner) UnmarshalJSON(text []byte) error {
 	var record runnerRecord
 	if err := unmarshalStrictly(text, &record); err != nil {
@@ -133,12 +133,12 @@ type waitingRecord struct {
 	LongestSeconds float64 `json:"longestSeconds"`
 }
 
-// MarshalJSON writes the longest time in seconds.
+// MarshalJSON returns Waiting with Longest in seconds.
 func (w Waiting) MarshalJSON() ([]byte, error) {
 	return json.Marshal(waitingRecord{w.What, w.Users, w.Longest.Seconds()})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON parses the form of MarshalJSON.
 func (w *Waiting) UnmarshalJSON(text []byte) error {
 	var record waitingRecord
 	if err := unmarshalStrictly(text, &record); err != nil {
@@ -149,7 +149,7 @@ func (w *Waiting) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// durationOf takes seconds to the nearest nanosecond. It refuses more than 30 years.
+// durationOf converts seconds to a duration, to the nearest nanosecond. It refuses more than 1e9 seconds, 30 years.
 func durationOf(name string, seconds float64) (time.Duration, error) {
 	if math.Abs(seconds) > 1e9 {
 		return 0, fmt.Errorf("%s is %g; it is between -1e9 and 1e9", name, seconds)
@@ -157,7 +157,7 @@ func durationOf(name string, seconds float64) (time.Duration, error) {
 	return time.Duration(math.Round(seconds * float64(time.Second))), nil
 }
 
-// MarshalJSON writes pairs of the highest time of a bucket in µs and its count, in order.
+// MarshalJSON returns pairs of the highest time of a bucket in µs and its count, in order.
 func (h *Histogram) MarshalJSON() ([]byte, error) {
 	text := []byte{'['}
 	h.Each(func(micros, n int64) {
@@ -171,11 +171,10 @@ func (h *Histogram) MarshalJSON() ([]byte, error) {
 	return append(text, ']'), nil
 }
 
-// mostCounted is the most that one number of a record may count, so that sums of as many records as a file may have stay
-// within 64 bits.
+// mostCounted is the highest count of a record, so that the sum over the most records of a file stays within 64 bits.
 const mostCounted = 10_000_000_000
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON parses the form of MarshalJSON.
 func (h *Histogram) UnmarshalJSON(text []byte) error {
 	*h = Histogram{}
 	previous := -1
@@ -202,7 +201,7 @@ func (h *Histogram) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// nextPair reads a pair, such as [1203,2], and the comma behind it.
+// nextPair parses a pair, such as [1203,2], and the comma after it.
 func nextPair(text []byte) (micros, n int64, rest []byte, isPair bool) {
 	if len(text) == 0 || text[0] != '[' {
 		return 0, 0, nil, false
@@ -222,7 +221,8 @@ func nextPair(text []byte) (micros, n int64, rest []byte, isPair bool) {
 	return micros, n, rest, true
 }
 
-// digits reads a whole number of at most 15 digits. There is no rest where there is none; that of a longer one begins with a digit.
+// digits parses a whole number of at most 15 digits. The rest is nil if there is no number, and begins with a digit if the
+// number is longer.
 func digits(text []byte) (int64, []byte) {
 	n, i := int64(0), 0
 	for ; i < len(text) && i < 15 && '0' <= text[i] && text[i] <= '9'; i++ {

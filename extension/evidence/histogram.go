@@ -15,21 +15,21 @@ const (
 	significantDigits = 2
 	subBuckets        = 256
 	halfMagnitude     = 7 // log2(subBuckets / 2)
-	// MaxMicros is the longest time that a histogram tells apart, 24 hours; what took longer counts as this.
+	// MaxMicros is the longest time that a histogram counts, 24 hours; a longer time counts as this.
 	MaxMicros = int64(24 * time.Hour / time.Microsecond)
 )
 
-// Histogram counts times in µs. The times that it gives back are the highest of their bucket, at most 0.8 % above those that
-// went in. It is kept as a sorted list of varints, for a run has tens of thousands, most with few buckets in use. The zero
-// value is empty and ready to use; the methods that read also take nil. It is not safe for concurrent writing.
+// Histogram counts times in µs. It returns the highest time of a bucket, at most 0.8 % above the recorded one. It is stored as
+// a sorted list of varints, as a run has tens of thousands of histograms, most with few buckets in use. The zero value is empty
+// and ready to use; the methods that read also accept nil. It is not safe for concurrent writing.
 type Histogram struct {
 	count int64
-	// packed has for each bucket in use how far its index is from the one before, and its count. Its bytes are never
-	// changed in place, so that copies may share them.
+	// packed has, for each bucket in use, the difference of its index from the previous one, and its count. Its bytes are
+	// never changed in place, so that copies may share them.
 	packed []byte
 }
 
-// HistogramOf counts these times, in µs.
+// HistogramOf returns a histogram of these times, in µs.
 func HistogramOf(micros ...int64) *Histogram {
 	indices := make([]uint16, len(micros))
 	for i, m := range micros {
@@ -38,7 +38,7 @@ func HistogramOf(micros ...int64) *Histogram {
 	return histogramOfBuckets(indices)
 }
 
-// histogramOfBuckets sorts the indices in place.
+// histogramOfBuckets returns a histogram of a list of bucket indices, which it sorts in place.
 func histogramOfBuckets(indices []uint16) *Histogram {
 	return &Histogram{count: int64(len(indices)), packed: appendBuckets(nil, indices)}
 }
@@ -59,7 +59,7 @@ func appendBuckets(packed []byte, indices []uint16) []byte {
 	return packed
 }
 
-// Sum pools histograms; nil counts as empty.
+// Sum returns the sum of histograms; nil counts as empty.
 func Sum(parts ...*Histogram) *Histogram {
 	var dense [bucketCount]int64
 	sum := &Histogram{}
@@ -85,14 +85,14 @@ func appendBucket(packed []byte, step int, n int64) []byte {
 	return binary.AppendUvarint(packed, uint64(n))      // #nosec G115 -- counts are not negative
 }
 
-// bucketOf is the index of the bucket of a time. It takes times out of range for the nearest one in it.
+// bucketOf returns the index of a time's bucket. A time out of range counts as the nearest one in range.
 func bucketOf(micros int64) uint16 {
 	micros = min(max(micros, 0), MaxMicros)
 	magnitude := bits.Len64(uint64(micros)|(subBuckets-1)) - (halfMagnitude + 1) // #nosec G115 -- not negative
 	return uint16(magnitude<<halfMagnitude + int(micros>>magnitude))             // #nosec G115 -- less than bucketCount
 }
 
-// highestOf is the highest time of a bucket.
+// highestOf returns the highest time of a bucket.
 func highestOf(index uint16) int64 {
 	if index < subBuckets {
 		return int64(index)
@@ -115,14 +115,14 @@ func (h *Histogram) eachBucket(yield func(index uint16, n int64)) {
 	}
 }
 
-// Record counts a time in µs n times. For many times at once HistogramOf is faster.
+// Record counts a time in µs n times. For many different times, HistogramOf is faster.
 func (h *Histogram) Record(micros, n int64) {
 	if n > 0 {
 		h.Add(&Histogram{count: n, packed: appendBucket(nil, int(bucketOf(micros)), n)})
 	}
 }
 
-// Add counts what the other has counted, too.
+// Add adds the counts of another histogram.
 func (h *Histogram) Add(other *Histogram) {
 	switch {
 	case other.Count() == 0:
@@ -133,7 +133,7 @@ func (h *Histogram) Add(other *Histogram) {
 	}
 }
 
-// Count is how many times were counted.
+// Count returns how many times were counted.
 func (h *Histogram) Count() int64 {
 	if h == nil {
 		return 0
@@ -141,7 +141,8 @@ func (h *Histogram) Count() int64 {
 	return h.count
 }
 
-// Rank is the k-th smallest time in µs, k from 1 to Count; a k outside of it is taken for the nearest. It is 0 without times.
+// Rank returns the k-th smallest time in µs, with k from 1 to Count; a k out of range counts as the nearest in range. Without
+// times it is 0.
 func (h *Histogram) Rank(k int64) int64 {
 	k = min(max(k, 1), h.Count())
 	found, below := int64(0), int64(0)
@@ -154,8 +155,8 @@ func (h *Histogram) Rank(k int64) int64 {
 	return found
 }
 
-// Quantile is the time in µs that a share q of the times, from 0 to 1, do not exceed: what HdrHistogram gives at percentile
-// 100 q. It is 0 without times.
+// Quantile returns the time in µs that a share q of the times, from 0 to 1, do not exceed: HdrHistogram's percentile 100 q.
+// Without times it is 0.
 func (h *Histogram) Quantile(q float64) int64 {
 	return h.Rank(int64(min(max(q, 0), 1)*float64(h.Count()) + 0.5))
 }
@@ -165,11 +166,11 @@ func (h *Histogram) Each(yield func(micros, n int64)) {
 	h.eachBucket(func(index uint16, n int64) { yield(highestOf(index), n) })
 }
 
-// HDR is a copy as an HdrHistogram, of 30 KB.
+// HDR returns a copy as an HdrHistogram, which takes 30 KB.
 func (h *Histogram) HDR() *hdrhistogram.Histogram {
 	hdr := hdrhistogram.New(1, MaxMicros, significantDigits)
 	h.Each(func(micros, n int64) {
-		_ = hdr.RecordValues(micros, n) // it fails out of range only
+		_ = hdr.RecordValues(micros, n) // fails only out of range
 	})
 	return hdr
 }

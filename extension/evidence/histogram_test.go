@@ -88,7 +88,7 @@ func TestHistogramsAddUp(t *testing.T) {
 	require.Equal(t, &recorded, &added)
 }
 
-func TestAddingLeavesWhatWasAddedAsItWas(t *testing.T) {
+func TestAddDoesNotChangeItsArgument(t *testing.T) {
 	t.Parallel()
 	var sum Histogram
 	first, second := HistogramOf(1, 2), HistogramOf(2, 3)

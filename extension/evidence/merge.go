@@ -11,23 +11,22 @@ import (
 	"time"
 )
 
-// Part is the evidence of one of several runners, or of some that were merged, with a name for messages: its file's.
+// Part is the evidence of one or more runners, with a name for messages: that of its file.
 type Part struct {
 	Name string
 	Run  *Run
 }
 
-// heldFor is how many seconds a level stands in the sum where a runner has no newer reading. Timers that drift leave a second
-// out now and then.
+// heldFor is how many seconds a runner's reading of a level is used if there is no newer one, as timers that drift sometimes
+// leave out a second.
 const heldFor = 3
 
-// furthestApart is how long the evidence of a runner may end before that of the next begins, in one run.
+// furthestApart is the longest gap between the end of one runner's evidence and the beginning of the next one's, in one run.
 const furthestApart = time.Minute
 
-// Merge adds up the evidence of several runners of one test, to what one runner would have recorded. Times, failures and counts
-// add up; so do levels, except readings of the service itself, of which the largest stands. It refuses parts that are not
-// of one run. Runners that are missing (Runner.Count says how many there are), were killed or began late are no error:
-// Run.Runners shows them.
+// Merge adds up the evidence of several runners of one test, to what one runner would have recorded. Times, failures, counts
+// and levels are summed, except readings of the service itself, of which the largest is kept. Parts that are not of one run are
+// refused. Runners that are missing (see Runner.Count), were killed or began late are no error: Run.Runners shows them.
 func Merge(parts ...Part) (*Run, error) {
 	if len(parts) == 0 {
 		return nil, errors.New("nothing to merge; give the evidence of each runner")
@@ -95,17 +94,17 @@ func (s *Second) add(from *Second, levels map[string]float64) {
 	}
 }
 
-// isOfService says whether each runner reads the same thing.
+// isOfService reports whether a level is a reading of the service, which is the same for each runner.
 func isOfService(level string) bool {
 	return level == LevelDepth || level == LevelServer || strings.HasPrefix(level, LevelServer+"{")
 }
 
-// holder carries levels over seconds without a reading, up to heldFor of them and not beyond the last reading.
+// holder carries levels over seconds without a reading: at most heldFor seconds, and not beyond the last reading.
 type holder struct {
 	run   *Run
-	order []int64 // the seconds that have something, and those in between that levels are carried over
-	last  map[string]int64
-	until map[string]int64 // the last reading of each
+	order []int64          // the recorded seconds, and those between them that levels are carried over
+	last  map[string]int64 // by level: the second of the latest reading so far
+	until map[string]int64 // by level: the second of the last reading of the run
 }
 
 func newHolder(run *Run) *holder {
@@ -124,7 +123,7 @@ func newHolder(run *Run) *holder {
 	return h
 }
 
-// at is called with the seconds of order, in order.
+// at returns the levels of a second. It must be called with the seconds of order, in order.
 func (h *holder) at(at int64) map[string]float64 {
 	levels := map[string]float64{}
 	if second := h.run.Seconds[at]; second != nil {
@@ -154,7 +153,7 @@ func checkParts(parts []Part) error {
 	return checkTimes(parts)
 }
 
-// difference names what two headers of one test must have in common and have not.
+// difference returns the first field that differs between two headers and must be the same in one test, with both values.
 func difference(a, b Header) (what, inA, inB string) {
 	for _, field := range []struct {
 		name string
@@ -187,7 +186,7 @@ func shown(value any) string {
 	return fmt.Sprintf("%+v", value)
 }
 
-// placed is a runner, its part of the whole and the file that it is in.
+// placed is a runner with the bounds of its execution segment and the name of its file.
 type placed struct {
 	Runner
 	name     string
@@ -230,7 +229,7 @@ func checkPair(a, b placed) error {
 	return nil
 }
 
-// segmentOf reads an execution segment as k6 writes it, such as 0:1/4, 25%:50% or 1/3, which begins at 0. "" is the whole.
+// segmentOf parses an execution segment as k6 writes it, such as 0:1/4, 25%:50% or 1/3, which begins at 0. "" is the whole.
 func segmentOf(text string) (from, to *big.Rat, err error) {
 	start, end, hasStart := strings.Cut(text, ":")
 	if !hasStart {
@@ -247,7 +246,7 @@ func segmentOf(text string) (from, to *big.Rat, err error) {
 	return from, to, nil
 }
 
-// longestShare keeps a number with an exponent of millions from being worked out.
+// longestShare is the longest text of a bound; a longer number could take very long to compute.
 const longestShare = 24
 
 func shareOf(text string) (*big.Rat, bool) {
@@ -262,7 +261,7 @@ func shareOf(text string) (*big.Rat, bool) {
 	return share, isNumber
 }
 
-// checkTimes refuses parts of several runs: all that they have in common may be the same, but not the time.
+// checkTimes refuses parts of several runs, which may have equal headers but have different times.
 func checkTimes(parts []Part) error {
 	type span struct {
 		name        string
@@ -293,7 +292,7 @@ func checkTimes(parts []Part) error {
 
 func clockTime(second int64) string { return time.Unix(second, 0).UTC().Format(time.RFC3339) }
 
-// named is the end of a run in which what one of several runners judged for itself says whose it is.
+// named returns the end of a run with the runner's name before each crossed threshold and finding, if there are several parts.
 func named(run *Run, parts int) *End {
 	if run.End == nil || parts == 1 || len(run.Runners) != 1 {
 		return run.End
@@ -310,7 +309,7 @@ func named(run *Run, parts int) *End {
 	return &end
 }
 
-// Name is such as "runner 1 of 4"; the only one is "the runner".
+// Name returns the name of a runner, such as "runner 1 of 4", or "the runner" for a single one.
 func (r Runner) Name() string {
 	if r.Count < 2 {
 		return "the runner"
@@ -318,7 +317,7 @@ func (r Runner) Name() string {
 	return fmt.Sprintf("runner %d of %d", r.Index+1, r.Count)
 }
 
-// mergeEnds leaves both as they were.
+// mergeEnds returns the sum of two ends, and changes neither.
 func mergeEnds(a, b *End) *End {
 	if a == nil || b == nil {
 		return either(a, b)
@@ -342,7 +341,7 @@ func mergeEnds(a, b *End) *End {
 	return &merged
 }
 
-// mergeConditions has each threshold once: passed where each runner's own did, with what each of them measured.
+// mergeConditions returns each threshold once, with the values measured by each runner. It passed if it did on each runner.
 func mergeConditions(a, b []Condition) []Condition {
 	merged := slices.Clone(a)
 	for _, next := range b {
@@ -377,7 +376,7 @@ func sentences(interrupted string) []string {
 	return strings.Split(interrupted, "; ")
 }
 
-// union is what is in either, each once, in order.
+// union returns the elements of both lists, each once, in order.
 func union[T comparable](a, b []T) []T {
 	all := slices.Clone(a)
 	for _, item := range b {
@@ -388,7 +387,8 @@ func union[T comparable](a, b []T) []T {
 	return all
 }
 
-// youngest is the pair of uptimes of the runner that saw the service age the least: one that saw it restart says so.
+// youngest returns the uptimes of the runner between whose readings the service aged least, which shows a restart that only one
+// runner saw.
 func youngest(a, b *End) (before, after float64) {
 	isKnown := func(e *End) bool { return e.UptimeBefore >= 0 && e.UptimeAfter >= 0 }
 	if !isKnown(a) || isKnown(b) && b.UptimeAfter-b.UptimeBefore < a.UptimeAfter-a.UptimeBefore {

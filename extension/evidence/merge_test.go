@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// segment is one runner of so many.
+// segment returns one runner of count.
 func segment(index, count int) Runner {
 	return Runner{
 		Index: index, Count: count, ID: fmt.Sprintf("runner-%d", index),
@@ -18,7 +18,7 @@ func segment(index, count int) Runner {
 	}
 }
 
-// described is a recorder of one of so many runners.
+// described returns the recorder of one runner of count.
 func described(t *testing.T, header Header, runner Runner) *Recorder {
 	t.Helper()
 	r := newRecorder()
@@ -26,7 +26,7 @@ func described(t *testing.T, header Header, runner Runner) *Recorder {
 	return r
 }
 
-// recordAtRandom records the same in each of the recorders as far as it is by second, and the sum in the whole.
+// recordAtRandom records random samples in the parts, and in the whole the samples and levels that their merge must have.
 func recordAtRandom(random *rand.Rand, whole *Recorder, parts []*Recorder) {
 	kinds := []string{"HTTPError 500", "TimeoutError"}
 	for range 3000 {
@@ -53,7 +53,7 @@ func recordAtRandom(random *rand.Rand, whole *Recorder, parts []*Recorder) {
 	}
 }
 
-func TestTheMergeOfPartsIsWhatOneRunnerWouldHaveRecorded(t *testing.T) {
+func TestMergedPartsEqualTheRecordOfOneRunner(t *testing.T) {
 	t.Parallel()
 	for _, count := range []int{1, 2, 4, 16} {
 		random := rand.New(rand.NewPCG(uint64(count), 7)) //nolint:gosec // a seed that repeats
@@ -79,7 +79,7 @@ func TestTheMergeOfPartsIsWhatOneRunnerWouldHaveRecorded(t *testing.T) {
 	}
 }
 
-func TestMergingLeavesThePartsAsTheyWere(t *testing.T) {
+func TestMergeDoesNotChangeTheParts(t *testing.T) {
 	t.Parallel()
 	a, b := described(t, Header{}, segment(0, 2)), described(t, Header{}, segment(1, 2))
 	random := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // a seed that repeats
@@ -91,7 +91,7 @@ func TestMergingLeavesThePartsAsTheyWere(t *testing.T) {
 	require.Equal(t, b.Run(), runB)
 }
 
-func TestALevelStandsForSecondsInWhichARunnerDidNotReadIt(t *testing.T) {
+func TestALevelIsCarriedOverSecondsWithoutAReading(t *testing.T) {
 	t.Parallel()
 	a, b := described(t, Header{}, segment(0, 2)), described(t, Header{}, segment(1, 2))
 	for second := range 20 {
@@ -109,7 +109,7 @@ func TestALevelStandsForSecondsInWhichARunnerDidNotReadIt(t *testing.T) {
 	require.Equal(t, []float64{110, 110, 110, 110, 110, 110, 110, 110, 110, 110, 110, 100, 110, 100}, sums)
 }
 
-func TestMissingKilledAndLateRunnersAreFacts(t *testing.T) {
+func TestMissingKilledAndLateRunnersAreNoErrors(t *testing.T) {
 	t.Parallel()
 	whole, killed := described(t, Header{}, segment(0, 4)), described(t, Header{}, segment(2, 4))
 	whole.Time(join, at(0), time.Millisecond, OK, "")

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// What a file may have at most, so that no file takes all of the memory. A run of 24 hours stays below each.
+// Limits of a file, so that reading one cannot use all memory. A run of 24 hours stays below each.
 const (
 	mostBytes   = 1 << 30 // uncompressed
 	longestLine = 8 << 20
@@ -34,8 +34,8 @@ func ReadFile(path string) (*Run, error) {
 	return run, nil
 }
 
-// Read reads the evidence of a run. Where it ends in the middle of a record, as that of a killed runner may, all whole records
-// are used, and Truncated is true.
+// Read reads the evidence of a run. If it ends in the middle of a record, as that of a killed runner may, all complete records
+// are used and Truncated is true.
 func Read(from io.Reader) (*Run, error) {
 	gz, err := gzip.NewReader(from)
 	switch {
@@ -49,7 +49,7 @@ func Read(from io.Reader) (*Run, error) {
 	return readText(gz)
 }
 
-// readText reads what is uncompressed.
+// readText reads the decompressed records.
 func readText(text io.Reader) (*Run, error) {
 	limited := &io.LimitedReader{R: text, N: mostBytes + 1}
 	r := reader{run: Run{Seconds: map[int64]*Second{}}}
@@ -70,7 +70,7 @@ func readText(text io.Reader) (*Run, error) {
 
 var errNoRecord = errors.New("no evidence: there is no whole record")
 
-// reader is a run of which so many records were read.
+// reader builds a run from its records.
 type reader struct {
 	run     Run
 	records int
@@ -78,7 +78,7 @@ type reader struct {
 	names   map[string]bool
 }
 
-// readLines reads one line after the other to the end, or to where the file is cut.
+// readLines reads all lines, up to the end or to where the file is cut.
 func (r *reader) readLines(lines *bufio.Reader) error {
 	for {
 		line, err := readLine(lines)
@@ -94,7 +94,7 @@ func (r *reader) readLines(lines *bufio.Reader) error {
 
 var errLongLine = fmt.Errorf("longer than %d bytes", longestLine)
 
-// readLine reads a line without its end. With an error, it is what there was of it.
+// readLine returns the next line without its line feed. With an error it returns the part that could be read.
 func readLine(lines *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
@@ -103,7 +103,7 @@ func readLine(lines *bufio.Reader) ([]byte, error) {
 			return nil, errLongLine
 		}
 		if err == nil && line == nil {
-			return part[:len(part)-1], nil // valid until the next one is read
+			return part[:len(part)-1], nil // valid until the next read
 		}
 		line = append(line, part...)
 		if err == nil {
@@ -115,7 +115,8 @@ func readLine(lines *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// ending judges where the records end. A machine that lost its power may leave zeros behind the last member.
+// ending returns the error for the end of the records, or marks the run as truncated. A machine that lost its power may leave
+// zeros after the last member.
 func (r *reader) ending(rest []byte, err error) error {
 	isCut := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrHeader) && len(rest) == 0
 	switch {
@@ -135,7 +136,7 @@ func (r *reader) add(line []byte) error {
 		Record  string `json:"record"`
 		Version int    `json:"version"`
 	}{}
-	// It comes first in each line, so the long ones need not be parsed twice.
+	// The recorder writes this field first, so that long lines need not be parsed twice.
 	if bytes.HasPrefix(line, []byte(`{"record":"second"`)) {
 		kind.Record = recordSecond
 	} else if err := json.Unmarshal(line, &kind); err != nil {
@@ -162,7 +163,7 @@ func (r *reader) add(line []byte) error {
 	return fmt.Errorf("record %.20q is not known; there are header, second and end", kind.Record)
 }
 
-// notEvidence words the error of a line that cannot be parsed.
+// notEvidence returns the error for a line that cannot be parsed.
 func (r *reader) notEvidence(err error) error {
 	if r.records == 0 {
 		return fmt.Errorf("no evidence: %w", err)
@@ -248,7 +249,7 @@ func (r *reader) addSecond(line []byte) error {
 	return nil
 }
 
-// check refuses what no recorder writes.
+// check refuses records that no recorder writes.
 func (r *reader) check(record *secondRecord) error {
 	if record.Record != recordSecond {
 		return fmt.Errorf("record %.20q", record.Record)

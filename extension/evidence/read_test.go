@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// zipped is a gzip member.
+// zipped returns a gzip member.
 func zipped(text string) []byte {
 	var member bytes.Buffer
 	gz := gzip.NewWriter(&member)
@@ -23,7 +23,7 @@ func zipped(text string) []byte {
 	return member.Bytes()
 }
 
-// sampleBytes are those of the sample's file, and its lines.
+// sampleBytes returns the bytes of the sample's file, and its lines.
 func sampleBytes(t *testing.T) (file []byte, lines []string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x"+Extension)
@@ -137,13 +137,13 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// damaged has another checksum.
+// damaged returns the file with a wrong checksum.
 func damaged(member []byte) []byte {
 	member[len(member)-8]++
 	return member
 }
 
-func TestAFileMayNotHaveNamesWithoutEnd(t *testing.T) {
+func TestAFileWithTooManyNamesIsRefused(t *testing.T) {
 	t.Parallel()
 	_, lines := sampleBytes(t)
 	var text strings.Builder
@@ -202,7 +202,7 @@ func FuzzReadText(f *testing.F) {
 		require.NoError(t, run.writeLines(&rewritten))
 		once := rewritten.String()
 		again, err := readText(&rewritten)
-		if err != nil { // two records, each within the limit, may add up to more
+		if err != nil { // two records within the limits may add up to more
 			require.Contains(t, err.Error(), " 1 to 10000000000")
 			return
 		}

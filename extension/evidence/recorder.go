@@ -12,40 +12,40 @@ import (
 	"time"
 )
 
-// foldEvery is how many seconds of samples are kept as they came before they are packed, and how often a file is written.
+// foldEvery is the number of seconds between packing samples, and between writes to a file.
 const foldEvery = 5
 
 // longest is how far from its beginning a run may have seconds.
 const longest = 31 * 24 * time.Hour
 
-// DefaultLimits are those of a run that names no others.
+// DefaultLimits returns the limits of a run that sets no others.
 func DefaultLimits() map[Metric]int64 {
 	return map[Metric]int64{MetricRequest: 100_000, MetricEvent: 100_000, MetricMatch: 3_000_000}
 }
 
-// Recorder keeps what a run measures. It is safe for concurrent use.
+// Recorder records the samples of a run. It is safe for concurrent use.
 //
-// Samples are first appended to lists, one for each second and series. Every 5 s the lists are packed and added to what is
-// kept, and what was packed is appended to the file, if there is one. A second may be added to again and again: a
-// request that began a minute ago still counts for the second in which it began.
+// Samples are first appended to lists, one for each second and series. Every 5 s the lists are packed, added to the packed
+// seconds, and appended to the file, if there is one. A second may be added to several times: a request that began a minute ago
+// counts for the second in which it began.
 //
-// The seconds are those of the wall clock when the recorder was made, and of the monotonic clock since then, so that a
-// step of the wall clock in the middle of a run neither empties a second nor counts it twice.
+// Seconds are by the wall clock at the time the recorder was made, and by the monotonic clock from then on, so that a step of
+// the wall clock during a run neither skips a second nor counts it twice.
 type Recorder struct {
 	clock func() time.Time
 	start time.Time
 
-	hot sync.Mutex // guards what is below
-	// offset is what this runner's clock shows less what the target's shows.
+	hot sync.Mutex // guards the fields below, up to cold
+	// offset is this runner's clock minus the target's.
 	offset   time.Duration
 	limits   map[Metric]int64
 	names    names
 	seconds  map[int64]*hotSecond
-	spare    []*hotSecond // emptied, to be used again
-	foldAt   int64        // the second from which on it is time to fold
+	spare    []*hotSecond // emptied, to be reused
+	foldAt   int64        // the second in which samples are packed next
 	isClosed bool
 
-	// cold guards what is below, and is taken before hot where both are needed.
+	// cold guards the fields below. It is locked before hot if both are needed.
 	cold        sync.Mutex
 	packed      map[int64][]byte
 	header      Header
@@ -53,11 +53,11 @@ type Recorder struct {
 	isDescribed bool
 	end         *End
 	file        *file
-	stopped     chan struct{} // closed when nothing writes the file any more
-	stop        chan struct{}
+	stopped     chan struct{} // closed when keepWriting has returned
+	stop        chan struct{} // closing it ends keepWriting
 }
 
-// New makes a recorder. The clock is time.Now where it is nil.
+// New returns a Recorder. A nil clock means time.Now.
 func New(clock func() time.Time) *Recorder {
 	if clock == nil {
 		clock = time.Now
@@ -71,10 +71,10 @@ func New(clock func() time.Time) *Recorder {
 	}
 }
 
-// Describe says what the run is, once, when that is known and the load is about to begin. Samples from before it are kept: a
-// clock offset moves them by whole seconds. Where the header names no limits, they are DefaultLimits; others than those are
-// refused for a metric that has samples, for they were counted against the default. The runner's ID, where it
-// has none, is made up, and the times when header and runner began, which the caller's clock shows, are put on the target's.
+// Describe sets the header and the runner. It is called once, before the load begins. Earlier samples are kept, and moved by the
+// clock offset in whole seconds. Without limits in the header, DefaultLimits apply; other limits are refused for a metric that
+// has samples, as those were counted against the default. A runner without an ID gets one. The times at which header and runner
+// began are given by this runner's clock and converted to the target's.
 func (r *Recorder) Describe(header Header, runner Runner) error {
 	r.cold.Lock()
 	defer r.cold.Unlock()
@@ -108,7 +108,7 @@ func (r *Recorder) Describe(header Header, runner Runner) error {
 	return nil
 }
 
-// withoutSecrets leaves out what an address may carry besides: a password, a query.
+// withoutSecrets removes user, password, query and fragment from an address.
 func withoutSecrets(address string) string {
 	parsed, err := url.Parse(address)
 	if err != nil {
@@ -137,7 +137,7 @@ func (r *Recorder) setLimits(limits map[Metric]int64) error {
 	return nil
 }
 
-// setOffset moves what was packed by as many whole seconds as the offset has, for their samples are not told apart any more.
+// setOffset sets the offset, and moves the packed seconds by it in whole seconds, as their samples have no times any more.
 func (r *Recorder) setOffset(offset time.Duration) {
 	r.hot.Lock()
 	defer r.hot.Unlock()
@@ -151,11 +151,10 @@ func (r *Recorder) setOffset(offset time.Duration) {
 	r.packed = moved
 }
 
-// onTarget puts a time of this runner's clock on the target's.
+// onTarget converts a time of this runner's clock to the target's.
 func (r *Recorder) onTarget(t time.Time) time.Time { return t.Add(-r.offset).Round(0).UTC() }
 
-// Time records something that began then and took so long, in the second in which it began. The kind says how it failed,
-// such as "HTTPError 500"; it counts for Failed only.
+// Time records a sample in the second in which it began. kind is the kind of failure, such as "HTTPError 500", for Failed only.
 func (r *Recorder) Time(series Series, begin time.Time, took time.Duration, outcome Outcome, kind string) {
 	bucket := bucketOf(took.Microseconds())
 	r.hot.Lock()
@@ -185,7 +184,7 @@ func (r *Recorder) Time(series Series, begin time.Time, took time.Duration, outc
 	r.unlockAndFold(second + int64(took/time.Second))
 }
 
-// Count adds n to a count, in the second of that time. An n of 0 or less is left out.
+// Count adds n to a count in the second of a time. An n of 0 or less is ignored.
 func (r *Recorder) Count(name string, at time.Time, n int64) {
 	r.hot.Lock()
 	if r.isClosed || n <= 0 {
@@ -197,8 +196,7 @@ func (r *Recorder) Count(name string, at time.Time, n int64) {
 	r.unlockAndFold(second)
 }
 
-// Level records how many of something there were at that time; the last reading of a second stands. What is not a number
-// is left out.
+// Level records the reading of a level at a time; the last reading of a second is kept. A value that is not finite is ignored.
 func (r *Recorder) Level(name string, at time.Time, value float64) {
 	r.hot.Lock()
 	if r.isClosed || math.IsNaN(value) || math.IsInf(value, 0) {
@@ -210,12 +208,13 @@ func (r *Recorder) Level(name string, at time.Time, value float64) {
 	r.unlockAndFold(second)
 }
 
-// secondOf is the second of a time on the target's clock. A time before the recorder was made belongs to its first second.
+// secondOf returns the second of a time, by the target's clock. A time before the recorder was made belongs to its first second.
 func (r *Recorder) secondOf(t time.Time) int64 {
 	since := min(max(t.Sub(r.start), 0), longest)
 	return r.start.Add(since - r.offset).Unix()
 }
 
+// at returns the lists of a second, and makes them if there are none. The lock hot is held.
 func (r *Recorder) at(second int64) *hotSecond {
 	if hot := r.seconds[second]; hot != nil {
 		return hot
@@ -228,7 +227,7 @@ func (r *Recorder) at(second int64) *hotSecond {
 	return hot
 }
 
-// unlockAndFold packs what is kept as it came, if it is time for it at that second and nothing else does so.
+// unlockAndFold unlocks hot and packs the samples, if they are due at this second and nothing else is packing.
 func (r *Recorder) unlockAndFold(now int64) {
 	if r.foldAt == 0 {
 		r.foldAt = now + foldEvery
@@ -244,7 +243,7 @@ func (r *Recorder) unlockAndFold(now int64) {
 	}
 }
 
-// fold packs what is kept as it came. It is called with cold locked.
+// fold packs the samples. The lock cold is held.
 func (r *Recorder) fold() {
 	r.hot.Lock()
 	hot := r.seconds
@@ -270,7 +269,7 @@ func (r *Recorder) fold() {
 	}
 }
 
-// known are the names so far. They are only ever appended to.
+// known returns the names so far. Names are only ever added.
 func (r *Recorder) known() *names {
 	r.hot.Lock()
 	defer r.hot.Unlock()
@@ -278,10 +277,10 @@ func (r *Recorder) known() *names {
 	return &known
 }
 
-// Run is what was recorded so far. Nothing that is recorded later changes it.
+// Run returns the record so far, as a copy that later samples do not change.
 func (r *Recorder) Run() *Run { return r.since(math.MinInt64) }
 
-// Recent is what was recorded of the last seconds, this one included: that many, and what it costs depends on them alone.
+// Recent returns the record of this many last seconds, the current one included. Its cost depends only on that number.
 func (r *Recorder) Recent(seconds int) *Run {
 	r.hot.Lock()
 	now := r.secondOf(r.clock())

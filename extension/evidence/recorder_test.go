@@ -19,14 +19,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// start is when the clocks of the tests begin: half a second into second at0.
+// start is the initial time of the tests' clocks: half a second into second at0.
 var start = time.Date(2026, 11, 28, 6, 0, 0, 500_000_000, time.UTC)
 
 var at0 = start.Unix()
 
 func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 
-// newRecorder has a clock that stands still.
+// newRecorder returns a recorder whose clock stands still.
 func newRecorder() *Recorder { return New(func() time.Time { return start }) }
 
 var join = Series{MetricRequest, "queue_join"}
@@ -64,7 +64,7 @@ func TestOverIsCountedExactlyAgainstTheLimit(t *testing.T) {
 	require.Zero(t, cells[Series{MetricSession, ""}].Over)
 }
 
-func TestWhatFailedIsCountedByKind(t *testing.T) {
+func TestFailuresAreCountedByKind(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	for range 3 {
@@ -76,14 +76,14 @@ func TestWhatFailedIsCountedByKind(t *testing.T) {
 	require.Equal(t, &Cell{Failed: map[string]int64{"HTTPError 500": 3, "TimeoutError": 2}}, r.Run().Seconds[at0].Cells[join])
 }
 
-func TestCountsAddUpAndTheLastLevelOfASecondStands(t *testing.T) {
+func TestCountsAddUpAndTheLastLevelOfASecondIsKept(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	for i, value := range []float64{5, 7, 0, math.NaN(), math.Inf(1)} {
 		r.Level(LevelPresent, at(0), value)
 		r.Count(CountSent, at(0), int64(i))
 		if i == 1 {
-			r.Run() // packs what there is
+			r.Run() // packs the samples so far
 		}
 	}
 	r.Count(CountSent, at(0), -100)
@@ -92,7 +92,7 @@ func TestCountsAddUpAndTheLastLevelOfASecondStands(t *testing.T) {
 	require.Equal(t, map[string]int64{CountSent: 10}, second.Counts)
 }
 
-func TestASnapshotStaysAsItIs(t *testing.T) {
+func TestLaterSamplesDoNotChangeARun(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	r.Time(join, at(0), time.Millisecond, OK, "")
@@ -118,7 +118,7 @@ func TestRecentHasTheLastSecondsOnly(t *testing.T) {
 	require.Len(t, r.Run().Seconds, 30)
 }
 
-func TestDescribeTakesTheOffsetOffEveryTime(t *testing.T) {
+func TestDescribeSubtractsTheOffsetFromEveryTime(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	r.Time(join, at(0), time.Millisecond, OK, "") // moved by whole seconds, later
@@ -175,7 +175,7 @@ func TestNoPasswordOfTheTargetIsKept(t *testing.T) {
 	require.Equal(t, "https://verity.example.com/api", r.Run().Header.Target)
 }
 
-func TestATimeBeforeTheRecorderOrLongAfterwardsCountsForTheNearestSecond(t *testing.T) {
+func TestATimeOutOfRangeCountsForTheNearestSecond(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	r.Time(join, time.Time{}, time.Millisecond, OK, "")
@@ -186,7 +186,7 @@ func TestATimeBeforeTheRecorderOrLongAfterwardsCountsForTheNearestSecond(t *test
 	require.Contains(t, run.Seconds, start.Add(longest).Unix())
 }
 
-func TestNamesWithoutEndCountAsOther(t *testing.T) {
+func TestNamesBeyondTheLimitCountAsOther(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	for i := range mostNames + 500 {
@@ -201,7 +201,7 @@ func TestNamesWithoutEndCountAsOther(t *testing.T) {
 	require.EqualValues(t, 500, second.Cells[join].Failed[other])
 }
 
-func TestWhatComesAfterTheEndIsLeftOut(t *testing.T) {
+func TestSamplesAfterCloseAreIgnored(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	require.NoError(t, r.Close(End{}))
@@ -213,13 +213,13 @@ func TestWhatComesAfterTheEndIsLeftOut(t *testing.T) {
 	require.Empty(t, r.Run().End.Interrupted)
 }
 
-// tally is what a test expects of a series: exactly what it recorded.
+// tally is the samples that a test recorded in a series.
 type tally struct {
 	mu    sync.Mutex
 	times map[int64][]int64 // µs by second
 }
 
-func TestNothingIsLostWhileManyRecordAndOthersRead(t *testing.T) {
+func TestNoSampleIsLostWithConcurrentWritersAndReaders(t *testing.T) {
 	t.Parallel()
 	r := New(nil)
 	begun := time.Now()
@@ -266,7 +266,7 @@ func TestNothingIsLostWhileManyRecordAndOthersRead(t *testing.T) {
 	}
 }
 
-func TestNothingIsAllocatedForASampleInTheLongRun(t *testing.T) {
+func TestASampleAllocatesNothingInTheLongRun(t *testing.T) {
 	r := newRecorder()
 	begin := start
 	record := func() {
@@ -276,6 +276,6 @@ func TestNothingIsAllocatedForASampleInTheLongRun(t *testing.T) {
 	for range 200_000 { // 50 s
 		record()
 	}
-	// Packing every 5 s, of 20,000 samples, takes some allocations; a sample takes none.
+	// Packing allocates for each 5 s of 20,000 samples; recording a sample does not.
 	require.Less(t, testing.AllocsPerRun(40_000, record), 0.05)
 }

@@ -5,13 +5,13 @@ import (
 	"math"
 )
 
-// mostNames is how many series and how many other names a run may have; those beyond it count as "other". A reason that a
-// service words anew each time must not fill the memory.
+// mostNames is how many series, and how many other names, a run may have; further ones count as "other". It keeps reasons with
+// ever new texts from filling the memory.
 const mostNames = 1000
 
 const other = "other"
 
-// names number the series, and what else has a name: levels, counts and kinds of failures.
+// names numbers the series, and the other names: of levels, counts and kinds of failures.
 type names struct {
 	series   []Series
 	seriesID map[Series]int
@@ -53,7 +53,7 @@ func (n *names) idOf(name string) int {
 	return id
 }
 
-// hotSecond is what came in of one second since it was last emptied. Its lists go by the number of the name.
+// hotSecond is the samples of one second that are not packed yet. Its lists are indexed by the number of the name.
 type hotSecond struct {
 	cells  []hotCell
 	levels []float64 // NaN: none
@@ -111,8 +111,8 @@ func (s *hotSecond) reset() {
 	s.levels, s.counts = s.levels[:0], s.counts[:0]
 }
 
-// A packed second is a list of entries, each with its kind in front. What is appended to it is added to it: times,
-// failures and counts add up, and the last level stands.
+// A packed second is a list of entries, each beginning with its kind. Appended entries add up: times, failures and counts are
+// summed, and the last level is kept.
 const (
 	packedCell byte = iota
 	packedLevel
@@ -123,7 +123,7 @@ func appendNumber[N int | int64](to []byte, n N) []byte {
 	return binary.AppendUvarint(to, uint64(n)) // #nosec G115 -- nothing that is packed is negative
 }
 
-// appendTo appends the packed form. It sorts the times.
+// appendTo appends the packed form of the second. It sorts the times in place.
 func (s *hotSecond) appendTo(to []byte) []byte {
 	for id := range s.cells {
 		to = s.cells[id].appendTo(to, id)
@@ -161,7 +161,7 @@ func appendTimes(to []byte, indices []uint16) []byte {
 	return append(to, packed...)
 }
 
-// unpacker reads what was packed.
+// unpacker reads a packed second.
 type unpacker struct{ rest []byte }
 
 func (u *unpacker) number() int64 {
@@ -170,7 +170,7 @@ func (u *unpacker) number() int64 {
 	return int64(n) // #nosec G115 -- as it was packed
 }
 
-// times shares the packed bytes, which are not changed any more; it is nil where there are none.
+// times returns a histogram that shares the packed bytes, which never change; nil if there are no times.
 func (u *unpacker) times() *Histogram {
 	count, size := u.number(), u.number()
 	packed := u.rest[:size:size]
@@ -181,7 +181,7 @@ func (u *unpacker) times() *Histogram {
 	return &Histogram{count: count, packed: packed}
 }
 
-// unpack reads a packed second.
+// unpack decodes a packed second.
 func (n *names) unpack(blob []byte) *Second {
 	second := newSecond()
 	u := unpacker{blob}
@@ -219,7 +219,7 @@ func newSecond() *Second {
 	return &Second{Cells: map[Series]*Cell{}, Levels: map[string]float64{}, Counts: map[string]int64{}}
 }
 
-// cell is that of a series, which is made where there is none.
+// cell returns the cell of a series, and makes it if there is none.
 func (s *Second) cell(series Series) *Cell {
 	cell := s.Cells[series]
 	if cell == nil {
@@ -229,7 +229,7 @@ func (s *Second) cell(series Series) *Cell {
 	return cell
 }
 
-// add adds another cell of the same series, and leaves that as it was.
+// add adds another cell of the same series, and does not change it.
 func (c *Cell) add(from *Cell) {
 	c.OK, c.Cut = sumOf(c.OK, from.OK), sumOf(c.Cut, from.Cut)
 	c.Over += from.Over
@@ -242,7 +242,7 @@ func (c *Cell) add(from *Cell) {
 	}
 }
 
-// sumOf is a sum that may share memory with its parts; nil is none.
+// sumOf returns a sum that may share memory with its parts; nil counts as empty.
 func sumOf(a, b *Histogram) *Histogram {
 	switch {
 	case a == nil:

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// MaxBody is how many bytes the body of an answer may have, as it comes and unpacked: a thousand times what Verity sends.
+	// MaxBody limits the body of an answer in bytes, both as sent and unpacked: a thousand times what Verity sends.
 	MaxBody = 1_000_000
-	// MaxHeaders is how many bytes may come before the body of an answer.
+	// MaxHeaders limits the bytes of an answer before its body.
 	MaxHeaders = 64 << 10
-	// largestGuess limits what is set aside for a body by what its Content-Length promises.
+	// largestGuess is the largest Content-Length in bytes for which a buffer is allocated before the body arrives.
 	largestGuess = 64 << 10
 )
 
-// ErrAnswer is wrapped by the error of an answer that came, and that is not read to its end or cannot be unpacked.
+// ErrAnswer matches, by errors.Is, the error of an answer that arrived but is too large or cannot be unpacked.
 var ErrAnswer = errors.New("an answer that cannot be used")
 
 var (
@@ -30,17 +30,18 @@ var (
 	errHeaders  = answerError("the headers of the answer are larger than 64 KB")
 )
 
-// answerError is an ErrAnswer that says why.
+// answerError is an ErrAnswer with its reason.
 type answerError string
 
 func (e answerError) Error() string { return string(e) }
 
 func (e answerError) Is(target error) bool { return target == ErrAnswer }
 
-// Whole makes a transport of net/http read the whole body of an answer before it returns, within the limits of a Transport.
+// Whole wraps a transport of net/http so that it reads the whole body of an answer before it returns, within the limits of a
+// Transport.
 func Whole(base http.RoundTripper) *WholeTransport { return &WholeTransport{base} }
 
-// WholeTransport is what Whole returns.
+// WholeTransport is an http.RoundTripper whose answers have been read and unpacked; see Whole.
 type WholeTransport struct{ base http.RoundTripper }
 
 // RoundTrip sends the request and returns the answer with its whole body.
@@ -65,8 +66,8 @@ func (t *WholeTransport) CloseIdleConnections() {
 	}
 }
 
-// readBody reads the body of an answer and unpacks it. It does not close what it reads, for the body of ReadResponse would
-// read on to its end.
+// readBody reads the body of an answer and unpacks it. It does not close the body: that of http.ReadResponse reads to its end
+// when it is closed.
 func readBody(response *http.Response) error {
 	if response.Body == http.NoBody {
 		return nil
@@ -79,7 +80,7 @@ func readBody(response *http.Response) error {
 	return err
 }
 
-// readUpTo reads what may have MaxBody bytes and promises so many, or -1.
+// readUpTo reads a body of at most MaxBody bytes; promised is its Content-Length, or -1.
 func readUpTo(from io.Reader, promised int64) ([]byte, error) {
 	if promised > MaxBody {
 		return nil, errTooLarge
@@ -96,7 +97,7 @@ func readUpTo(from io.Reader, promised int64) ([]byte, error) {
 	return body, err
 }
 
-// unpack undoes the encoding of a body, for which no request asks. k6 would unpack whatever comes, of whatever size.
+// unpack undoes the Content-Encoding of a body, although no request asks for one: k6 would unpack it, without a limit of size.
 func unpack(response *http.Response, body []byte) ([]byte, error) {
 	encoding := strings.ToLower(strings.Join(response.Header.Values("Content-Encoding"), ", "))
 	if encoding == "" || encoding == "identity" || len(body) == 0 {

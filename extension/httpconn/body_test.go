@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// onEachWay runs a test over HTTP/1.1, over HTTP/2 and over a transport of net/http, as behind a proxy.
+// onEachWay runs a test over HTTP/1.1, over HTTP/2 and over a transport of net/http, which proxies need.
 func onEachWay(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, transport subject, url string)) {
 	t.Helper()
 	plain := httptest.NewServer(handler)
@@ -47,7 +47,7 @@ func onEachWay(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, t
 	})
 }
 
-// packed is a text, packed by what newWriter returns.
+// packed returns a text as newWriter's writer compresses it.
 func packed[W io.WriteCloser](text string, newWriter func(io.Writer) W) string {
 	var b bytes.Buffer
 	w := newWriter(&b)
@@ -61,7 +61,7 @@ func TestABodyHasALimit(t *testing.T) {
 	const tooLarge = "the answer is larger than 1 MB"
 	full := strings.Repeat("x", MaxBody)
 	bomb := packed(strings.Repeat("\x00", 20*MaxBody), gzip.NewWriter)
-	require.Less(t, len(bomb), MaxBody, "as it is sent it is small enough")
+	require.Less(t, len(bomb), MaxBody, "compressed it is within the limit")
 	cases := map[string]struct {
 		encoding, body string
 		want, err      string
@@ -104,10 +104,10 @@ func TestABodyHasALimit(t *testing.T) {
 					continue
 				}
 				require.NoError(t, err, "%s %s", name, path)
-				same := tc.want == got.body // of which no difference is wanted in the log
+				same := tc.want == got.body // not require.Equal, which would print both bodies
 				require.True(t, same, "%s %s", name, path)
 				if tc.encoding != "identity" {
-					require.Empty(t, got.Header.Get("Content-Encoding"), "it is unpacked, and must not be again")
+					require.Empty(t, got.Header.Get("Content-Encoding"), "k6 must not unpack it again")
 				}
 			}
 		}

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// bufferSize is that of the buffers through which requests are written and answers are read. They belong to a request, not to
-// a connection, for of thousands of connections only a few have a request under way.
+// bufferSize is the size in bytes of the buffers for writing requests and reading answers. A request takes its buffers from a
+// pool and returns them: of thousands of connections only a few have a request under way.
 const bufferSize = 4 << 10
 
 var (
@@ -26,25 +26,25 @@ var (
 	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, bufferSize) }} //nolint:gochecknoglobals // buffers
 )
 
-// conn is one connection. It belongs to one request at a time.
+// conn is one connection. One request uses it at a time.
 type conn struct {
 	net.Conn
-	tcp     net.Conn             // below it, or the same
+	tcp     net.Conn             // the TCP connection below TLS; without TLS the same
 	tls     *tls.ConnectionState // nil: not encrypted
-	socket  syscall.RawConn      // nil: unknown
-	address string
-	once    bool // it has one request, and says so
+	socket  syscall.RawConn      // of tcp; nil: it has none
+	address string               // host:port that was dialled
+	once    bool                 // carries one request, with "Connection: close"
 
-	used      bool  // by an earlier request
-	answered  bool  // at least one byte came after the last request
-	spoiled   bool  // what comes next on it is not the answer to the next request
-	unwritten error // why the request was not written
-	mayRead   int64 // bytes of the answer
-	useBefore time.Time
-	forget    *time.Timer
+	used      bool        // by an earlier request
+	answered  bool        // at least one byte arrived since the last request
+	spoiled   bool        // cannot be reused: the next bytes on it may not answer the next request
+	unwritten error       // why the request was not fully written
+	mayRead   int64       // bytes of the answer that may still be read
+	useBefore time.Time   // when the server may close the idle connection
+	forget    *time.Timer // closes the idle connection
 }
 
-// newConn returns a connection over the TCP connection below it, which may be the same.
+// newConn returns a connection that reads and writes through over; tcp is the TCP connection below it, or the same.
 func newConn(over, tcp net.Conn) *conn {
 	c := &conn{Conn: over, tcp: tcp}
 	if encrypted, ok := over.(*tls.Conn); ok {
@@ -57,7 +57,7 @@ func newConn(over, tcp net.Conn) *conn {
 	return c
 }
 
-// close ends a connection that is idle.
+// close closes an idle connection.
 func (c *conn) close() {
 	if c.forget != nil {
 		c.forget.Stop()
@@ -65,26 +65,27 @@ func (c *conn) close() {
 	_ = c.Close()
 }
 
-// abort ends a connection whose request failed. TLS would wait for seconds to say so to a server that does not read.
+// abort closes a connection whose request failed, without TLS's close-notify: that would wait for seconds if the server does
+// not read.
 func (c *conn) abort() { _ = c.tcp.Close() }
 
-// quiet reports whether the server has neither closed the idle connection nor sent what nobody asked for.
+// quiet reports whether an idle connection can be reused: it is open and has no unsolicited bytes.
 func (c *conn) quiet() bool { return c.nothingAhead() && c.open() }
 
 var past = time.Unix(1, 0) //nolint:gochecknoglobals // a constant
 
-// nothingAhead reports whether TLS holds nothing that it read beyond the answer. The socket no longer knows of it.
+// nothingAhead reports whether TLS buffers no bytes beyond the last answer, which have left the socket already.
 func (c *conn) nothingAhead() bool {
 	if c.tls == nil {
 		return true
 	}
-	_ = c.SetReadDeadline(past) // what comes now does not come from the socket
+	_ = c.SetReadDeadline(past) // reads what TLS has buffered, and not from the socket
 	_, err := c.Conn.Read(make([]byte, 1))
 	_ = c.SetReadDeadline(time.Time{})
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// Read limits what comes before the body.
+// Read limits the bytes before the body to mayRead.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.mayRead <= 0 {
 		return 0, errHeaders
@@ -94,7 +95,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write keeps its error, which Request.Write takes for one of the request's body and hides.
+// Write keeps its error in unwritten: Request.Write may take it for an error of the request's body and hide it.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if err != nil {
@@ -103,7 +104,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// exchange sends the request and reads the answer. After an error the connection is of no use.
+// exchange sends the request and reads the answer. After an error the connection cannot be used again.
 func (c *conn) exchange(request *http.Request) (*http.Response, error) {
 	stop := context.AfterFunc(request.Context(), c.interrupt)
 	response, err := c.sendAndReceive(request)
@@ -113,7 +114,7 @@ func (c *conn) exchange(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// interrupt makes what reads or writes return.
+// interrupt makes a Read or Write under way return.
 func (c *conn) interrupt() { _ = c.SetDeadline(past) }
 
 func (c *conn) sendAndReceive(request *http.Request) (*http.Response, error) {
@@ -129,7 +130,7 @@ func (c *conn) sendAndReceive(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, c.unwritten
 	}
-	return response, nil // why the server stopped reading
+	return response, nil // it may say why the server stopped reading
 }
 
 func (c *conn) send(request *http.Request) error {
@@ -178,7 +179,7 @@ func (c *conn) receive(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// final returns the answer that is not followed by another.
+// final skips informational answers (1xx, except 101) and returns the next one.
 func final(in *bufio.Reader, request *http.Request) (*http.Response, error) {
 	for {
 		response, err := http.ReadResponse(in, request)
@@ -191,7 +192,7 @@ func final(in *bufio.Reader, request *http.Request) (*http.Response, error) {
 	}
 }
 
-// keepAlive reads a server's "Keep-Alive: timeout=5". One of less than a second says 0.
+// keepAlive parses a header such as "Keep-Alive: timeout=5". A server that waits for less than a second sends 0.
 func keepAlive(header string) (waits time.Duration, said bool) {
 	for parameter := range strings.SplitSeq(header, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")

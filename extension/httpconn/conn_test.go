@@ -57,7 +57,7 @@ func FuzzKeepAlive(f *testing.F) {
 	})
 }
 
-// answering is a network in memory with a server on it that answers the first request with these bytes and closes.
+// answering dials a server in memory that answers the first request with these bytes and closes.
 func answering(said []byte) (dial func(context.Context, string, string) (net.Conn, error), wait func()) {
 	var open sync.WaitGroup
 	return func(context.Context, string, string) (net.Conn, error) {
@@ -73,7 +73,7 @@ func answering(said []byte) (dial func(context.Context, string, string) (net.Con
 	}, open.Wait
 }
 
-// Whatever a server sends, what becomes of it is what net/http makes of it, within the limits.
+// Whatever a server sends, the outcome is that of net/http, within the limits.
 func FuzzAnswer(f *testing.F) {
 	for _, tc := range scripts {
 		for _, seed := range tc.seeds {
@@ -106,11 +106,11 @@ func FuzzAnswer(f *testing.F) {
 		want, wantErr := roundTrip(other, newRequest(t, method, "http://server/", ""))
 
 		if want.Response != nil && want.StatusCode == http.StatusSwitchingProtocols {
-			require.True(t, gotErr != nil || got.StatusCode == want.StatusCode, "net/http hands out the connection; here it ends")
+			require.True(t, gotErr != nil || got.StatusCode == want.StatusCode, "net/http returns the connection for 101; here it is closed")
 			return
 		}
 		if errors.Is(gotErr, ErrAnswer) || (want.Response != nil && want.Header.Get("Content-Encoding") != "") {
-			return // net/http has other limits, and unpacks nothing here; see body_test.go
+			return // net/http has other limits, and does not unpack here; see body_test.go
 		}
 		require.Equal(t, wantErr == nil, gotErr == nil, "%v, but in net/http %v", gotErr, wantErr)
 		if wantErr != nil {
@@ -124,7 +124,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// A server sends headers, or answers that are not the final one, without end.
+// A server sends headers, or informational answers, without end.
 func TestHeadersWithoutEndAreCutOff(t *testing.T) {
 	t.Parallel()
 	for name, piece := range map[string]string{
@@ -152,7 +152,7 @@ func TestHeadersWithoutEndAreCutOff(t *testing.T) {
 	}
 }
 
-// Users take turns, so that of many each has been idle for a while.
+// The users send requests in turn, so that each connection has been idle for a while.
 func BenchmarkRequestOnAnIdleConnection(b *testing.B) {
 	address := script(b, func(_ int, w *wire) {
 		for w.next() {

@@ -21,18 +21,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard) // net/http, which is compared, logs what it did not ask for
+	log.SetOutput(io.Discard) // net/http, the reference, logs unsolicited answers
 	goleak.VerifyTestMain(m)
 }
 
-// patience bounds every wait of a test that goes well.
+// patience is how long a test waits before it fails.
 const patience = 10 * time.Second
 
-// dialer opens connections, and knows how many there are.
+// dialer opens connections and counts them.
 type dialer struct {
-	to   string // "": where the request says
+	to   string // address to dial; "": the request's
 	open atomic.Int64
-	all  atomic.Int64
+	all  atomic.Int64 // connections opened, closed ones included
 
 	mu    sync.Mutex
 	asked []string
@@ -65,7 +65,7 @@ func (c *counted) Close() error {
 	return c.TCPConn.Close()
 }
 
-// newTransport returns a transport that must have closed every connection by the end of the test.
+// newTransport returns a transport, and fails the test if a connection is open at its end.
 func newTransport(t testing.TB, config *Config) (*Transport, *dialer) {
 	t.Helper()
 	d := &dialer{}
@@ -80,7 +80,7 @@ func newTransport(t testing.TB, config *Config) (*Transport, *dialer) {
 	return transport, d
 }
 
-// subject is what a test of both transports needs of one.
+// subject is a transport under test: this package's or net/http's.
 type subject interface {
 	http.RoundTripper
 	CloseIdleConnections()
@@ -138,7 +138,7 @@ func (w *wire) reset() {
 	}
 }
 
-// script starts a server that says what a test wants on its nth connection, which is closed when say returns.
+// script starts a server that calls say for its nth connection, and closes the connection when say returns.
 func script(t testing.TB, say func(n int, w *wire)) (address string) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -168,7 +168,7 @@ func script(t testing.TB, say func(n int, w *wire)) (address string) {
 
 const fine = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
 
-// newRequest returns one that ends with the test.
+// newRequest returns a request whose context ends with the test.
 func newRequest(t testing.TB, method, url, body string) *http.Request {
 	t.Helper()
 	var from io.Reader
@@ -177,7 +177,7 @@ func newRequest(t testing.TB, method, url, body string) *http.Request {
 	}
 	request, err := http.NewRequestWithContext(t.Context(), method, url, from)
 	require.NoError(t, err)
-	request.GetBody = nil // with it net/http repeats requests that have a body
+	request.GetBody = nil // else net/http repeats requests that have a body
 	return request
 }
 
@@ -198,7 +198,7 @@ func roundTrip(transport http.RoundTripper, request *http.Request) (answer, erro
 	return answer{response, string(body)}, err
 }
 
-// get requires an answer with this body.
+// get sends a GET and requires an answer with this body.
 func get(t testing.TB, transport http.RoundTripper, url, body string) answer {
 	t.Helper()
 	got, err := roundTrip(transport, newRequest(t, http.MethodGet, url, ""))
@@ -207,7 +207,7 @@ func get(t testing.TB, transport http.RoundTripper, url, body string) answer {
 	return got
 }
 
-// outcome is an answer or an error in short.
+// outcome renders an answer or an error in short.
 func outcome(got answer, err error) string {
 	var operation *net.OpError
 	switch {

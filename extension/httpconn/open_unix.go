@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// open reports whether the socket of the idle connection is, and has nothing to read.
+// open reports whether the socket of the idle connection is open and has nothing to read.
 func (c *conn) open() bool {
 	if c.socket == nil {
 		return true

@@ -32,7 +32,7 @@ func serveAnswer(c net.Conn, answer string) error {
 	return nil
 }
 
-// identity is the certificate of a server on loopback, and the configuration of a client that trusts it.
+// identity returns the certificate of a server on loopback, and the configuration of a client that trusts it.
 var identity = sync.OnceValues(func() (tls.Certificate, *tls.Config) { //nolint:gochecknoglobals // made once
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
@@ -41,7 +41,7 @@ var identity = sync.OnceValues(func() (tls.Certificate, *tls.Config) { //nolint:
 	return server.TLS.Certificates[0], &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 })
 
-// scriptTLS is script over TLS. What the server writes leaves when it reads or sends nothing more: in one piece.
+// scriptTLS is script over TLS. What the server writes is sent in one piece, before it reads or closes.
 func scriptTLS(t testing.TB, config *tls.Config, say func(n int, w *wire, server *tls.Conn)) (string, *tls.Config) {
 	t.Helper()
 	certificate, client := identity()
@@ -89,7 +89,7 @@ func TestTLSConnectionsAreReused(t *testing.T) {
 	}
 }
 
-// gathered is a connection whose writes leave together.
+// gathered is a connection whose writes are sent together.
 type gathered struct {
 	net.Conn
 	held bytes.Buffer
@@ -103,11 +103,11 @@ func (g *gathered) Write(p []byte) (int, error) {
 	return g.Conn.Write(p)
 }
 
-// SetWriteDeadline is for TLS, which forbids to write after its goodbye.
+// SetWriteDeadline is called by TLS, which forbids writes after its close-notify.
 func (*gathered) SetWriteDeadline(time.Time) error { return nil }
 
-// TLS reads more from the socket than it hands out: there the socket does not tell.
-func TestWhatTLSReadAheadIsNoticed(t *testing.T) {
+// TLS reads more from the socket than it returns, so that the socket alone looks empty.
+func TestUnsolicitedBytesBufferedByTLSAreNoticed(t *testing.T) {
 	t.Parallel()
 	certificate, client := identity()
 	for name, after := range map[string]func(*tls.Conn){
@@ -155,7 +155,7 @@ func TestTheServerNameIsTheHostOfTheURL(t *testing.T) {
 				MinVersion: tls.VersionTLS12,
 				GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 					names <- hello.ServerName
-					return nil, nil //nolint:nilnil // the configuration stays
+					return nil, nil //nolint:nilnil // keeps the configuration
 				},
 			}, func(_ int, w *wire, _ *tls.Conn) { w.reply(fine) })
 			client := trusting.Clone()
@@ -226,7 +226,7 @@ func TestAHandshakeEndsWithTheContext(t *testing.T) {
 	})
 }
 
-// record returns a request that writes down the hooks that it comes by.
+// record returns a request that records which hooks of httptrace are called.
 func record(request *http.Request) (traced *http.Request, recorded func() []string) {
 	var mu sync.Mutex
 	var hooks []string

@@ -1,9 +1,8 @@
-// Package httpconn is the HTTP/1.1 connection of one user.
+// Package httpconn is an HTTP/1.1 transport for one user.
 //
-// Package net/http has two goroutines for each connection and hands every request from one to the next: with a user in
-// each of thousands of connections, waking them takes more than writing the request and reading the answer. A Transport
-// does both where it is called. What goes over the wire is still written and read by net/http's own Request.Write and
-// ReadResponse.
+// net/http runs two goroutines per connection and passes every request between them. With thousands of users, each with its
+// own connection, waking these goroutines costs more than writing the request and reading the answer. A Transport does both
+// on the caller's goroutine. The bytes are still written by net/http's Request.Write and read by its ReadResponse.
 package httpconn
 
 import (
@@ -24,50 +23,50 @@ import (
 )
 
 const (
-	// closeMargin is how long before the server closes an idle connection it is no longer used. A request that crosses the
-	// close on the wire would fail although nothing is wrong.
+	// closeMargin is how long before its Keep-Alive timeout an idle connection is no longer used. A request that crosses the
+	// server's close on the wire would fail although nothing is wrong.
 	closeMargin = 500 * time.Millisecond
-	// closeGrace is how long after that the server may close it first, which keeps the port on its side. Node waits for a
-	// second more than it says.
+	// closeGrace is how long after that timeout the transport closes the connection, if the server has not: the side that
+	// closes first keeps the port in TIME_WAIT. Node waits for a second longer than it says.
 	closeGrace = 1500 * time.Millisecond
-	// unknownIdle is how long a connection is kept whose server does not say how long it waits.
+	// unknownIdle is how long an idle connection is kept if the server sends no Keep-Alive timeout.
 	unknownIdle = 90 * time.Second
 )
 
-// Config is what the connections of many users have in common.
+// Config configures the transports of many users.
 type Config struct {
-	// Dial opens a TCP connection. One that has a SyscallConn is asked whether the server has closed it before it is used again.
+	// Dial opens a TCP connection. If it implements syscall.Conn, it is checked for a close by the server before it is reused.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is for https. A server that chooses "h2" from its NextProtos is left to HTTP2.
+	// TLS is for https. If the server chooses "h2" from its NextProtos, HTTP2 is used.
 	TLS *tls.Config
-	// HTTP2 makes the transport of a user of a server that speaks HTTP/2.
+	// HTTP2 returns the transport of one user for a server that speaks HTTP/2.
 	HTTP2 func() http.RoundTripper
 	// Once makes each request close its connection.
 	Once bool
-	// MaxIdle is how many connections of one user are kept, where its requests overlapped.
+	// MaxIdle is how many idle connections of one user are kept after requests that overlapped; below 1: 1.
 	MaxIdle int
 
-	speaksHTTP2 atomic.Bool
+	speaksHTTP2 atomic.Bool // the server chose "h2"
 }
 
-// Transport is the http.RoundTripper of one user. It has as many connections as requests that overlap: one, most of the time.
-// It writes the whole request before it reads the answer, and reads the whole body before it returns. It ends with the
-// request's context.
+// Transport is the http.RoundTripper of one user. It has one connection for each request under way: mostly one. It writes the
+// whole request before it reads the answer, and reads the whole body before it returns. When the request's context ends, it
+// returns the context's error.
 //
-// Like net/http it repeats a request that is safe to repeat where a connection that was used before turns out to be closed.
+// Like net/http it repeats an idempotent request if a reused connection turns out to be closed.
 type Transport struct {
 	config *Config
 
 	mu      sync.Mutex
-	idle    []*conn // the one used last is the last
-	closing bool    // what becomes idle before the next request too
+	idle    []*conn // the most recently used is the last
+	closing bool    // also closes connections that become idle before the next request
 	http2   *WholeTransport
 }
 
 // New returns a transport without a connection.
 func New(config *Config) *Transport { return &Transport{config: config} }
 
-// errHTTP2 is why there is no connection here.
+// errHTTP2 makes RoundTrip use Config.HTTP2.
 var errHTTP2 = errors.New("the server chose HTTP/2")
 
 // RoundTrip sends the request and returns the answer with its whole body. The error of an answer that is too large, or that
@@ -102,7 +101,8 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return t.overHTTP2().RoundTrip(request)
 }
 
-// reason is why a request failed. That its context ended explains any other error, which may come a moment earlier.
+// reason returns why a request failed: the context's error if it ended, as the error of the connection then only follows from
+// that. The connection may see the deadline a moment before the context does.
 func reason(ctx context.Context, err error) error {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		<-ctx.Done()
@@ -136,7 +136,7 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// connection returns one that was used before and is still open, or a new one.
+// connection returns an idle connection that is still open, or a new one.
 func (t *Transport) connection(request *http.Request) (*conn, error) {
 	trace := httptrace.ContextClientTrace(request.Context())
 	to := address(request.URL)
@@ -156,6 +156,7 @@ func (t *Transport) connection(request *http.Request) (*conn, error) {
 	return c, nil
 }
 
+// takeIdle removes and returns the most recently used idle connection to an address that can be reused, or nil.
 func (t *Transport) takeIdle(to string, encrypted bool) *conn {
 	for {
 		t.mu.Lock()
@@ -191,6 +192,7 @@ func (t *Transport) release(c *conn, response *http.Response) {
 	}
 }
 
+// keep adds the connection to the idle ones: it may be used for usable and is closed after lasts. It reports whether it did.
 func (t *Transport) keep(c *conn, usable, lasts time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -207,7 +209,7 @@ func (t *Transport) keep(c *conn, usable, lasts time.Duration) bool {
 	return true
 }
 
-// forget closes a connection that was idle for too long.
+// forget removes and closes a connection that was idle for too long.
 func (t *Transport) forget(c *conn) {
 	t.mu.Lock()
 	at := slices.Index(t.idle, c)
@@ -228,7 +230,7 @@ func (t *Transport) dial(request *http.Request, to string, trace *httptrace.Clie
 	}
 	over := tcp
 	if request.URL.Scheme == "https" {
-		host, _, _ := net.SplitHostPort(to) // joined by address
+		host, _, _ := net.SplitHostPort(to) // no error: address joined it
 		if over, err = t.handshake(ctx, tcp, host, trace); err != nil {
 			_ = tcp.Close()
 			return nil, err
@@ -265,7 +267,7 @@ func (t *Transport) handshake(ctx context.Context, tcp net.Conn, host string, tr
 	return over, err
 }
 
-// address is where the server listens, for Dial.
+// address returns the host:port of a URL, for Dial.
 func address(target *url.URL) string {
 	host, port := target.Hostname(), target.Port()
 	if ascii, err := httpguts.PunycodeHostPort(host); err == nil {
@@ -280,7 +282,7 @@ func address(target *url.URL) string {
 	return net.JoinHostPort(host, port)
 }
 
-// check refuses what net/http does not send, in its words.
+// check refuses the requests that net/http refuses, with its messages.
 func check(request *http.Request) error {
 	switch {
 	case request.URL == nil:
@@ -307,7 +309,7 @@ func check(request *http.Request) error {
 	return context.Cause(request.Context())
 }
 
-// repeatable reports whether sending the request twice does no more than sending it once.
+// repeatable reports whether the request is idempotent and can be sent again.
 func repeatable(request *http.Request) bool {
 	switch request.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:

@@ -24,12 +24,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scripts are what servers do, and what comes of it: here and in net/http.
-var scripts = []struct { //nolint:gochecknoglobals // FuzzAnswer begins with the same answers
+// scripts are the behaviours of servers, and the outcomes, which are those of net/http too.
+var scripts = []struct { //nolint:gochecknoglobals // also the seeds of FuzzAnswer
 	name     string
-	requests string   // "GET+POST": one after the other
-	seeds    []string // what the server answers, on one connection
-	then     string   // "close" or "reset" it, or "stay": answer 200 "fine"
+	requests string   // methods, sent one after the other
+	seeds    []string // what the server answers on its first connection
+	then     string   // "close" or "reset" the connection, or "stay": answer 200 "fine"
 	outcomes []string
 	dials    int64
 }{
@@ -50,7 +50,7 @@ var scripts = []struct { //nolint:gochecknoglobals // FuzzAnswer begins with the
 	{"101", "GET+GET", []string{"HTTP/1.1 101 Switching Protocols\r\n\r\n"}, "stay", []string{"101 ", "200 fine"}, 2},
 	{"closed while idle", "GET+POST", []string{fine}, "close", []string{"200 fine", "200 fine"}, 2},
 	{"reset while idle", "GET+POST", []string{fine}, "reset", []string{"200 fine", "200 fine"}, 2},
-	{"unasked bytes at once", "GET+POST", []string{fine + "HTTP/1.1 500 No\r\n\r\n"}, "stay", []string{"200 fine", "200 fine"}, 2},
+	{"unsolicited bytes at once", "GET+POST", []string{fine + "HTTP/1.1 500 No\r\n\r\n"}, "stay", []string{"200 fine", "200 fine"}, 2},
 	{"GET on a connection that dies", "GET+GET", []string{fine, ""}, "close", []string{"200 fine", "200 fine"}, 2},
 	{"GET on a connection that is reset", "GET+GET", []string{fine, ""}, "reset", []string{"200 fine", "200 fine"}, 2},
 	{"HEAD on a connection that dies", "GET+HEAD", []string{fine, ""}, "close", []string{"200 fine", "200 "}, 2},
@@ -90,7 +90,7 @@ func TestItAnswersLikeNetHTTP(t *testing.T) {
 					}
 				})
 				for i, method := range strings.Split(tc.requests, "+") {
-					time.Sleep(20 * time.Millisecond) // for net/http to see what became of the connection
+					time.Sleep(20 * time.Millisecond) // until net/http notices the end of the connection
 					body := ""
 					if method == http.MethodPost {
 						body = "body"
@@ -133,7 +133,7 @@ func TestItRefusesLikeNetHTTP(t *testing.T) {
 	}
 }
 
-func TestUnaskedBytesOnAnIdleConnectionAreNotTheNextAnswer(t *testing.T) {
+func TestUnsolicitedBytesOnAnIdleConnectionAreNotTheNextAnswer(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, transport subject, d *dialer) {
 		idle, sent := make(chan struct{}), make(chan struct{})
@@ -149,7 +149,7 @@ func TestUnaskedBytesOnAnIdleConnectionAreNotTheNextAnswer(t *testing.T) {
 		get(t, transport, "http://"+address, "fine")
 		close(idle)
 		<-sent
-		time.Sleep(20 * time.Millisecond) // for net/http
+		time.Sleep(20 * time.Millisecond) // until net/http notices the bytes
 		require.Equal(t, "200 fine", outcome(roundTrip(transport, newRequest(t, http.MethodPost, "http://"+address, "body"))))
 		require.EqualValues(t, 2, d.all.Load())
 	})
@@ -174,7 +174,7 @@ func TestEachServerHasItsOwnConnection(t *testing.T) {
 	})
 }
 
-func TestRequestsThatOverlapOpenConnectionsOfWhichMaxIdleAreKept(t *testing.T) {
+func TestMaxIdleConnectionsAreKeptAfterOverlappingRequests(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ most, kept int }{{0, 1}, {1, 1}, {2, 2}, {9, 3}} {
 		t.Run(strconv.Itoa(tc.most), func(t *testing.T) {
@@ -232,12 +232,12 @@ func TestOnceClosesEachConnection(t *testing.T) {
 	t.Parallel()
 	said := make(chan string, 2)
 	address := script(t, func(_ int, w *wire) {
-		line := ""
-		for !strings.HasPrefix(line, "Connection") && line != "\r\n" {
-			line, _ = w.in.ReadString('\n')
+		line, err := w.in.ReadString('\n')
+		for err == nil && !strings.HasPrefix(line, "Connection") && line != "\r\n" {
+			line, err = w.in.ReadString('\n')
 		}
 		said <- line
-		w.send(fine) // which does not say that it closes
+		w.send(fine) // without "Connection: close"
 		w.untilClosed()
 	})
 	transport, d := newTransport(t, &Config{Once: true, MaxIdle: 2})
@@ -288,7 +288,7 @@ func TestCloseIdleConnectionsSparesThoseInUse(t *testing.T) {
 		require.Equal(t, "200 ", <-done)
 		eventually(t, "it is closed when it becomes idle", func() bool { return d.open.Load() == 0 })
 
-		for range 2 { // and those after it are kept
+		for range 2 { // connections of later requests are kept
 			go ask()
 			<-asked
 			proceed <- struct{}{}
@@ -300,7 +300,7 @@ func TestCloseIdleConnectionsSparesThoseInUse(t *testing.T) {
 	})
 }
 
-// inMemory is a network in memory whose servers answer every request the same. It knows when the clients closed.
+// inMemory is a network in memory whose servers give every request the same answer. It records when clients close.
 type inMemory struct {
 	answer string
 	closed chan time.Time
@@ -317,11 +317,11 @@ func (m *inMemory) dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-func TestAnIdleConnectionIsUsedForAsLongAsTheServerWaits(t *testing.T) {
+func TestAnIdleConnectionIsUsedUntilItsKeepAliveTimeout(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		header       string
-		used, closed time.Duration // until when
+		used, closed time.Duration // how long after the last request
 	}{
 		{"", 90 * time.Second, 90 * time.Second},
 		{"Keep-Alive: timeout=5\r\n", 4500 * time.Millisecond, 6500 * time.Millisecond},
@@ -335,7 +335,7 @@ func TestAnIdleConnectionIsUsedForAsLongAsTheServerWaits(t *testing.T) {
 				network := &inMemory{answer: "HTTP/1.1 200 OK\r\n" + tc.header + "Content-Length: 0\r\n\r\n", closed: make(chan time.Time, 9)}
 				transport := New(&Config{Dial: network.dial})
 				if tc.used > 0 {
-					for range 3 { // each use begins anew
+					for range 3 { // each use restarts the timeout
 						get(t, transport, "http://server", "")
 						time.Sleep(tc.used - time.Millisecond)
 					}
@@ -343,7 +343,7 @@ func TestAnIdleConnectionIsUsedForAsLongAsTheServerWaits(t *testing.T) {
 				get(t, transport, "http://server", "")
 				require.Equal(t, 1, network.dials)
 				last := time.Now()
-				require.Equal(t, tc.closed, (<-network.closed).Sub(last), "by a timer")
+				require.Equal(t, tc.closed, (<-network.closed).Sub(last), "closed by the timer")
 				require.Empty(t, transport.idle)
 
 				get(t, transport, "http://server", "")
@@ -356,7 +356,7 @@ func TestAnIdleConnectionIsUsedForAsLongAsTheServerWaits(t *testing.T) {
 	}
 }
 
-// stages are where a request can be when its context ends.
+// stages are the points in a request at which its context can end.
 var stages = []struct { //nolint:gochecknoglobals // a table
 	name string
 	tls  bool
@@ -403,7 +403,7 @@ func TestARequestEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatOvertakesACancellationIsTheLastOfItsConnection(t *testing.T) {
+func TestAConnectionIsNotReusedAfterACancellationThatCameTooLate(t *testing.T) {
 	t.Parallel()
 	address := script(t, func(_ int, w *wire) {
 		for w.next() {
@@ -424,7 +424,7 @@ var errCause = errors.New("the cause")
 // ends runs a test with a context that times out and with one that is cancelled.
 func ends(t *testing.T, test func(*testing.T, time.Duration, context.Context) error) {
 	t.Helper()
-	const limit = 3 * time.Second // TLS has one of 5 s for saying goodbye
+	const limit = 3 * time.Second // below TLS's 5 s for its close-notify
 	t.Run("timeout", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
@@ -448,7 +448,7 @@ func TestDialingEndsWithTheContext(t *testing.T) {
 	ends(t, func(t *testing.T, limit time.Duration, ctx context.Context) error {
 		body := &closes{Reader: strings.NewReader("body")}
 		transport, _ := newTransport(t, &Config{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			if deadline, ok := ctx.Deadline(); ok { // of which the poller may be told before the context is
+			if deadline, ok := ctx.Deadline(); ok { // the network poller may see it before the context does
 				time.Sleep(time.Until(deadline) - time.Millisecond)
 				for time.Now().Before(deadline) {
 					runtime.Gosched()
@@ -520,7 +520,7 @@ func TestBodiesArriveWhole(t *testing.T) {
 				header := request.Header.Clone()
 				got, err := roundTrip(transport, request)
 				require.NoError(t, err)
-				whole := body == got.body // of which no difference is wanted in the log
+				whole := body == got.body // not require.Equal, which would print both bodies
 				require.True(t, whole, "%d bytes to %s", size, path)
 				require.Equal(t, map[string]int64{"/sized": int64(size), "/chunks": -1}[path], got.ContentLength)
 				require.Same(t, request, got.Request)
@@ -542,7 +542,7 @@ func TestTrailersAreRead(t *testing.T) {
 	})
 }
 
-// The server answers and closes before it has read the request, so that writing the rest fails.
+// The server answers and closes before it has read the whole request, so that writing the rest fails.
 func TestAServerMayRefuseABodyThatItDoesNotRead(t *testing.T) {
 	t.Parallel()
 	address := script(t, func(_ int, w *wire) {
@@ -560,7 +560,7 @@ func TestAServerMayRefuseABodyThatItDoesNotRead(t *testing.T) {
 
 func TestAConnectionResetWhileWritingIsAnOpError(t *testing.T) {
 	t.Parallel()
-	address := script(t, func(_ int, w *wire) { _, _ = w.in.ReadString('\n') }) // what is unread makes it a RST
+	address := script(t, func(_ int, w *wire) { _, _ = w.in.ReadString('\n') }) // closing with unread bytes sends a RST
 	transport, _ := newTransport(t, &Config{})
 	request := newRequest(t, http.MethodPost, "http://"+address, "")
 	request.Body, request.ContentLength = io.NopCloser(io.LimitReader(zeros{}, 64<<20)), 64<<20
@@ -578,7 +578,7 @@ func TestABodyThatCannotBeReadFailsTheRequest(t *testing.T) {
 		request := newRequest(t, http.MethodPost, "http://"+address, "")
 		request.Body, request.ContentLength = body, 8
 		_, err := roundTrip(transport, request)
-		require.ErrorContains(t, err, "broken") // net/http may say where too
+		require.ErrorContains(t, err, "broken") // net/http may wrap it
 		require.True(t, body.closed.Load())
 		eventually(t, "closed", func() bool { return d.open.Load() == 0 })
 	})

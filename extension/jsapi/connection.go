@@ -5,11 +5,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,9 +21,12 @@ import (
 	"go.k6.io/k6/v2/metrics"
 	"gopkg.in/guregu/null.v3"
 
-	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/httpconn"
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/run"
+	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 // requestTimeoutCode is httpext's code for a request that k6 gave up on.
@@ -32,21 +35,53 @@ const requestTimeoutCode = 1050
 // vuState is a VU's state whose transport is that of the user on whose behalf a request is made.
 type vuState struct {
 	*lib.State
-	base *http.Transport
-	wire *httpconn.Config // of the users' connections
+	base    *http.Transport
+	wire    *httpconn.Config // of the users' connections
+	metrics *metricSet
+	urls    *urls
+	run     *run.Run // counts requests
+	over    string   // how users are connected, see transportVariable
 }
 
-func newVUState(state *lib.State) (*vuState, error) {
+// transportVariable names in the environment of the process how users are connected: one of the values below.
+const transportVariable = "VERITY_TRANSPORT"
+
+const (
+	overHTTP1   = "http/1.1" // httpconn, the default: HTTP/2 costs a user twice the memory (build/bench/README.md)
+	overHTTP2   = "http/2"   // httpconn, which offers HTTP/2 to a server that speaks TLS
+	overNetHTTP = "net/http" // k6's own transport, one for each user, to compare httpconn with
+)
+
+// transportOf reads transportVariable.
+func transportOf(lookupEnv func(string) (string, bool)) (string, error) {
+	if lookupEnv == nil {
+		return overHTTP1, nil
+	}
+	switch value, _ := lookupEnv(transportVariable); value {
+	case "":
+		return overHTTP1, nil
+	case overHTTP1, overHTTP2, overNetHTTP:
+		return value, nil
+	default:
+		return "", fmt.Errorf("%s must be %s, %s or %s, got %q", transportVariable, overHTTP1, overHTTP2, overNetHTTP, plain.Short(value, 40))
+	}
+}
+
+func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, error) {
 	base, ok := state.Transport.(*http.Transport)
 	if !ok {
 		return nil, errors.New("this k6 has a transport that cannot be copied for each user")
 	}
+	over, err := transportOf(root.lookupEnv)
+	if err != nil {
+		return nil, err
+	}
 	own := *state
 	own.Transport = userTransport{}
-	s := &vuState{State: &own, base: base}
+	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run, over: over}
 	s.wire = &httpconn.Config{
 		Dial:    s.dial,
-		TLS:     tlsConfig(base),
+		TLS:     tlsConfig(base, over == overHTTP2),
 		HTTP2:   func() http.RoundTripper { return s.ofNetHTTP() },
 		Once:    base.DisableKeepAlives,
 		MaxIdle: base.MaxIdleConnsPerHost,
@@ -78,13 +113,14 @@ type askable struct {
 
 func (a askable) SyscallConn() (syscall.RawConn, error) { return a.socket.SyscallConn() }
 
-// tlsConfig is k6's, with the protocols that net/http would offer.
-func tlsConfig(base *http.Transport) *tls.Config {
+// tlsConfig is k6's, with the protocols to offer. k6 turns HTTP/2 off with GODEBUG=http2client=0.
+func tlsConfig(base *http.Transport, http2 bool) *tls.Config {
 	config := base.TLSClientConfig.Clone()
 	if config == nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if base.ForceAttemptHTTP2 && base.TLSNextProto == nil {
+	config.NextProtos = []string{"http/1.1"}
+	if http2 && base.ForceAttemptHTTP2 && base.TLSNextProto == nil {
 		config.NextProtos = []string{"h2", "http/1.1"}
 	}
 	return config
@@ -110,6 +146,9 @@ func (s *vuState) newTransport(baseURL string) userConnection {
 			return httpconn.Whole(s.ofNetHTTP())
 		}
 	}
+	if s.over == overNetHTTP {
+		return httpconn.Whole(s.ofNetHTTP())
+	}
 	return httpconn.New(s.wire)
 }
 
@@ -125,23 +164,35 @@ func (userTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 // connection is the HTTP connection of one user: a platform.HTTP that sends through k6's own HTTP machinery, with the
 // VU's dialer, TLS and DNS options, and emits k6's http metrics.
 type connection struct {
-	module    *Module
 	state     *vuState
 	transport userConnection
 	timeout   time.Duration
 }
 
-var _ platform.HTTP = (*connection)(nil)
+var _ users.VU = (*vuState)(nil)
 
-func newConnection(module *Module, state *vuState, baseURL string, timeout time.Duration) *connection {
-	return &connection{module: module, state: state, transport: state.newTransport(baseURL), timeout: timeout}
+// Connect makes the connection of one user.
+func (s *vuState) Connect(baseURL string, timeout time.Duration) users.Connection {
+	return &connection{state: s, transport: s.newTransport(baseURL), timeout: timeout}
+}
+
+// Log is k6's log.
+func (s *vuState) Log() run.Logger { return s.Logger }
+
+// SocketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
+func (s *vuState) SocketOptions() sessions.Options {
+	return sessions.Options{
+		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy,
+		Header: map[string][]string{"User-Agent": {userAgent(s.Options)}},
+	}
 }
 
 // Do sends one request and waits for the whole answer.
 func (c *connection) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
 	began := time.Now()
+	c.state.run.Requesting(began)
 	answer, err := c.send(ctx, request, began)
-	c.module.root.recordRequest(&request, began, answer, err)
+	c.state.run.Requested(ctx, c.state, &request, began, answer, err)
 	return answer, err
 }
 
@@ -154,26 +205,11 @@ func (c *connection) send(ctx context.Context, request platform.Request, began t
 	if err != nil {
 		return nil, c.failure(ctx, began, err)
 	}
-	answer := toAnswer(response)
-	c.count(ctx, request, answer.Status)
-	return answer, nil
-}
-
-// count counts the answers that say more about the service than about the request.
-func (c *connection) count(ctx context.Context, request platform.Request, status int) {
-	switch {
-	case status == http.StatusTooManyRequests:
-		c.module.root.record.Throttled(request.Operation)
-		c.module.root.evidence.Count(evidence.CountThrottled, time.Now(), 1)
-		push(ctx, c.state.State, c.module.metrics.throttledRequests, 1, "name", request.Operation)
-	case status == http.StatusConflict && slices.Contains(request.Allowed, status):
-		c.module.root.record.LockMet(request.Operation)
-		push(ctx, c.state.State, c.module.metrics.lockRetries, 1, "name", request.Operation)
-	}
+	return toAnswer(response), nil
 }
 
 func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest, error) {
-	target, err := c.module.root.urls.parse(request.URL, request.Operation)
+	target, err := c.state.urls.parse(request.URL, request.Operation)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +264,7 @@ func (u *urls) parse(text, operation string) (*httpext.URL, error) {
 // failure says why there is no answer, without the URL that net/http puts before it.
 func (c *connection) failure(ctx context.Context, began time.Time, err error) error {
 	if ctx.Err() != nil {
-		return cutAt(ctx, began)
+		return users.CutAt(ctx, began)
 	}
 	var k6err httpext.K6Error
 	var netErr net.Error
@@ -251,7 +287,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-func (c *connection) close() { c.transport.CloseIdleConnections() }
+// Close closes the connection.
+func (c *connection) Close() { c.transport.CloseIdleConnections() }
 
 func toAnswer(response *httpext.Response) *platform.Answer {
 	answer := &platform.Answer{

@@ -98,11 +98,11 @@ func (e *ending) refuse(reason error) {
 	}
 }
 
-// refused reports whether this module ended the run before its load.
+// refused reports whether the run ended before its load: this module refused it, setup() failed, or it was stopped in setup().
 func (e *ending) refused() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.refusal != nil && !timedOut(e.setup) && (e.run == nil || abortReason(e.run) == nil)
+	return e.refusal != nil || e.setup != nil && !e.began()
 }
 
 // scriptFailed notes that an exception in a stay failed the run.

@@ -1,27 +1,17 @@
 package jsapi
 
 import (
-	"errors"
 	"maps"
 	"regexp"
 	"slices"
-	"sync"
 
 	"github.com/grafana/sobek"
-	"github.com/sirupsen/logrus"
+	"go.k6.io/k6/v2/js/common"
 
 	"github.com/verity-app/xk6-verity/extension/plain"
-	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/run"
 )
-
-func asException(err error, into **sobek.Exception) bool { return errors.As(err, into) }
-
-func asPlatformError(err error) (*platform.Error, bool) {
-	var e *platform.Error
-	ok := errors.As(err, &e)
-	return e, ok
-}
 
 func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }
 
@@ -39,27 +29,43 @@ func (m *Module) scriptFailed(reason sobek.Value) {
 	m.root.ending.scriptFailed()
 	// Messages that differ in a number only, such as a user's, are one fault.
 	kind := numbers.ReplaceAllString(reason.String(), "#")
-	if m.root.record.Errored(report.ErrorKind{Operation: "script", Name: kind}, reason.String()) {
+	if m.root.run.Record.Errored(report.ErrorKind{Operation: "script", Name: kind}, reason.String()) {
 		m.state.Logger.Error("the script failed in a stay: " + text)
 	}
 }
 
+// countOperation is the function countOperation of the module: one more in operations and error_rate, and an error for the
+// summary.
+func (m *Module) countOperation(call sobek.FunctionCall) sobek.Value {
+	state := m.vuState("countOperation")
+	operation, ok := export(call.Argument(0)).(string)
+	if !ok || operation == "" {
+		m.throw("countOperation takes the name of an operation, got %s", show(call.Argument(0)))
+	}
+	failure := ""
+	if reason := call.Argument(1); !common.IsNullish(reason) {
+		failure = run.KindName(m.noteError(operation, reason))
+	}
+	m.root.run.CountOperation(m.lifetime().Work, state, operation, failure)
+	return sobek.Undefined()
+}
+
 // noteError counts an error that the script hands over, under its operation and name, and logs the first of its kind.
 func (m *Module) noteError(operation string, reason sobek.Value) report.ErrorKind {
-	kind, example := m.errorKind(operation, reason), reason.String()
+	kind, example := errorKind(operation, reason), reason.String()
 	if object, ok := reason.(*sobek.Object); ok {
 		if message, ok := exported(object, "message").(string); ok {
 			example = message
 		}
 	}
 	example = plain.Short(example, plain.Most)
-	m.root.record.Errored(kind, example)
-	m.root.logged.first(m.state.Logger, kind, example)
+	m.root.run.Record.Errored(kind, example)
+	m.root.run.LogFirst(m.state.Logger, kind, example)
 	return kind
 }
 
 // errorKind is that of an error that the script hands over.
-func (m *Module) errorKind(operation string, reason sobek.Value) report.ErrorKind {
+func errorKind(operation string, reason sobek.Value) report.ErrorKind {
 	kind := report.ErrorKind{Operation: operation, Name: "Error"}
 	object, ok := reason.(*sobek.Object)
 	if !ok {
@@ -72,33 +78,4 @@ func (m *Module) errorKind(operation string, reason sobek.Value) report.ErrorKin
 		kind.Status = int(status)
 	}
 	return kind
-}
-
-// kindOf is that of an operation's error.
-func kindOf(operation string, err error) report.ErrorKind {
-	kind := report.ErrorKind{Operation: operation, Name: "Error"}
-	if e, ok := asPlatformError(err); ok {
-		kind.Name, kind.Status = e.Name, e.Status
-	}
-	return kind
-}
-
-// loggedErrors are the kinds of errors that were logged.
-type loggedErrors struct {
-	mu   sync.Mutex
-	seen map[report.ErrorKind]bool
-}
-
-// first logs the first error of its kind in this process as a warning, as k6/http logs a request that failed.
-func (l *loggedErrors) first(logger logrus.FieldLogger, kind report.ErrorKind, text string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.seen[kind] {
-		return
-	}
-	if l.seen == nil {
-		l.seen = make(map[report.ErrorKind]bool)
-	}
-	l.seen[kind] = true
-	logger.Warn(text + " (others of this kind are not logged)")
 }

@@ -19,5 +19,5 @@ func TestRunnerLagIsEmittedWhileUsersStay(t *testing.T) {
 	_, lags := h.sum("runner_lag", nil)
 	require.Greater(t, lags, 20, "up to 50 a second, for the two seconds before the last request")
 	require.Less(t, lags, 130)
-	require.Greater(t, h.root.runner.Usage().Watched, time.Second)
+	require.Greater(t, h.root.run.Runner.Usage().Watched, time.Second)
 }

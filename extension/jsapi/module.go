@@ -14,12 +14,11 @@ import (
 	"go.k6.io/k6/v2/js/modules"
 	"go.k6.io/k6/v2/lib"
 
-	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
-	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/runner"
-	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 // Name is the name under which a script imports the module.
@@ -27,25 +26,16 @@ const Name = "k6/x/verity"
 
 // RootModule is what all VUs of this process share.
 type RootModule struct {
-	record   report.Record
-	logged   loggedErrors
-	ending   ending
-	presence presence
-	evidence *evidence.Recorder
-	depth    depthWatch
-	sessions *sessions.Tracker
-	sockets  sockets
-	advised  sync.Once // that a match is heard on a socket only
-	held     holdTimes
-	runner   runner.Monitor
-	urls     urls
+	run     *run.Run
+	ending  ending
+	advised sync.Once // that a match is heard on a socket only
+	urls    urls
 
 	requestNames requestNames
 	unstarted    unstarted
 
 	paced   sync.Once
-	forgot  sync.Once     // an await; told
-	turn    chan struct{} // held by the one stay that does what is done once for the whole process
+	forgot  sync.Once // an await; told
 	command string
 	share   float64 // of the test, that this runner makes
 	part    string  // which of several runners this is, such as 1 of 2, where k6's flags say so
@@ -53,35 +43,18 @@ type RootModule struct {
 	secretSources func() []string // values of --secret-source
 
 	prometheus prometheusRun
-	progress   progress
 
-	mu       sync.Mutex
-	run      runState
-	arrivals arrivals
-	enrolled map[string]*platform.User // users of stays, by id
-	seeded   map[string]*platform.User // users that setup() signed up, by id
-	shards   map[string]*queue.Shards  // by their options
-	prepared preparedReports
+	mu     sync.Mutex
+	shards map[string]*queue.Shards // by their options
 	// lookupEnv reads the environment of the process, as k6 has it.
 	lookupEnv func(string) (string, bool)
-	out       io.Writer
-	width     int // of the terminal, in columns; 0: lines are not broken
 }
 
 var _ modules.Module = (*RootModule)(nil)
 
 // New returns the module. Lines for the reader go to out, until SetOutput says otherwise.
 func New(out io.Writer) *RootModule {
-	r := &RootModule{
-		seeded: make(map[string]*platform.User), enrolled: make(map[string]*platform.User), shards: make(map[string]*queue.Shards), out: out,
-		sessions: sessions.NewTracker(), turn: make(chan struct{}, 1), share: 1, secretSources: func() []string { return nil },
-	}
-	r.evidence = evidence.New(nil)
-	r.depth.record, r.depth.level = &r.record, r.recordDepth
-	r.run.uptime = -1
-	r.runner.Late, r.runner.Used = r.recordLag, r.recordLevels
-	r.turn <- struct{}{}
-	return r
+	return &RootModule{run: run.New(out), shards: make(map[string]*queue.Shards), share: 1, secretSources: func() []string { return nil }}
 }
 
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.
@@ -96,36 +69,20 @@ func (r *RootModule) SetSegment(segment, sequence string) {
 	}
 	r.share = own.FloatLength()
 	if all, err := lib.NewExecutionSegmentSequenceFromString(sequence); err == nil {
-		r.part = partOf(own, &all)
+		r.part = partOf(runnerFor(lib.Options{ExecutionSegment: own, ExecutionSegmentSequence: &all}))
 	}
 }
 
 // SetOutput sets where lines for the reader go, k6's own stdout, which keeps them clear of its progress bars, and how many columns that
 // has; 0: lines are not broken. It is called before any script runs.
 func (r *RootModule) SetOutput(out io.Writer, width int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.out, r.width = out, width
+	r.run.SetOutput(out, width)
 }
 
-func (r *RootModule) write(text string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, err := io.WriteString(r.out, text)
-	return err
-}
-
-func (r *RootModule) remember(user *platform.User) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seeded[user.ID()] = user
-}
-
-func (r *RootModule) recall(id string) (*platform.User, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	user, ok := r.seeded[id]
-	return user, ok
+// ShowProgress has runs tell how they go on, unless isQuiet says otherwise when the load begins: in a line above the bars or, without
+// any, in lines of the output. It is called before any script runs.
+func (r *RootModule) ShowProgress(bars *run.Bars, isQuiet func() bool) {
+	r.run.ShowProgress(bars, isQuiet)
 }
 
 // NewModuleInstance returns the instance of one VU.
@@ -154,23 +111,23 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 type Module struct {
 	root    *RootModule
 	vu      modules.VU
-	metrics *verityMetrics
+	metrics *metricSet
 	secrets secretSource
 	state   *vuState
-	life    *lifetime
+	life    *users.Lifetime
 	entered context.Context //nolint:containedctx // k6's: the one that the ending of the run knows of
 
 	exports   map[string]any
 	userProto *sobek.Object
 	builtins  builtins
-	underWay  map[*sobek.Promise]underWay // of promise
+	underWay  map[*sobek.Promise]underWay // promises in flight
 	seated    map[int]int                 // how many users each number has had
 }
 
 // underWay is an operation that has yet to end.
 type underWay struct {
-	waiter waiter      // who goes on then; nil: nobody but the script, if anyone
-	of     *operations // of its user; nil: of none
+	waiter waiter // to resume; nil if only the script waits
+	of     *user  // nil: of none
 }
 
 // secretSource is k6's secrets manager.
@@ -218,10 +175,10 @@ func (m *Module) namedExports() map[string]any {
 }
 
 // lifetime returns that of the current iteration.
-func (m *Module) lifetime() *lifetime {
+func (m *Module) lifetime() *users.Lifetime {
 	ctx := m.vu.Context()
-	if m.life == nil || m.life.run != ctx {
-		m.life = newLifetime(ctx)
+	if m.life == nil || m.life.Iteration != ctx {
+		m.life = users.NewLifetime(ctx, lib.GetScenarioState(ctx) != nil, aborted)
 		m.underWay = make(map[*sobek.Promise]underWay)
 	}
 	return m.life
@@ -237,12 +194,14 @@ func (m *Module) vuState(what string) *vuState {
 		m.root.ending.enter(ctx)
 	}
 	if m.state == nil {
-		state, err := newVUState(m.vu.State())
+		state, err := newVUState(m.vu.State(), m.metrics, m.root)
 		if err != nil {
 			common.Throw(m.vu.Runtime(), err)
 		}
 		m.state = state
-		m.root.noteRunner(state.Options)
+		if here := runnerFor(state.Options); here.Segment != "" {
+			m.root.run.SetRunner(partOf(here))
+		}
 		m.root.unstarted.watch(state.State)
 	}
 	return m.state
@@ -252,32 +211,35 @@ func (m *Module) vuState(what string) *vuState {
 type js func(rt *sobek.Runtime) any
 
 // promise runs work off the event loop and settles the promise on it. It is the one bridge between the two.
-func (m *Module) promise(user *operations, work func(ctx context.Context) (js, error)) *sobek.Promise {
+func (m *Module) promise(of *user, work func(ctx context.Context) (js, error)) *sobek.Promise {
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
 	callback := m.vu.RegisterCallback()
 	life := m.lifetime()
-	if !life.begin(user) {
-		callback(func() error { return reject(m.jsError(errStopped)) })
+	var operations *users.Operations
+	if of != nil {
+		operations = &of.user.Operations
+	}
+	if !life.Begin(operations) {
+		callback(func() error { return reject(m.jsError(users.ErrStopped)) })
 		return promise
 	}
-	m.underWay[promise] = underWay{of: user}
-	if user != nil {
-		user.pending++
+	m.underWay[promise] = underWay{of: of}
+	if of != nil {
+		of.pending++
 	}
-	release, state := m.root.runner.Hold(), m.state
+	release, state := m.root.run.Runner.Hold(), m.state
 	go func() {
 		defer release()
 		growStack()
-		result, err := work(life.work)
-		m.pushLag(life.work, state)
-		m.pushSockets(life.work, state)
+		result, err := work(life.Work)
+		m.root.run.EmitPending(life.Work, state)
 		callback(func() error {
 			if err != nil {
 				return m.rejectOperation(promise, reject, m.jsError(err))
 			}
 			return m.resolveOperation(promise, resolve, m.vu.Runtime().ToValue(result(m.vu.Runtime())))
 		})
-		life.done(user)
+		life.Done(operations)
 	}()
 	return promise
 }
@@ -300,7 +262,7 @@ func (m *Module) await(promise *sobek.Promise, w waiter) bool {
 	return true
 }
 
-// awaited returns who awaits an operation that is done now.
+// awaited returns the waiter of an operation that is done now.
 func (m *Module) awaited(promise *sobek.Promise) waiter {
 	operation := m.underWay[promise]
 	delete(m.underWay, promise)
@@ -324,11 +286,7 @@ func (m *Module) rejectOperation(promise *sobek.Promise, reject func(any) error,
 	if w == nil {
 		return reject(reason)
 	}
-	rt := m.vu.Runtime()
-	ignore := handler(rt, func(sobek.Value) error { return nil })
-	if _, err := m.builtins.then(rt)(rt.ToValue(promise), sobek.Undefined(), ignore); err != nil {
-		return err
-	}
+	m.ignoreRejection(promise)
 	if err := reject(reason); err != nil {
 		return err
 	}
@@ -351,7 +309,7 @@ func (m *Module) jsError(err error) *sobek.Object {
 	if newErr != nil {
 		return rt.NewGoError(err)
 	}
-	if e, ok := asPlatformError(err); ok {
+	if e, ok := platform.AsError(err); ok {
 		set(object, "name", e.Name)
 		set(object, "operation", e.Operation)
 		set(object, "status", e.Status)

@@ -1,6 +1,7 @@
 package jsapi
 
 import (
+	"fmt"
 	"math"
 	"strings"
 
@@ -35,11 +36,25 @@ func (r reader) read(value sobek.Value, keys map[string]func(name string, value 
 	}
 }
 
+// throw throws a TypeError about an option of the call.
+func (r reader) throw(option, format string, args ...any) {
+	r.m.throwOption(option, option+" of "+r.what, " "+fmt.Sprintf(format, args...))
+}
+
+// throwOption throws a TypeError about an option, with what it is called in the message. A script that took the option from
+// elsewhere, such as an environment variable, gets the message with that name by messageFor.
+func (m *Module) throwOption(option, called, fault string) {
+	thrown := m.vu.Runtime().NewTypeError("%s", called+fault)
+	set(thrown, "option", option)
+	set(thrown, "messageFor", func(name string) string { return name + fault })
+	panic(thrown)
+}
+
 func (r reader) text(into *string) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		text, ok := export(value).(string)
 		if !ok {
-			r.m.throw("%s of %s must be a string, got %s", name, r.what, show(value))
+			r.throw(name, "must be a string, got %s", show(value))
 		}
 		*into = text
 	}
@@ -57,7 +72,7 @@ func (r reader) number(into *float64, least, most float64) func(string, sobek.Va
 	return func(name string, value sobek.Value) {
 		number, ok := toNumber(value)
 		if !ok || number < least || number > most {
-			r.m.throw("%s of %s must be a number from %v to %v, got %s", name, r.what, least, most, show(value))
+			r.throw(name, "must be a number from %v to %v, got %s", least, most, show(value))
 		}
 		*into = number
 	}
@@ -67,7 +82,7 @@ func (r reader) whole(into *int, least, most int) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		number, ok := toNumber(value)
 		if !ok || number != math.Trunc(number) || number < float64(least) || number > float64(most) {
-			r.m.throw("%s of %s must be a whole number from %d to %d, got %s", name, r.what, least, most, show(value))
+			r.throw(name, "must be a whole number from %d to %d, got %s", least, most, show(value))
 		}
 		*into = int(number)
 	}
@@ -77,7 +92,7 @@ func (r reader) yesOrNo(into *bool) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		given, ok := export(value).(bool)
 		if !ok {
-			r.m.throw("%s of %s must be true or false, got %s", name, r.what, show(value))
+			r.throw(name, "must be true or false, got %s", show(value))
 		}
 		*into = given
 	}
@@ -87,7 +102,7 @@ func (r reader) function(into *sobek.Callable) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		function, ok := sobek.AssertFunction(value)
 		if !ok {
-			r.m.throw("%s of %s must be a function, got %s", name, r.what, show(value))
+			r.throw(name, "must be a function, got %s", show(value))
 		}
 		*into = function
 	}

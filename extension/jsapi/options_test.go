@@ -88,6 +88,27 @@ func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
 	}
 }
 
+func TestAnErrorAboutAnOptionCanNameItOtherwise(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ script, name, want string }{
+		{`new verity.Verity({ baseUrl: 'ftp://host' })`, "BASE_URL", `baseUrl: BASE_URL must be an http or https URL of scheme, host and port ` +
+			`only, such as https://staging.example.com, got the scheme "ftp"`},
+		{`new verity.QueueProbe('http://:hunter2@host')`, "REDIS_URL", `url: REDIS_URL: its scheme is neither redis nor rediss; give ` +
+			`redis://[user:password@]host[:port][/database], or rediss:// for TLS`},
+		{`new verity.PrometheusWatch({ url: 'http://h', queries: { a: 5 } })`, "QUERIES", `queries: QUERIES has 5 for "a"; it takes a string, ` +
+			`{ "expr": "…", "kind": "counter" or "gauge" }, or null to turn it off`},
+		{`verity.prepareReports('/dev/null')`, "REPORT_DIR", `dir: REPORT_DIR must be a folder that this process may write to, got "/dev/null": not a directory`},
+	} {
+		t.Run(tc.script, func(t *testing.T) {
+			t.Parallel()
+			said, err := newHarness(t).VU.Runtime().RunString(`(() => { try { ` + tc.script + ` } catch (error) {
+				return error.option + ': ' + error.messageFor('` + tc.name + `') } })()`)
+			require.NoError(t, err)
+			require.Equal(t, tc.want, said.String())
+		})
+	}
+}
+
 func TestRefusedCallsInARun(t *testing.T) {
 	t.Parallel()
 	const setup = `var v = new verity.Verity({ baseUrl: 'http://127.0.0.1:1' });

@@ -2,15 +2,11 @@ package jsapi
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -24,6 +20,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/preflight"
 	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 const (
@@ -49,7 +46,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	state := v.ready("preflight")
 	runner := runnerFor(state.Options)
 	options.plan.Runner, options.plan.Runners, options.plan.Share = runner.Index+1, runner.Count, v.m.runnerShare()
-	service := preflight.Service{BaseURL: v.baseURL}
+	service := preflight.Service{BaseURL: v.service.BaseURL}
 	if _, isPlanned := options.plan.Requests[platform.OpWebhook]; isPlanned {
 		service.Signer = v.mustSigner()
 	}
@@ -60,28 +57,28 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	callback := v.m.vu.RegisterCallback()
 	ctx := v.m.vu.Context()
 	go func() {
-		health, err := platform.CheckHealth(ctx, client, v.baseURL)
+		health, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
 		if err != nil {
 			callback(func() error { return v.m.abortTest(err) })
 			return
 		}
-		service.Health, service.Addresses = health, addresses(ctx, v.baseURL, state.Options)
+		service.Health, service.Addresses = health, addresses(ctx, v.service.BaseURL, state.Options)
 		checks := preflight.Look(ctx, client, service, options.plan, machine)
-		if options.trial && preflightRefusal(checks) == nil {
+		if options.trial && preflight.Refusal(checks) == nil {
 			checks = append(checks, v.trial(client, state).Run(ctx))
 		}
 		clock := platform.ClockReading{}
 		if options.plan.Runners > 1 {
-			clock = platform.MeasureClock(ctx, client, v.baseURL, health)
+			clock = platform.MeasureClock(ctx, client, v.service.BaseURL, health)
 		}
 		callback(func() error {
 			if ctx.Err() != nil {
-				return reject(v.m.jsError(errStopped))
+				return reject(v.m.jsError(users.ErrStopped))
 			}
-			v.m.root.preflighted(health, clock, failures(checks))
-			err := v.m.root.tellPreflight(checks, options)
+			v.m.root.run.Preflighted(health, clock, preflight.Failures(checks))
+			err := v.m.showPreflight(checks, options)
 			if err == nil && !options.override {
-				err = preflightRefusal(checks)
+				err = preflight.Refusal(checks)
 			}
 			if err != nil {
 				v.m.root.ending.refuse(err)
@@ -96,25 +93,18 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 // trial is that of two users who match, with the VU's dialer, TLS and proxy.
 func (v *Verity) trial(client *http.Client, state *vuState) preflight.Trial {
 	return preflight.Trial{
-		Service: v.service, Client: client, Body: preflight.TrialBody(),
+		Service: v.service.Service, Client: client, Body: preflight.TrialBody(),
 		Open: func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error) {
 			token, err := user.AccessToken(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return sessions.Open(ctx, state.socketOptions(v.baseURL, user.ID(), token, tracker, seconds(v.timeout)))
+			options := state.SocketOptions()
+			options.URL, options.UserID, options.Token = v.service.BaseURL, user.ID(), token
+			options.Tracker, options.Timeout = tracker, v.service.Timeout
+			return sessions.Open(ctx, options)
 		},
 	}
-}
-
-// failures lists what the preflight would refuse a run for.
-func failures(checks []preflight.Check) (failed []string) {
-	for _, c := range checks {
-		if c.Verdict == preflight.Failed {
-			failed = append(failed, c.Name+": "+c.Found)
-		}
-	}
-	return failed
 }
 
 func (v *Verity) mustSigner() *payments.Signer {
@@ -132,9 +122,9 @@ func (v *Verity) readLook(value sobek.Value) lookOptions {
 		"requests":        r.loads(options.plan.Requests),
 		"connections":     r.whole(&options.plan.Connections, 0, math.MaxInt32),
 		"closedPerMinute": r.whole(&options.plan.ClosedPerMinute, 0, math.MaxInt32),
-		"override":        r.flag(&options.override),
-		"trial":           r.flag(&options.trial),
-		"json":            r.flag(&options.json),
+		"override":        r.yesOrNo(&options.override),
+		"trial":           r.yesOrNo(&options.trial),
+		"json":            r.yesOrNo(&options.json),
 	})
 	return options
 }
@@ -150,7 +140,7 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 				of.read(value, map[string]func(string, sobek.Value){
 					"perMinute":  of.number(&load.PerMinute, 0, maxPerMinute),
 					"arithmetic": of.text(&load.Arithmetic),
-					"ofEach":     of.flag(&load.OfEach),
+					"ofEach":     of.yesOrNo(&load.OfEach),
 				})
 				into[operation] = load
 			}
@@ -159,47 +149,17 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 	}
 }
 
-func (r reader) flag(into *bool) func(string, sobek.Value) {
-	return func(name string, value sobek.Value) {
-		flag, ok := export(value).(bool)
-		if !ok {
-			r.m.throw("%s of %s must be true or false, got %s", name, r.what, show(value))
-		}
-		*into = flag
+// showPreflight keeps what was found for the report, and prints it.
+func (m *Module) showPreflight(checks []preflight.Check, options lookOptions) error {
+	table := m.root.run.Record.Preflight(checks, options.override)
+	text := preflight.JSON(checks)
+	if !options.json {
+		text = m.root.run.Rendered(table)
 	}
-}
-
-// tellPreflight keeps what was found for the report, and prints it.
-func (r *RootModule) tellPreflight(checks []preflight.Check, options lookOptions) error {
-	text := r.record.Preflight(checks, options.override).Terminal(r.width) + "\n"
-	if options.json {
-		text = preflightJSON(checks)
-	}
-	if err := r.write(text); err != nil {
+	if err := m.root.run.Write(text); err != nil {
 		return fmt.Errorf("writing the preflight: %w", err)
 	}
 	return nil
-}
-
-// preflightRefusal returns an error where checks failed, and so the run must not begin.
-func preflightRefusal(checks []preflight.Check) error {
-	failed := failures(checks)
-	if len(failed) == 0 {
-		return nil
-	}
-	return errors.New("the preflight stops this run, whose result would be meaningless: " + strings.Join(failed, "; ") +
-		". SKIP_PREFLIGHT=1 runs it all the same")
-}
-
-func preflightJSON(checks []preflight.Check) string {
-	text, err := json.MarshalIndent(map[string]any{
-		"passed": !slices.ContainsFunc(checks, func(c preflight.Check) bool { return c.Verdict == preflight.Failed }),
-		"checks": checks,
-	}, "", "  ")
-	if err != nil {
-		panic(fmt.Errorf("encoding the preflight: %w", err)) // strings and booleans always encode
-	}
-	return string(text) + "\n"
 }
 
 // sources counts the addresses that connections come from: those of --local-ips, each of which has ports of its own.
@@ -245,7 +205,7 @@ func addresses(ctx context.Context, baseURL string, options lib.Options) int {
 // client is one for what is no load: its requests emit no metrics. It has the VU's dialer, TLS and DNS options.
 func (v *Verity) client(state *vuState) *http.Client {
 	return &http.Client{
-		Transport: agentTransport{state.base, userAgent(state.Options)}, Timeout: seconds(v.timeout),
+		Transport: agentTransport{state.base, userAgent(state.Options)}, Timeout: v.service.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

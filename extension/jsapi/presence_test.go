@@ -1,7 +1,6 @@
 package jsapi
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -13,8 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/verity-app/xk6-verity/extension/platform"
-	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
@@ -35,82 +33,23 @@ func (h *harness) through(fault func(w http.ResponseWriter, r *http.Request) (an
 	require.NoError(h.t, err)
 }
 
-func TestAGaugeHasEachNewPeak(t *testing.T) {
-	t.Parallel()
-	var l level
-	var values []int
-	for _, changes := range [][]int{{1, 1}, {}, {5, -4}, {-1}, {3, -3}, {10, -12}} {
-		for _, by := range changes {
-			l.change(by)
-		}
-		values = append(values, l.next())
-	}
-	require.Equal(t, []int{2, 2, 7, 2, 2, 12}, values, "a peak that came and went between two samples is the next one")
-}
-
-func TestTheSummarySaysHowManyUsersThereWere(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		name string
-		run  func(p *presence)
-		want string
-	}{
-		{"no stay", func(p *presence) { p.plan(5) }, ""},
-		{"all of the stays", func(p *presence) { p.seat(4); p.arrive(4); p.arrive(-4); p.seat(-4) }, "|users|4 of 4 planned were present at most"},
-		{"stays one after the other", func(p *presence) {
-			for range 3 {
-				p.seat(2)
-				p.arrive(2)
-				p.arrive(-2)
-				p.seat(-2)
-			}
-		}, "|users|2 of 2 planned were present at most"},
-		{"too few VUs", func(p *presence) { p.plan(1000); p.seat(900); p.arrive(900) },
-			"!|users|900 of 1,000 planned were present at most; k6 had VUs for 900 of them"},
-		{"kept away", func(p *presence) {
-			p.plan(1000)
-			p.seat(1000)
-			p.arrive(245)
-			p.keptAwayBy(&platform.Error{Name: platform.ThrottledError, Operation: platform.OpSignUp, Status: 429})
-			for range 1234 {
-				p.keptAwayBy(&platform.Error{Name: platform.HTTPError, Operation: platform.OpWebhook, Status: 500})
-			}
-		}, "!|users|245 of 1,000 planned were present at most; kept away: stripe_webhook HTTPError 500 × 1,234, auth_signup ThrottledError 429 × 1"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			p := &presence{}
-			tc.run(p)
-			got := ""
-			for _, f := range (&report.Record{}).Report(report.Result{Users: p.report()}).Findings {
-				if f.Title == "users" {
-					got = f.Mark + "|" + f.Title + "|" + f.Text
-				}
-			}
-			require.Equal(t, tc.want, got)
-		})
-	}
-}
-
 func TestUsersAreCountedWhileTheyAreThere(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()
 	server := h.startStandin(standin.Options{Tick: 10 * time.Second})
 	cancel := h.iterate(rampingVUs())
-	seen := make(chan Users, 1)
+	seen := make(chan run.Users, 1)
 	go func() {
-		for server.Stats().Tokens.Queued < 3 || h.root.Users().Waiting < 3 {
-			time.Sleep(time.Millisecond)
-		}
-		seen <- h.root.Users()
+		h.until(func() bool { return server.Stats().Tokens.Queued >= 3 && h.root.run.Users().Waiting >= 3 })
+		seen <- h.root.run.Users()
 		cancel()
 	}()
 	h.execUntilCut(`verity.stay({ users: 3, signUp: () => client.signUp({ tokens: 1 }) }, async (user) => {
 			await user.connect();
 			await user.match({ place: { city: 'Perth' } });
 		})`)
-	require.Equal(t, Users{Present: 3, Waiting: 3}, <-seen)
-	require.Equal(t, Users{}, h.root.Users())
+	require.Equal(t, run.Users{Present: 3, Waiting: 3}, <-seen)
+	require.Equal(t, run.Users{}, h.root.run.Users())
 	for _, metric := range []string{"users_present", "users_waiting"} {
 		peak := 0.0
 		for _, sample := range h.drainSamples() {
@@ -196,34 +135,6 @@ func TestAReplacementDoesNotMeetItsPredecessor(t *testing.T) {
 	require.Equal(t, "2,2,2,true", got)
 	require.Zero(t, server.Stats().Tokens.Queued, "the predecessor has left with the token that it still had")
 	require.Positive(t, leaves.Load())
-}
-
-// hung is how an operation ends that began so long before the end of its iteration and is cut.
-func TestWhatIsCutByTheEnd(t *testing.T) {
-	t.Parallel()
-	run, end := context.WithCancel(t.Context())
-	l := newLifetime(run)
-	require.True(t, l.begin(nil))
-	end()
-	<-l.over
-	now := time.Now()
-	l.mu.Lock()
-	l.endedAt = now
-	l.mu.Unlock()
-	l.cancel()
-	for _, tc := range []struct {
-		began time.Time
-		want  string
-	}{
-		{now.Add(-time.Second), platform.ErrStopped.Error()},
-		{now.Add(-hungAfter), platform.ErrStopped.Error()},
-		{now.Add(-hungAfter - 300*time.Millisecond), "no answer for 5.3 s when the run ended"},
-		{now, platform.ErrStopped.Error()},
-		{time.Now(), platform.ErrStopped.Error()},
-	} {
-		require.EqualError(t, cutAt(l.work, tc.began), tc.want)
-	}
-	require.Equal(t, platform.ErrStopped, cutAt(t.Context(), now.Add(-time.Hour)), "of no iteration")
 }
 
 func TestAForgottenAwaitIsToldOnce(t *testing.T) {

@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"context"
+	"errors"
 
 	"github.com/grafana/sobek"
 
@@ -20,6 +21,9 @@ func (m *Module) newQueueProbe(call sobek.ConstructorCall) *sobek.Object {
 		m.throw("the URL of QueueProbe must be a string") // it is not shown: it may hold a password
 	}
 	probe, err := queue.NewProbe(url)
+	if wrong, ok := errors.AsType[*queue.URLError](err); ok {
+		m.throwOption("url", "QueueProbe: redis URL", ": "+wrong.Fault)
+	}
 	if err != nil {
 		m.throw("QueueProbe: %s", err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/snapshot"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 // prometheusToken is the name of the bearer token, in the environment and in a k6 secret source.
@@ -35,7 +36,7 @@ func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(str
 		"bearerToken": func(_ string, value sobek.Value) {
 			token, ok := export(value).(string)
 			if !ok {
-				r.m.throw("bearerToken of %s must be a string", r.what) // it is not shown: it is a secret
+				r.throw("bearerToken", "must be a string") // it is not shown: it is a secret
 			}
 			o.token = token
 		},
@@ -43,10 +44,10 @@ func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(str
 		"queries":        queries,
 	})
 	if _, err := snapshot.ParseURL(o.url); err != nil {
-		r.m.throw("url of %s %s", r.what, err)
+		r.throw("url", "%s", err)
 	}
 	if err := snapshot.CheckToken(o.token); err != nil {
-		r.m.throw("bearerToken of %s %s", r.what, err)
+		r.throw("bearerToken", "%s", err)
 	}
 }
 
@@ -59,7 +60,7 @@ func (m *Module) prometheus(o prometheusOptions, state *vuState) (*snapshot.Read
 		}
 	}
 	return snapshot.New(snapshot.Options{
-		URL: o.url, BearerToken: token, Queries: o.queries, Timeout: seconds(o.timeoutSeconds), Transport: quietTransport(state),
+		URL: o.url, BearerToken: token, Queries: o.queries, Timeout: users.Seconds(o.timeoutSeconds), Transport: quietTransport(state),
 		UserAgent: userAgent(state.Options),
 	})
 }
@@ -95,7 +96,7 @@ func (m *Module) snapshot(options sobek.Value) *sobek.Promise {
 	return m.promise(nil, func(ctx context.Context) (js, error) {
 		values, err := prometheus.Read(ctx)
 		if errors.Is(err, snapshot.ErrStopped) {
-			return nil, errStopped
+			return nil, users.ErrStopped
 		}
 		if err != nil {
 			return nil, fmt.Errorf("snapshot: %w", err)
@@ -118,7 +119,7 @@ func (m *Module) snapshot(options sobek.Value) *sobek.Promise {
 func (r reader) applyQueries(name string, queries []snapshot.Query, changes []snapshot.Change) []snapshot.Query {
 	result, err := snapshot.Apply(queries, changes)
 	if err != nil {
-		r.m.throw("%s of %s %s", name, r.what, err)
+		r.throw(name, "%s", err)
 	}
 	return result
 }
@@ -173,11 +174,11 @@ func (r reader) changes(name string, value sobek.Value) (changes []snapshot.Chan
 func (r reader) eachQuery(name string, value sobek.Value, takes string, read func(key string, value sobek.Value) bool) {
 	object, ok := value.(*sobek.Object)
 	if !ok || object.ClassName() != "Object" {
-		r.m.throw("%s of %s must be an object of expressions by name, got %s", name, r.what, show(value))
+		r.throw(name, "must be an object of expressions by name, got %s", show(value))
 	}
 	for _, key := range object.Keys() {
 		if query := object.Get(key); !read(key, query) {
-			r.m.throw("%s of %s has %s for %q; it takes %s", name, r.what, show(query), key, takes)
+			r.throw(name, "has %s for %q; it takes %s", show(query), key, takes)
 		}
 	}
 }
@@ -204,7 +205,7 @@ func (m *Module) newPrometheusWatch(call sobek.ConstructorCall) *sobek.Object {
 	p.options.read(r, call.Argument(0), func(name string, value sobek.Value) {
 		p.options.queries = r.applyQueries(name, snapshot.Defaults(), r.changes(name, value))
 	})
-	m.root.record.SetReadings(report.ReadingsWanted)
+	m.root.run.Record.SetReadings(report.ReadingsWanted)
 	return m.vu.Runtime().ToValue(p).ToObject(m.vu.Runtime())
 }
 
@@ -221,12 +222,12 @@ func (p *PrometheusWatch) Start() *sobek.Promise {
 	}
 	return m.promise(nil, func(ctx context.Context) (js, error) {
 		if !isFirst(state.Options.ExecutionSegment) {
-			m.root.record.SetReadings(report.ReadingsElsewhere)
+			m.root.run.Record.SetReadings(report.ReadingsElsewhere)
 			return resolved(sobek.Undefined()), nil
 		}
 		mark, problems, err := prometheus.Begin(ctx)
 		run.begin(mark, err)
-		m.root.record.SetReadings(report.ReadingsBegun)
+		m.root.run.Record.SetReadings(report.ReadingsBegun)
 		if err != nil && !errors.Is(err, snapshot.ErrStopped) {
 			state.Logger.Warnf("Prometheus could not be read, the run goes on: %s", err)
 		}
@@ -256,23 +257,23 @@ func (p *PrometheusWatch) End() *sobek.Promise {
 		if !ok {
 			return resolved(sobek.Undefined()), nil
 		}
-		m.root.record.SetReadings(report.ReadingsEnded)
+		m.root.run.Record.SetReadings(report.ReadingsEnded)
 		if failure == "" {
 			state.Logger.Info("waiting for Prometheus to scrape what the run did, mostly a few seconds, 2 minutes at most")
 		}
 		readings, err := prometheus.End(ctx, mark)
 		if err != nil {
-			m.root.record.Warn("no readings of Prometheus: " + err.Error())
+			m.root.run.Record.Warn("no readings of Prometheus: " + err.Error())
 			if failure == "" { // otherwise it was logged at the start
 				state.Logger.Warnf("Prometheus could not be read: %s", err)
 			}
 			return resolved(sobek.Undefined()), nil
 		}
 		if failure != "" {
-			m.root.record.Warn("Prometheus could not be read at the start: " + failure)
+			m.root.run.Record.Warn("Prometheus could not be read at the start: " + failure)
 		}
-		m.root.recordReadings(readings.Readings)
-		m.root.record.AddTable(report.PrometheusTable(p.options.url, readings))
+		m.root.run.RecordReadings(readings)
+		m.root.run.Record.AddTable(report.PrometheusTable(p.options.url, readings))
 		return resolved(sobek.Undefined()), nil
 	})
 }

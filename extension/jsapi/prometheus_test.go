@@ -18,6 +18,7 @@ import (
 	"go.k6.io/k6/v2/lib/netext"
 
 	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/run"
 )
 
 // prometheusStub answers every expression with 1000 times the number of requests so far.
@@ -105,12 +106,11 @@ func TestPrometheusWatchAddsATable(t *testing.T) {
 }
 
 func (h *harness) summary() string {
-	text, _ := h.root.summarize(summaryOptions{scenario: "test", target: "here"})
-	return text
+	return h.root.run.Summarize(h.root.ended(run.Summary{Scenario: "test", Target: "here"}))
 }
 
 func (h *harness) report() *report.Report {
-	return h.root.record.Report(h.root.result(summaryOptions{scenario: "test", target: "here"}))
+	return h.root.run.Report(h.root.ended(run.Summary{Scenario: "test", Target: "here"}))
 }
 
 func TestAPrometheusThatFailsCostsAWarning(t *testing.T) {
@@ -195,7 +195,7 @@ func TestTheTransportHasK6sOptionsAndIsNotCounted(t *testing.T) {
 
 func (h *harness) mustState() *vuState {
 	h.t.Helper()
-	state, err := newVUState(h.state)
+	state, err := newVUState(h.state, &metricSet{}, h.root)
 	require.NoError(h.t, err)
 	return state
 }

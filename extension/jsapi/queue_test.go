@@ -1,12 +1,10 @@
 package jsapi
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/lib"
 
@@ -76,27 +74,6 @@ func TestTheQueueDepthIsWatchedWhileStaysGoOn(t *testing.T) {
 	text := h.summary()
 	require.Contains(t, text, "queue depth  3 at the peak, 0 at the end\n")
 	require.NotContains(t, text, "ghosts")
-}
-
-func TestAQueueDepthThatCannotBeReadIsToldOnce(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t).run()
-	h.startStandin(standin.Options{})
-	redis := miniredis.RunT(t)
-	require.NoError(t, h.VU.Runtime().Set("redisUrl", "redis://:hunter2@"+redis.Addr()))
-	redis.Close()
-	h.mustExec(`verity.watchDepth(redisUrl)`)
-	probe := h.root.depth.source()
-	defer func() { require.NoError(t, probe.Close()) }()
-	state := &vuState{State: h.state}
-	for range 3 {
-		h.root.depth.read(context.Background(), state, &verityMetrics{}, probe)
-	}
-	require.Len(t, h.log.AllEntries(), 1)
-	require.Contains(t, h.log.LastEntry().Message, "the queue depth is unknown, the run goes on: ")
-	text := h.summary()
-	require.Contains(t, text, "! queue depth  unknown: ")
-	require.NotContains(t, h.log.LastEntry().Message+text, "hunter2")
 }
 
 func segment(t *testing.T, text string) *lib.ExecutionSegment {

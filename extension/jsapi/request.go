@@ -2,8 +2,6 @@ package jsapi
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -12,20 +10,15 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
-	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/run"
 )
 
 const (
 	// mostNames is how many names the requests of a run may have, each of which is a time series of every http metric.
 	mostNames = 100
-	// opWait is the operation of User.waitFor.
-	opWait         = "wait_for"
-	maxWaitSeconds = 3600
 )
-
-// defaultWait is how many seconds waitFor waits.
-const defaultWait = 30.0
 
 var requestMethods = []string{ //nolint:gochecknoglobals // a constant list
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
@@ -66,11 +59,10 @@ func (n *requestNames) admit(name string) bool {
 	return true
 }
 
-// Request is User.request.
-func (u *User) Request(method, path, options sobek.Value) *sobek.Promise {
-	request := u.readRequest(method, path, options)
+func (u *user) request(call sobek.FunctionCall) any {
+	request := u.readRequest(call.Argument(0), call.Argument(1), call.Argument(2))
 	return u.operation(request.Operation, func(ctx context.Context) (js, error) {
-		answer, err := u.user.Request(ctx, request)
+		answer, err := u.user.Account.Request(ctx, request)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +74,7 @@ func (u *User) Request(method, path, options sobek.Value) *sobek.Promise {
 	})
 }
 
-func (u *User) readRequest(method, path, options sobek.Value) platform.Request {
+func (u *user) readRequest(method, path, options sobek.Value) platform.Request {
 	m := u.m
 	request := platform.Request{Expected: anySuccess}
 	request.Method, _ = export(method).(string)
@@ -122,7 +114,7 @@ func (r reader) body(into *[]byte) func(string, sobek.Value) {
 			return
 		}
 		if *into = r.m.stringify(value); *into == nil {
-			r.m.throw("%s of %s must be something that JSON can say, got %s", name, r.what, show(value))
+			r.throw(name, "must be something that JSON can say, got %s", show(value))
 		}
 	}
 }
@@ -146,23 +138,23 @@ func (m *Module) answerObject(rt *sobek.Runtime, answer *platform.Answer, text [
 	default:
 		set(object, "body", string(answer.Body))
 	}
-	set(object, "durationMs", milliseconds(answer.Duration))
+	set(object, "durationMs", run.Milliseconds(answer.Duration))
 	return object
 }
 
-// Choose is User.choose.
-func (u *User) Choose(sessionID, choice sobek.Value) *sobek.Promise {
+func (u *user) choose(call sobek.FunctionCall) any {
+	sessionID, choice := call.Argument(0), call.Argument(1)
 	id, ok := export(sessionID).(string)
 	if !ok || id == "" || id == "." || id == ".." {
 		u.m.throw("the sessionId of choose must be the id of a session, got %s", show(sessionID))
 	}
 	text, _ := export(choice).(string)
-	chosen := platform.Choice(text)
-	if chosen != platform.ChooseMatch && chosen != platform.ChoosePass {
+	chosen := contract.Choice(text)
+	if chosen != contract.ChoiceMatch && chosen != contract.ChoicePass {
 		u.m.throw(`the choice of choose must be "MATCH" or "PASS", got %s`, show(choice))
 	}
 	return u.operation(platform.OpChoice, func(ctx context.Context) (js, error) {
-		answer, err := u.user.Choose(ctx, id, chosen)
+		answer, err := u.user.Account.Choose(ctx, id, chosen)
 		if err != nil {
 			return nil, err
 		}
@@ -180,84 +172,11 @@ func (u *User) Choose(sessionID, choice sobek.Value) *sobek.Promise {
 	})
 }
 
-// WaitFor is User.waitFor. It waits from the moment of the call, so that what a later operation brings about is not missed.
-func (u *User) WaitFor(event, options sobek.Value) *sobek.Promise {
-	name, ok := export(event).(string)
-	if !ok || name == "" {
-		u.m.throw("the event of waitFor must be the name of an event, such as \"match:mutual\", got %s", show(event))
-	}
-	patience, namespace := defaultWait, ""
-	r := reader{u.m, "waitFor"}
-	r.read(options, map[string]func(string, sobek.Value){
-		"timeoutSeconds": r.number(&patience, 0.001, maxWaitSeconds),
-		"namespace": func(key string, value sobek.Value) {
-			r.text(&namespace)(key, value)
-			if namespace != "/queue" && namespace != "/video" {
-				u.m.throw(`namespace of waitFor must be "/queue" or "/video", got %s`, show(value))
-			}
-		},
-	})
-	run := u.m.lifetime().run
-	line, lineErr := u.openLine("waitFor()", "an event is heard on the socket only")
-	var waiter *sessions.Waiter
-	if lineErr == nil {
-		waiter = line.Expect(namespace, name)
-	}
-	promise := u.operation(opWait, func(context.Context) (js, error) {
-		if lineErr != nil {
-			return nil, lineErr
-		}
-		payload, err := waiter.Wait(run, seconds(patience))
-		if err != nil {
-			return nil, waitError(run, name, patience, line, err)
-		}
-		return func(*sobek.Runtime) any { return u.m.parse(payload) }, nil
-	})
-	u.m.mayBeRejected(promise)
-	return promise
-}
-
-// waitError says why an event was not heard.
-func waitError(run context.Context, event string, patience float64, line *sessions.Socket, err error) error {
-	if run.Err() != nil {
-		return errStopped
-	}
-	e := &platform.Error{Name: platform.SocketError, Operation: opWait, Err: err}
-	switch {
-	case errors.Is(err, sessions.ErrNoEvent):
-		e.Name = platform.TimeoutError
-		e.Message = fmt.Sprintf("%s: no %s came within %v s", opWait, event, patience)
-	case errors.Is(err, sessions.ErrClosed):
-		e.Message = fmt.Sprintf("%s: the user closed its socket before %s came", opWait, event)
-	default:
-		e.Message = fmt.Sprintf("%s: the socket was lost (%s) before %s came", opWait, lossText(line.Loss()), event)
-	}
-	return e
-}
-
-// mayBeRejected lets a promise be rejected before the script awaits it: one that is made ahead of the operation that it is about.
-func (m *Module) mayBeRejected(promise *sobek.Promise) {
+// ignoreRejection lets a promise be rejected that nobody awaits yet.
+func (m *Module) ignoreRejection(promise *sobek.Promise) {
 	rt := m.vu.Runtime()
 	ignore := handler(rt, func(sobek.Value) error { return nil })
 	if _, err := m.builtins.then(rt)(rt.ToValue(promise), sobek.Undefined(), ignore); err != nil {
 		common.Throw(rt, err)
 	}
-}
-
-// adviseSocket warns, once in a run, of a user who joins a key that others share and cannot hear of its match. It is no error, for
-// the latency of a join can be measured without a match.
-func (u *User) adviseSocket(place sobek.Value) {
-	object, ok := place.(*sobek.Object)
-	if !ok || u.Connected() {
-		return
-	}
-	if shard, ok := toNumber(object.Get("shard")); !ok || shard < 0 {
-		return
-	}
-	u.m.root.advised.Do(func() {
-		const advice = "a user joined a queue key that others share, and has no socket: a match is heard on the socket only, so this user " +
-			"will not know of one. Call connect() before join(), or connect() and match()"
-		u.m.root.record.Warn(advice)
-		u.m.state.Logger.Warn(advice)
-	})
 }

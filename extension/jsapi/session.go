@@ -2,155 +2,37 @@ package jsapi
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"sync"
-	"time"
 
 	"github.com/grafana/sobek"
 
-	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
-	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 const (
 	maxMatchSeconds = 3600
 	maxHoldSeconds  = 3600
-	// sessionsEvery is how often the number of sessions and the events received are pushed.
-	sessionsEvery = time.Second
-	// opSocket is the operation of a SocketError.
-	opSocket = "socket"
+	maxWaitSeconds  = 3600
+	// defaultWait is how many seconds waitFor waits.
+	defaultWait = 30.0
 )
 
-// Connect is User.connect.
-func (u *User) Connect() *sobek.Promise {
-	life := u.m.lifetime()
-	return u.operation(opSocket, func(ctx context.Context) (js, error) {
-		return resolved(sobek.Undefined()), u.connect(ctx, life)
-	})
-}
-
-// Connected is User.connected.
-func (u *User) Connected() bool {
-	u.lineMu.Lock()
-	defer u.lineMu.Unlock()
-	return u.line != nil && u.line.Err() == nil
-}
-
-// connect opens the user's socket, unless it is open.
-func (u *User) connect(ctx context.Context, life *lifetime) error {
-	u.connecting.Lock()
-	defer u.connecting.Unlock()
-	if u.Connected() {
-		return nil
-	}
-	token, err := u.user.AccessToken(ctx)
-	if err != nil {
-		return err
-	}
-	state, began := u.connection.state, time.Now()
-	options := state.socketOptions(u.service.baseURL, u.ID, token, u.m.root.sessions, u.connection.timeout)
-	options.OnEnd = u.socketEnds(life)
-	// Nobody needs a socket that opens when the run winds up, while a request that is under way then is waited for.
-	opening, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(life.wanting, cancel)()
-	line, err := sessions.Open(opening, options)
-	if err != nil {
-		err = socketError(opening, began, err)
-		u.m.root.recordSocket(began, err)
-		return err
-	}
-	u.m.root.recordSocket(began, nil)
-	u.lineMu.Lock()
-	u.line = line
-	u.lineMu.Unlock()
-	u.m.root.sockets.open()
-	push(ctx, state.State, u.m.metrics.socketsOpened, 1, "", "")
-	push(ctx, state.State, u.m.metrics.socketConnectTime, milliseconds(line.ConnectTime), "", "")
-	return nil
-}
-
-// socketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
-func (s *vuState) socketOptions(baseURL, userID, token string, tracker *sessions.Tracker, timeout time.Duration) sessions.Options {
-	return sessions.Options{
-		URL: baseURL, UserID: userID, Token: token, Tracker: tracker,
-		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy, Timeout: timeout,
-		Header: map[string][]string{"User-Agent": {userAgent(s.Options)}},
-	}
-}
-
-func socketError(ctx context.Context, began time.Time, err error) error {
-	e := &platform.Error{Name: platform.SocketError, Operation: opSocket, Message: err.Error(), Err: err}
-	switch {
-	case ctx.Err() != nil:
-		return platform.NoAnswer(opSocket, cutAt(ctx, began))
-	case errors.Is(err, sessions.ErrAuthRefused):
-		e.Name = platform.AuthError
-	}
-	return e
-}
-
-// openLine returns the user's socket, which connect opened.
-func (u *User) openLine(caller, why string) (*sessions.Socket, error) {
-	u.lineMu.Lock()
-	defer u.lineMu.Unlock()
-	if u.line == nil {
-		return nil, &platform.Error{
-			Name: platform.SocketError, Operation: opSocket,
-			Message: "the user has no socket: connect() before " + caller + ", for " + why,
-		}
-	}
-	return u.line, nil
-}
-
-// closeLine waits for a connect that is under way.
-func (u *User) closeLine() {
-	u.connecting.Lock()
-	defer u.connecting.Unlock()
-	u.lineMu.Lock()
-	line := u.line
-	u.line = nil
-	u.lineMu.Unlock()
-	if line == nil {
-		return
-	}
-	open := line.Err() == nil
-	line.Close()
-	if open {
-		u.user.NoteSocketClosed()
-	}
-}
-
-// sessionOptions are those of match and holdSession.
-type sessionOptions struct {
-	body     []byte
-	queueKey string // expected; "" where the place does not say
-	timeout  time.Duration
-	hold     time.Duration
-}
-
-// Match is User.match.
-func (u *User) Match(options sobek.Value) *sobek.Promise {
+func (u *user) match(call sobek.FunctionCall) any {
 	var timeout float64
-	o := sessionOptions{}
+	var wish users.Wish
 	r := reader{u.m, "match"}
-	r.read(options, map[string]func(string, sobek.Value){
-		"place":          u.place(&o),
+	r.read(call.Argument(0), map[string]func(string, sobek.Value){
+		"place":          u.place(&wish),
 		"timeoutSeconds": r.number(&timeout, 0.001, maxMatchSeconds),
 	})
-	if o.body == nil {
+	if wish.Body == nil {
 		u.m.throw("match needs a place")
 	}
-	o.timeout = seconds(timeout)
+	wish.Timeout = users.Seconds(timeout)
 	life := u.m.lifetime()
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
-		line, m, err := u.match(ctx, life, o)
-		if err != nil {
-			return nil, err
-		}
+		m, err := u.user.Match(ctx, life, wish)
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
 			set(object, "matched", m.Matched())
@@ -158,217 +40,91 @@ func (u *User) Match(options sobek.Value) *sobek.Promise {
 				set(object, "sessionId", m.SessionID)
 			} else {
 				set(object, "reason", string(m.Outcome))
-				setLoss(object, m.Outcome == sessions.OutcomeSocketLost, line)
+				setLoss(object, m.Lost)
 			}
 			set(object, "matchSeconds", m.Wait.Seconds())
 			return object
-		}, nil
+		}, err
 	})
 }
 
 // place reads a place, and the queue key that it plans.
-func (u *User) place(o *sessionOptions) func(string, sobek.Value) {
-	return func(_ string, value sobek.Value) {
-		o.body, o.queueKey = u.m.joinBody(value)
-	}
-}
-
-// match joins and waits for the match, and counts what came of it.
-func (u *User) match(ctx context.Context, life *lifetime, o sessionOptions) (*sessions.Socket, sessions.Match, error) {
-	line, err := u.openLine("match() or holdSession()", "a match is heard on the socket only")
-	if err != nil {
-		return nil, sessions.Match{}, err
-	}
-	waiting, began, left := matchWait{presence: &u.m.root.presence}, time.Now(), platform.Left{}
-	m, err := line.Match(life.wanting, sessions.MatchOptions{
-		Join:    func(context.Context) (string, error) { return waiting.joined(u.joinFor(ctx, o)) },
-		Leave:   func(context.Context) (err error) { left, err = u.leave(ctx); return err },
-		Timeout: o.timeout,
-	})
-	waiting.over()
-	if m.SessionID != "" {
-		u.user.NoteMatched()
-	}
-	unheard := isUnheard(m, left.Status)
-	u.m.root.recordMatch(began, m, unheard, err)
-	if unheard {
-		u.m.root.record.MatchUnheard(u.ID)
-	}
-	u.countMatch(ctx, m, line)
-	if waiting.failure != nil && !isStopped(waiting.failure) {
-		return line, m, waiting.failure // also where the wait was stopped meanwhile
-	}
-	if m.Outcome == sessions.OutcomeJoinFailed || m.Outcome == "" {
-		return line, m, err
-	}
-	if m.Outcome == sessions.OutcomeSocketLost {
-		u.user.NoteSocketLost()
-	}
-	return line, m, nil // a leave that failed is told by the user who is still queued
-}
-
-// joinFor joins for a match. Any other answer than queued, under the key that was planned, is an error.
-func (u *User) joinFor(ctx context.Context, o sessionOptions) (string, error) {
-	joined, err := u.join(ctx, o.body)
-	if err == nil {
-		err = judgeJoin(joined, o.queueKey)
-	}
-	return joined.QueueKey, err
+func (u *user) place(into *users.Wish) func(string, sobek.Value) {
+	return func(_ string, value sobek.Value) { into.Body, into.QueueKey = u.m.joinBody(value) }
 }
 
 // setLoss says why the socket was lost that cut a wait.
-func setLoss(object *sobek.Object, isLost bool, line *sessions.Socket) {
-	if isLost {
-		set(object, "socketLost", string(line.Loss()))
+func setLoss(object *sobek.Object, lost sessions.Loss) {
+	if lost != "" {
+		set(object, "socketLost", string(lost))
 	}
 }
 
-func (u *User) countMatch(ctx context.Context, m sessions.Match, line *sessions.Socket) {
-	state, metrics := u.connection.state.State, u.m.metrics
-	failed := 1.0
-	switch m.Outcome {
-	case sessions.OutcomeMatched:
-		failed = 0
-		push(ctx, state, metrics.matchTime, milliseconds(m.Wait), "outcome", string(m.Outcome))
-	case sessions.OutcomeNoMatch:
-		push(ctx, state, metrics.matchTime, milliseconds(m.Wait), "outcome", string(m.Outcome))
-	case sessions.OutcomeSocketLost:
-		u.m.root.record.Errored(report.ErrorKind{Operation: "match", Name: string(m.Outcome)},
-			fmt.Sprintf("user %s waited for %.1f s, then its socket was lost: %s", u.ID, m.Wait.Seconds(), lossText(line.Loss())))
-	default:
-		return // stopped, or it never joined
-	}
-	push(ctx, state, metrics.matchAttempts, 1, "", "")
-	push(ctx, state, metrics.matchFailed, failed, "", "")
-}
-
-// HoldSession is User.holdSession.
-func (u *User) HoldSession(options sobek.Value) *sobek.Promise {
+func (u *user) holdSession(call sobek.FunctionCall) any {
 	var timeout, hold float64
-	o := sessionOptions{}
+	var wish users.Wish
 	r := reader{u.m, "holdSession"}
-	r.read(options, map[string]func(string, sobek.Value){
-		"place":               u.place(&o),
+	r.read(call.Argument(0), map[string]func(string, sobek.Value){
+		"place":               u.place(&wish),
 		"matchTimeoutSeconds": r.number(&timeout, 0.001, maxMatchSeconds),
 		"holdSeconds":         r.number(&hold, 0.001, maxHoldSeconds),
 	})
-	if o.body == nil {
+	if wish.Body == nil {
 		u.m.throw("holdSession needs a place")
 	}
-	o.timeout, o.hold = seconds(timeout), seconds(hold)
+	wish.Timeout, wish.Hold = users.Seconds(timeout), users.Seconds(hold)
 	life := u.m.lifetime()
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
-		line, m, err := u.match(ctx, life, o)
-		if err != nil {
-			return nil, err
-		}
-		if m.SessionID == "" {
-			return unmatched(m, line), nil
-		}
-		held := line.Hold(life.holding, m, sessions.HoldOptions{Hold: o.hold})
-		u.m.root.recordSession(held)
-		u.countSession(ctx, held, line)
-		if !m.Matched() { // the match came too late, but its session went on all the same
-			return unmatched(m, line), nil
-		}
-		return heldObject(m, held, line), nil
+		s, err := u.user.HoldSession(ctx, life, wish)
+		return func(rt *sobek.Runtime) any { return sessionObject(rt, s) }, err
 	})
 }
 
-// unmatched is the result of holdSession without a match.
-func unmatched(m sessions.Match, line *sessions.Socket) js {
+// sessionObject is the result of holdSession. Without a match in time its outcome is unmatched or, at the end of the run, stopped.
+func sessionObject(rt *sobek.Runtime, s users.Session) *sobek.Object {
+	object := rt.NewObject()
+	if s.Match.Matched() {
+		set(object, "outcome", string(s.Held.Outcome))
+		set(object, "sessionId", s.Held.SessionID)
+		set(object, "matchSeconds", s.Match.Wait.Seconds())
+		set(object, "heldSeconds", s.Held.Held.Seconds())
+		set(object, "reason", string(s.Held.Reason))
+		setLoss(object, s.Lost)
+		return object
+	}
 	outcome := "unmatched"
-	if m.Outcome == sessions.OutcomeStopped {
+	if s.Match.Outcome == sessions.OutcomeStopped {
 		outcome = string(sessions.OutcomeStopped)
 	}
-	return func(rt *sobek.Runtime) any {
-		object := rt.NewObject()
-		set(object, "outcome", outcome)
-		set(object, "matchSeconds", m.Wait.Seconds())
-		set(object, "reason", string(m.Outcome))
-		setLoss(object, m.Outcome == sessions.OutcomeSocketLost, line)
-		return object
-	}
+	set(object, "outcome", outcome)
+	set(object, "matchSeconds", s.Match.Wait.Seconds())
+	set(object, "reason", string(s.Match.Outcome))
+	setLoss(object, s.Match.Lost)
+	return object
 }
 
-func heldObject(m sessions.Match, held sessions.Held, line *sessions.Socket) js {
-	return func(rt *sobek.Runtime) any {
-		object := rt.NewObject()
-		set(object, "outcome", string(held.Outcome))
-		set(object, "sessionId", held.SessionID)
-		set(object, "matchSeconds", m.Wait.Seconds())
-		set(object, "heldSeconds", held.Held.Seconds())
-		set(object, "reason", string(held.Reason))
-		setLoss(object, held.Reason == sessions.ReasonSocketLost, line)
-		return object
+// waitFor waits from the moment of the call, so that what a later operation brings about is not missed.
+func (u *user) waitFor(call sobek.FunctionCall) any {
+	event, ok := export(call.Argument(0)).(string)
+	if !ok || event == "" {
+		u.m.throw("the event of waitFor must be the name of an event, such as \"match:mutual\", got %s", show(call.Argument(0)))
 	}
-}
-
-func (u *User) countSession(ctx context.Context, held sessions.Held, line *sessions.Socket) {
-	state, metrics := u.connection.state.State, u.m.metrics
-	if held.Started {
-		push(ctx, state, metrics.sessionStartTime, milliseconds(held.StartDelay), "", "")
-		push(ctx, state, metrics.sessionsStarted, 1, "", "")
-	}
-	if held.Outcome == sessions.OutcomeStopped {
-		return
-	}
-	dropped := 0.0
-	if held.Outcome == sessions.OutcomeDropped {
-		dropped = 1
-		example := "session " + plain.Text(held.SessionID) + " of user " + u.ID
-		if held.Reason == sessions.ReasonSocketLost {
-			example += ", whose socket was lost: " + lossText(line.Loss())
-		}
-		u.m.root.record.Errored(report.ErrorKind{Operation: "session", Name: string(held.Reason)}, example)
-	}
-	push(ctx, state, metrics.sessionDropped, dropped, "", "")
-	if held.Started {
-		push(ctx, state, metrics.sessionHeld, milliseconds(held.Held), "", "")
-		u.m.root.held.add(held.Held)
-	}
-}
-
-// holdTimes adds up how long sessions were held.
-type holdTimes struct {
-	mu  sync.Mutex
-	sum time.Duration
-	n   int
-}
-
-func (h *holdTimes) add(held time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sum += held
-	h.n++
-}
-
-func (h *holdTimes) total() (time.Duration, int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.sum, h.n
-}
-
-// watchSessions pushes the number of sessions and what was counted about once a second until the context ends.
-func (m *Module) watchSessions(ctx context.Context) {
-	repeat(ctx, sessionsEvery, func() { m.pushSessionCounts(ctx) })
-}
-
-// pushSessionCounts pushes the number of sessions now, and what was counted since the last time.
-func (m *Module) pushSessionCounts(ctx context.Context) {
-	m.pushSockets(ctx, m.state)
-	watch := m.root.sessions
-	deltas := watch.Take()
-	for event, n := range deltas.Events {
-		push(ctx, m.state.State, m.metrics.socketEvents, float64(n), "event", event)
-	}
-	for range deltas.BrokenMatches {
-		push(ctx, m.state.State, m.metrics.matchFailed, 1, "", "")
-	}
-	for range deltas.BrokenSessions {
-		push(ctx, m.state.State, m.metrics.sessionDropped, 1, "", "")
-	}
-	for range deltas.WholeSessions {
-		push(ctx, m.state.State, m.metrics.sessionDropped, 0, "", "")
-	}
+	patience, namespace := defaultWait, ""
+	r := reader{u.m, "waitFor"}
+	r.read(call.Argument(1), map[string]func(string, sobek.Value){
+		"timeoutSeconds": r.number(&patience, 0.001, maxWaitSeconds),
+		"namespace": func(key string, value sobek.Value) {
+			r.text(&namespace)(key, value)
+			if namespace != "/queue" && namespace != "/video" {
+				u.m.throw(`namespace of waitFor must be "/queue" or "/video", got %s`, show(value))
+			}
+		},
+	})
+	wait := u.user.Expect(u.m.lifetime(), namespace, event, users.Seconds(patience))
+	promise := u.operation(users.OpWait, func(context.Context) (js, error) {
+		payload, err := wait()
+		return func(*sobek.Runtime) any { return u.m.parse(payload) }, err
+	})
+	u.m.ignoreRejection(promise) // it may come before the script awaits this
+	return promise
 }

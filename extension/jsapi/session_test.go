@@ -59,7 +59,7 @@ func TestTwoUsersAreMatchedAndHoldTheirSession(t *testing.T) {
 		failed, _ := h.sum(rate, nil)
 		require.Zero(t, failed, rate)
 	}
-	require.Empty(t, h.root.sessions.Findings())
+	require.Empty(t, h.root.run.Sessions.Findings())
 }
 
 func TestAUserWithoutAMatchLeavesTheQueue(t *testing.T) {
@@ -147,8 +147,8 @@ func TestManySessionsInOneVU(t *testing.T) {
 	})()`).String()
 	require.Equal(t, 200, strings.Count(outcomes, "held"))
 	require.EqualValues(t, 100, server.Stats().Sessions.Made)
-	require.Empty(t, h.root.sessions.Findings())
-	require.Greater(t, h.root.sessions.Totals().Peak, 50.0, "they are held at once, not one after the other")
+	require.Empty(t, h.root.run.Sessions.Findings())
+	require.Greater(t, h.root.run.Sessions.Totals().Peak, 50.0, "they are held at once, not one after the other")
 }
 
 // A scheduled end lets sessions that started go on to theirs; users who wait for a match leave.
@@ -158,9 +158,7 @@ func TestAScheduledEndHoldsSessionsToTheirEnd(t *testing.T) {
 	server := h.startStandin(standin.Options{Tick: 20 * time.Millisecond, Session: 1500 * time.Millisecond})
 	cancel := h.iterate(rampingVUs())
 	go func() {
-		for server.Stats().Sessions.Made < 1 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Sessions.Made >= 1 })
 		time.Sleep(200 * time.Millisecond)
 		cancel()
 	}()
@@ -168,7 +166,7 @@ func TestAScheduledEndHoldsSessionsToTheirEnd(t *testing.T) {
 		await user.connect();
 		await user.holdSession({ place: {} });
 	})`)
-	totals := h.root.sessions.Totals()
+	totals := h.root.run.Sessions.Totals()
 	require.Equal(t, 2, totals.Held)
 	require.Zero(t, totals.Dropped)
 	require.Zero(t, server.Stats().Tokens.Queued)

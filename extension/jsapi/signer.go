@@ -9,6 +9,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
@@ -86,7 +87,7 @@ func (s *StripeSigner) CheckoutCompleted(purchase sobek.Value) *SignedEvent {
 	r := reader{s.m, "checkoutCompleted"}
 	r.read(purchase, map[string]func(string, sobek.Value){
 		"userId":        r.text(&p.UserID),
-		"tokens":        r.whole(&p.Tokens, 1, payments.MaxTokens),
+		"tokens":        r.whole(&p.Tokens, 1, contract.MaxTokens),
 		"packId":        r.text(&p.PackID),
 		"eventId":       r.text(&p.EventID),
 		"sessionId":     r.text(&p.SessionID),
@@ -97,12 +98,12 @@ func (s *StripeSigner) CheckoutCompleted(purchase sobek.Value) *SignedEvent {
 	if err != nil {
 		s.m.throw("checkoutCompleted: %s", err)
 	}
-	signed := &SignedEvent{
-		ID: event.ID, Body: string(event.Body),
-		Headers: map[string]string{"Content-Type": "application/json", payments.SignatureHeader: event.Header},
+	signed := &SignedEvent{ID: event.ID, Body: string(event.Body), Headers: map[string]string{}}
+	for name := range event.Headers() {
+		signed.Headers[name] = event.Headers().Get(name)
 	}
-	if p.PaymentStatus != payments.Unpaid {
-		signed.purchase = &platform.Purchase{UserID: p.UserID, Tokens: p.Tokens}
+	if p.PaymentStatus != contract.Unpaid {
+		signed.sale = &platform.Sale{Purchase: p}
 	}
 	return signed
 }
@@ -113,8 +114,8 @@ type SignedEvent struct {
 	Body    string            `js:"body"`
 	Headers map[string]string `js:"headers"`
 
-	purchase *platform.Purchase // nil: it credits nothing
-	sent     bool               // at least once
+	sale *platform.Sale // nil: it credits nothing
+	sent bool           // at least once
 }
 
 func (r reader) timestamp(into *time.Time) func(string, sobek.Value) {

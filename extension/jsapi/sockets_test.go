@@ -74,33 +74,6 @@ func TestAVUThatCannotStartFailsTheRun(t *testing.T) {
 	require.Contains(t, h.summary(), "✗ VUs missing  1 VUs could not start, and k6 went on without them")
 }
 
-// Each timer of users is one of its own: what cuts some of them fires no other early, and each goes on once.
-func TestATimerThatIsCutFiresNoOtherEarly(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t).run()
-	h.iterate(rampingVUs())
-	life := newLifetime(h.VU.Context())
-	fired := make(chan time.Time, 2000)
-	begin := time.Now()
-	callback := func(f func() error) { _ = f() }
-	for range 500 {
-		life.after(20*time.Millisecond, callback, true, func() error { fired <- time.Now(); return nil })
-	}
-	late := make(chan time.Time, 500)
-	for range 500 {
-		life.after(200*time.Millisecond, callback, false, func() error { late <- time.Now(); return nil })
-	}
-	time.Sleep(20 * time.Millisecond) // the first are expiring while they are cut
-	life.windUp()
-	require.Eventually(t, func() bool { return len(fired) == 500 && len(late) == 500 }, 10*time.Second, time.Millisecond)
-	for range 500 {
-		require.GreaterOrEqual(t, (<-late).Sub(begin), 200*time.Millisecond)
-	}
-	time.Sleep(50 * time.Millisecond)
-	require.Len(t, fired, 500, "none fires twice")
-	require.Empty(t, late)
-}
-
 func TestAJoinOfASharedKeyWithoutASocketIsWarnedOfOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()

@@ -54,9 +54,7 @@ func TestAStayThatIsCutTakesItsUsersOutOfTheQueue(t *testing.T) {
 	server := h.startStandin(standin.Options{Latency: 20 * time.Millisecond})
 	cancel := h.iterate(rampingVUs())
 	go func() {
-		for server.Stats().Tokens.Queued < 10 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Tokens.Queued >= 10 })
 		cancel()
 	}()
 	h.execUntilCut(`var shards = new verity.QueueShards({ mode: 'isolated', users: 20 });
@@ -79,9 +77,7 @@ func TestUsersWhoCannotLeaveAreTold(t *testing.T) {
 	server := h.startStandin(standin.Options{})
 	cancel := h.iterate(rampingVUs())
 	go func() {
-		for server.Stats().Tokens.Queued < 1 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Tokens.Queued >= 1 })
 		server.Close(t.Context()) //nolint:errcheck // checked in the cleanup
 		cancel()
 	}()
@@ -222,25 +218,6 @@ func TestUsersWhoAreAllRefusedComeSlowerAndSlower(t *testing.T) {
 	require.LessOrEqual(t, server.Stats().Users, 5, "after 0.5, 1, 2 and 4 s at the soonest")
 }
 
-// connected() runs on the event loop, where a connect to a server that hangs would hold all users up.
-func TestConnectedDoesNotWaitForAConnectThatIsUnderWay(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t).run()
-	h.startStandin(standin.Options{})
-	user, ok := userOf(h.mustExec(`client.signUp()`))
-	require.True(t, ok)
-	user.connecting.Lock()
-	defer user.connecting.Unlock()
-	answered := make(chan bool, 1)
-	go func() { answered <- user.Connected() }()
-	select {
-	case connected := <-answered:
-		require.False(t, connected)
-	case <-time.After(10 * time.Second):
-		t.Fatal("it waits")
-	}
-}
-
 // Its place in the queue goes with its socket: nobody is matched with a user who is gone, or left behind.
 func TestAUserWhoseSessionIsLostLeavesWithItsSocket(t *testing.T) {
 	t.Parallel()
@@ -286,18 +263,6 @@ func TestSignUpMustGiveAUser(t *testing.T) {
 	require.Contains(t, h.log.LastEntry().Message, "signUp of stay must resolve to a User, got 5")
 }
 
-func TestUsersArriveSpread(t *testing.T) {
-	t.Parallel()
-	s := &stay{seats: 10, arriveWithin: 5}
-	for seat := range 10 {
-		for range 50 {
-			arrival := s.arrival(seat)
-			require.GreaterOrEqual(t, arrival, time.Duration(seat)*500*time.Millisecond)
-			require.LessOrEqual(t, arrival, time.Duration(seat+1)*500*time.Millisecond)
-		}
-	}
-}
-
 // The users of a VU that is ramped down leave one by one, as they would with a VU each.
 func TestUsersLeaveSpread(t *testing.T) {
 	t.Parallel()
@@ -306,17 +271,17 @@ func TestUsersLeaveSpread(t *testing.T) {
 	cancel := h.iterate(rampingVUs())
 	left := make(chan []time.Duration, 1)
 	go func() {
-		for server.Stats().Tokens.Queued < 4 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Tokens.Queued >= 4 })
 		start := time.Now()
 		cancel()
 		var at []time.Duration
-		for n := int64(4); n > 0; time.Sleep(time.Millisecond) {
+		n := int64(4)
+		h.until(func() bool {
 			for ; n > server.Stats().Tokens.Queued; n-- {
 				at = append(at, time.Since(start))
 			}
-		}
+			return n == 0
+		})
 		left <- at
 	}()
 	h.execUntilCut(`var shards = new verity.QueueShards({ mode: 'isolated', users: 4 });
@@ -326,29 +291,6 @@ func TestUsersLeaveSpread(t *testing.T) {
 		})`)
 	for i, at := range <-left {
 		require.InDelta(t, float64(i), at.Seconds(), 0.9)
-	}
-}
-
-func TestBackOff(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		failures        int
-		retryAfter      time.Duration
-		atLeast, atMost time.Duration
-	}{
-		{1, 0, 500 * time.Millisecond, 1500 * time.Millisecond},
-		{2, 0, time.Second, 3 * time.Second},
-		{5, 0, 8 * time.Second, 24 * time.Second},
-		{6, 0, 15 * time.Second, 45 * time.Second},
-		{1000, 0, 15 * time.Second, 45 * time.Second},
-		{1, 60 * time.Second, 60 * time.Second, 61 * time.Second},
-		{1, time.Hour, 5 * time.Minute, 5*time.Minute + time.Second},
-	} {
-		for range 100 {
-			wait := backOff(tc.failures, tc.retryAfter)
-			require.GreaterOrEqual(t, wait, tc.atLeast)
-			require.LessOrEqual(t, wait, tc.atMost)
-		}
 	}
 }
 

@@ -3,57 +3,45 @@ package jsapi
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
-	"github.com/verity-app/xk6-verity/extension/evidence"
-	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/run"
 )
 
 // print is the function print of the module.
-func (m *Module) print(line string, options sobek.Value) {
+func (m *Module) print(text string, options sobek.Value) {
 	wrap := false
 	r := reader{m, "print"}
 	r.read(options, map[string]func(string, sobek.Value){"wrap": r.yesOrNo(&wrap)})
-	text := line + "\n"
 	if wrap {
-		text = m.root.wrapped(line)
+		text = m.root.run.Wrapped(text)
+	} else {
+		text += "\n"
 	}
-	if err := m.root.write(text); err != nil {
+	if err := m.root.run.Write(text); err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("writing a line for the reader: %w", err))
 	}
 }
 
-// wrapped breaks a line for the terminal. What goes on begins below the second word.
-func (r *RootModule) wrapped(line string) string {
-	indent := len(line) - len(strings.TrimLeft(line, " "))
-	first, rest, found := strings.Cut(line[indent:], " ")
-	if !found {
-		return line + "\n"
-	}
-	return report.Wrap(line[:indent]+first+" ", rest, r.width)
-}
-
 // printSummary is the function printSummary of the module.
 func (m *Module) printSummary(options sobek.Value) sobek.Value {
-	var o summaryOptions
+	var s run.Summary
 	r := reader{m, "printSummary"}
 	r.read(options, map[string]func(string, sobek.Value){
-		"scenario":  r.text(&o.scenario),
-		"profile":   r.text(&o.profile),
-		"target":    r.text(&o.target),
-		"reportDir": r.text(&o.reportDir),
-		"data":      r.json(&o.data),
+		"scenario":  r.text(&s.Scenario),
+		"profile":   r.text(&s.Profile),
+		"target":    r.text(&s.Target),
+		"reportDir": r.text(&s.ReportDir),
+		"data":      r.json(&s.Data),
 	})
-	m.root.endProgress()
-	text, refused := m.root.summarize(o)
-	if err := m.root.write(text); err != nil {
+	m.root.run.EndProgress()
+	s = m.root.ended(s)
+	if err := m.root.run.Write(m.root.run.Summarize(s)); err != nil {
 		common.Throw(m.vu.Runtime(), fmt.Errorf("writing the summary: %w", err))
 	}
-	if !refused {
+	if !s.Refused {
 		return sobek.Undefined()
 	}
 	nothing := m.vu.Runtime().NewObject()
@@ -61,68 +49,26 @@ func (m *Module) printSummary(options sobek.Value) sobek.Value {
 	return nothing
 }
 
-// summaryOptions are those of printSummary.
-type summaryOptions struct {
-	scenario, profile, target string
-	reportDir                 string // "": no report
-	data                      report.Summary
+// ended adds to a summary what only k6 knows of a run that is over.
+func (r *RootModule) ended(s run.Summary) run.Summary {
+	s.Ending, s.Refused, s.Unstarted = r.ending.text(s.Data.Took()), r.ending.refused(), int(r.unstarted.count.Load())
+	s.StepSummary = r.stepSummary()
+	return s
 }
 
-// summarize returns the summary for the terminal, and writes that in files. It reports whether the run was refused before its load.
-func (r *RootModule) summarize(o summaryOptions) (text string, refused bool) {
-	found := r.record.Report(r.result(o))
-	run := r.judge(found)
-	text = found.Terminal(r.width) + r.stepSummary(found)
-	if o.reportDir == "" {
-		return text, found.Refused
-	}
-	paths, err := found.Write(o.reportDir, run)
-	if err != nil {
-		return text + report.Finding{Mark: "!", Title: "report", Text: err.Error()}.Terminal(r.width), found.Refused
-	}
-	return text + report.Finding{Title: "report", Text: "written to " + strings.Join(paths, ", ")}.Terminal(r.width), found.Refused
-}
-
-// stepSummary appends the Markdown to the file that GitHub Actions shows for a step, and returns a line where that fails.
-func (r *RootModule) stepSummary(found *report.Report) string {
+// stepSummary is the file that GitHub Actions shows for a step; "": none.
+func (r *RootModule) stepSummary() string {
 	if r.lookupEnv == nil {
 		return ""
 	}
 	path, _ := r.lookupEnv("GITHUB_STEP_SUMMARY")
-	if path == "" {
-		return ""
-	}
-	if err := found.AppendTo(path); err != nil {
-		return report.Finding{Mark: "!", Title: "report", Text: "GITHUB_STEP_SUMMARY: " + err.Error()}.Terminal(r.width)
-	}
-	return ""
-}
-
-// judge ends the evidence, adds to a report what it proves, and returns it; nil where there is none.
-func (r *RootModule) judge(found *report.Report) *evidence.Run {
-	if !r.isDescribed() {
-		return nil // a script of its own, which has not said what it is
-	}
-	run, judged, waiting := r.endEvidence(found)
-	found.AddVerdict(run, judged, waiting)
-	return run
-}
-
-// result gathers what is known of the run now that it is over.
-func (r *RootModule) result(o summaryOptions) report.Result {
-	heldFor, heldN := r.held.total()
-	return report.Result{
-		Scenario: o.scenario, Profile: o.profile, Target: o.target, Ended: time.Now(), Summary: o.data,
-		Ending: r.ending.text(o.data.Took()), Refused: r.ending.refused(), Runner: r.runner.Usage(), Users: r.presence.report(),
-		Sockets: r.sockets.report(), Unstarted: int(r.unstarted.count.Load()),
-		Sessions: report.Sessions{Totals: r.sessions.Totals(), HeldFor: heldFor, HeldN: heldN, Broken: r.sessions.Findings()},
-	}
+	return path
 }
 
 func (r reader) json(into any) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		if err := json.Unmarshal(r.m.stringify(value), into); err != nil {
-			r.m.throw("%s of %s is not what k6 passes to handleSummary: %s", name, r.what, err)
+			r.throw(name, "is not what k6 passes to handleSummary: %s", err)
 		}
 	}
 }

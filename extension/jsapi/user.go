@@ -2,274 +2,213 @@ package jsapi
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
-	"time"
+	"math"
 
 	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
 
-	"github.com/verity-app/xk6-verity/extension/payments"
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
-	"github.com/verity-app/xk6-verity/extension/sessions"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
-// Why a token was lost, as the tag of tokens_lost says.
-const (
-	lostWithoutRefund  = "left_without_refund" // left the queue, but the token did not come back
-	lostAlreadyMatched = "already_matched"     // queued again within an hour of a match, and left
-)
+// user is the class User: what a script holds of a user, with the methods on its prototype. It is used on the event loop only.
+type user struct {
+	m      *Module
+	user   *users.User
+	object *sobek.Object // see jsUser
 
-// User is the class User, as one VU sees it; a script holds its object.
-type User struct {
-	m          *Module
-	user       *platform.User
-	service    *Verity
-	connection *connection
-	ops        operations // requests under way
-	present    atomic.Bool
+	pending int    // operations that have not settled, as the script sees them
+	last    string // the name of the last that began
 
-	connecting sync.Mutex // held while the socket opens or closes, never on the event loop
-	lineMu     sync.Mutex
-	line       *sessions.Socket // nil: not connected
-
-	ID     string
-	Number int
-	js     *sobek.Object // see object
+	ID     string `js:"id"`
+	Number int    `js:"number"`
 }
 
-func newUser(service *Verity, user *platform.User, connection *connection) *User {
-	return &User{m: service.m, user: user, service: service, connection: connection, ID: user.ID(), Number: -1}
+// userMethods are the methods of the class User. They sit on one prototype in each VU, for sobek wraps a method of a Go
+// value anew, by reflection, each time that a script touches it: a third of the memory and a tenth of the processor time
+// that a user took.
+var userMethods = map[string]func(u *user, call sobek.FunctionCall) any{ //nolint:gochecknoglobals // a constant table
+	"join":        (*user).join,
+	"leave":       (*user).leave,
+	"balance":     (*user).balance,
+	"buyTokens":   (*user).buyTokens,
+	"tokens":      (*user).tokens,
+	"queued":      func(u *user, _ sobek.FunctionCall) any { return u.user.Account.MayBeQueued() },
+	"connect":     (*user).connect,
+	"connected":   func(u *user, _ sobek.FunctionCall) any { return u.user.Connected() },
+	"match":       (*user).match,
+	"holdSession": (*user).holdSession,
+	"request":     (*user).request,
+	"waitFor":     (*user).waitFor,
+	"choose":      (*user).choose,
+	"close":       (*user).close,
 }
 
-// setNumber numbers the user; a script sees it.
-func (u *User) setNumber(n int) {
-	u.Number = n
-	if this, ok := export(u.object()).(*userObject); ok {
-		this.Number = n
+// userPrototype returns the prototype of this VU's users.
+func (m *Module) userPrototype() *sobek.Object {
+	if m.userProto != nil {
+		return m.userProto
 	}
+	rt := m.vu.Runtime()
+	proto := rt.NewObject()
+	for name, method := range userMethods {
+		set(proto, name, func(call sobek.FunctionCall) sobek.Value {
+			this, ok := export(call.This).(*user)
+			if !ok {
+				m.throw("%s must be called on a User", name)
+			}
+			return rt.ToValue(method(this, call))
+		})
+	}
+	m.userProto = proto
+	return proto
+}
+
+// jsUser makes the object of a user: one for as long as the user lives.
+func (m *Module) jsUser(of *users.User) *sobek.Object {
+	rt := m.vu.Runtime()
+	u := &user{m: m, user: of, ID: of.Account.ID(), Number: -1}
+	u.object = rt.ToValue(u).ToObject(rt)
+	if err := u.object.SetPrototype(m.userPrototype()); err != nil {
+		common.Throw(rt, err)
+	}
+	return u.object
 }
 
 // operation carries out one of the user's, and counts it where the service counts them.
-func (u *User) operation(name string, work func(ctx context.Context) (js, error)) *sobek.Promise {
-	return u.promise(name, u.service.counted(name, work))
+func (u *user) operation(name string, work func(ctx context.Context) (js, error)) *sobek.Promise {
+	life := u.m.lifetime()
+	return u.promise(name, func(ctx context.Context) (js, error) {
+		result, err := work(ctx)
+		u.user.Count(life, name, err)
+		return result, err
+	})
 }
 
-func (u *User) promise(name string, work func(ctx context.Context) (js, error)) *sobek.Promise {
-	u.ops.last = name
-	return u.m.promise(&u.ops, work)
+func (u *user) promise(name string, work func(ctx context.Context) (js, error)) *sobek.Promise {
+	u.last = name
+	return u.m.promise(u, work)
 }
 
-// Join is User.join.
-func (u *User) Join(place, options sobek.Value) *sobek.Promise {
+func (u *user) join(call sobek.FunctionCall) any {
+	place := call.Argument(0)
 	body, queueKey := u.m.joinBody(place)
-	judged := u.m.expectedStatus("join", options, string(platform.Queued))
+	isExpected := u.m.expectedStatus("join", call.Argument(1), string(contract.JoinQueued))
 	u.adviseSocket(place)
 	return u.operation(platform.OpJoin, func(ctx context.Context) (js, error) {
-		u.lineHears((*sessions.Socket).Joining)
-		joined, err := u.join(ctx, body)
-		if err == nil && judged {
-			err = judgeJoin(joined, queueKey)
-		}
-		if err != nil {
-			return nil, err
-		}
+		joined, err := u.user.Join(ctx, body, isExpected, queueKey)
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
 			set(object, "status", string(joined.Status))
 			set(object, "queueKey", joined.QueueKey)
 			set(object, "position", joined.Position)
 			return object
-		}, nil
+		}, err
 	})
 }
 
-func (u *User) join(ctx context.Context, body []byte) (platform.Joined, error) {
-	joined, err := u.user.Join(ctx, body)
-	if err == nil {
-		push(ctx, u.connection.state.State, u.m.metrics.queueJoinLatency, milliseconds(joined.Duration), "", "")
+// adviseSocket warns, once in a run, of a user who joins a key that others share and cannot hear of its match. It is no error, for
+// the latency of a join can be measured without a match.
+func (u *user) adviseSocket(place sobek.Value) {
+	object, ok := place.(*sobek.Object)
+	if !ok || u.user.Connected() {
+		return
 	}
-	return joined, err
+	if shard, ok := toNumber(object.Get("shard")); !ok || shard < 0 {
+		return
+	}
+	u.m.root.advised.Do(func() {
+		const advice = "a user joined a queue key that others share, and has no socket: a match is heard on the socket only, so this user " +
+			"will not know of one. Call connect() before join(), or connect() and match()"
+		u.m.root.run.Record.Warn(advice)
+		u.m.state.Logger.Warn(advice)
+	})
 }
 
-// lineHears tells the user's socket, if there is one, what the user does without it.
-func (u *User) lineHears(what func(*sessions.Socket)) {
-	u.lineMu.Lock()
-	defer u.lineMu.Unlock()
-	if u.line != nil {
-		what(u.line)
-	}
-}
-
-// Leave is User.leave.
-func (u *User) Leave(options sobek.Value) *sobek.Promise {
-	judged := u.m.expectedStatus("leave", options, string(platform.LeftQueue))
+func (u *user) leave(call sobek.FunctionCall) any {
+	isExpected := u.m.expectedStatus("leave", call.Argument(0), string(contract.LeaveLeft))
 	return u.operation(platform.OpLeave, func(ctx context.Context) (js, error) {
-		left, err := u.leave(ctx)
-		if err != nil {
-			return nil, err
-		}
-		u.lineHears((*sessions.Socket).Left)
-		if judged {
-			if err := judgeLeave(left); err != nil {
-				return nil, err
-			}
-		}
+		left, err := u.user.Leave(ctx, isExpected)
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
 			set(object, "status", string(left.Status))
 			set(object, "refunded", left.Refunded)
 			return object
-		}, nil
+		}, err
 	})
 }
 
-// leave leaves the queue and counts a refund that did not come.
-func (u *User) leave(ctx context.Context) (platform.Left, error) {
-	left, err := u.user.Leave(ctx)
-	if err == nil && left.LostToken() {
-		why := lostWithoutRefund
-		if left.Status == platform.AlreadyMatched {
-			why = lostAlreadyMatched
-		}
-		u.m.root.record.TokenLost(why)
-		push(ctx, u.connection.state.State, u.m.metrics.tokensLost, 1, "why", why)
+// expectedStatus reads { expect } of join or leave, which may be status or nothing.
+func (m *Module) expectedStatus(what string, options sobek.Value, status string) bool {
+	if common.IsNullish(options) {
+		return false
 	}
-	return left, err
+	if object, ok := options.(*sobek.Object); ok && export(object.Get("expect")) == status && len(object.Keys()) == 1 {
+		return true // as scenarios say it before each request
+	}
+	expected := false
+	reader{m, what}.read(options, map[string]func(string, sobek.Value){"expect": func(name string, value sobek.Value) {
+		if export(value) != status {
+			m.throw("%s of %s must be %q, got %s", name, what, status, show(value))
+		}
+		expected = true
+	}})
+	return expected
 }
 
-// Balance is User.balance.
-func (u *User) Balance(options sobek.Value) *sobek.Promise {
-	judge := u.balanceJudge(options)
+func (u *user) balance(call sobek.FunctionCall) any {
+	least, most := u.expectedBalance(call.Argument(0))
 	return u.operation(platform.OpBalance, func(ctx context.Context) (js, error) {
-		balance, err := u.user.Balance(ctx)
-		if err == nil {
-			err = judge(balance)
-		}
+		balance, err := u.user.Balance(ctx, least, most)
 		return resolved(balance), err
 	})
 }
 
-// BuyTokens is User.buyTokens.
-func (u *User) BuyTokens(n sobek.Value) *sobek.Promise {
+// byAccount is what { expect } of balance says for the user's own account.
+const byAccount = "account"
+
+// expectedBalance reads { expect } of balance, which may be a number, byAccount or nothing. The account is that of now: the
+// answer goes into it.
+func (u *user) expectedBalance(options sobek.Value) (least, most int) {
+	least, most = 0, math.MaxInt
+	r := reader{u.m, "balance"}
+	r.read(options, map[string]func(string, sobek.Value){"expect": func(name string, value sobek.Value) {
+		if export(value) != byAccount {
+			r.whole(&least, 0, math.MaxInt32)(name, value)
+			most = least
+			return
+		}
+		if from, to, known := u.user.Account.TokenBounds(); known {
+			least, most = from, to
+		}
+	}})
+	return least, most
+}
+
+func (u *user) buyTokens(call sobek.FunctionCall) any {
 	var tokens int
-	reader{u.m, "buyTokens"}.whole(&tokens, 1, payments.MaxTokens)("the number of tokens", n)
-	life := u.m.lifetime()
-	arriving := life.staying && !u.present.Load()
-	return u.promise(platform.OpWebhook, func(ctx context.Context) (js, error) {
-		return resolved(sobek.Undefined()), u.seed(ctx, life, tokens, arriving)
-	})
+	reader{u.m, "buyTokens"}.whole(&tokens, 1, contract.MaxTokens)("the number of tokens", call.Argument(0))
+	buy := u.user.Buyer(u.m.lifetime(), tokens)
+	return u.promise(platform.OpWebhook, func(ctx context.Context) (js, error) { return resolved(sobek.Undefined()), buy(ctx) })
 }
 
-func (u *User) buy(ctx context.Context, tokens int) error {
-	took, err := u.user.BuyTokens(ctx, tokens)
-	if err != nil {
-		return err
-	}
-	u.m.pushWebhookLatency(ctx, u.connection, took)
-	return nil
-}
-
-// seed buys tokens, and counts that. Where it is persistent, as for a user who is about to arrive in a stay, a purchase that
-// fails is sent again until it is credited or the stay ends, as Stripe does, so that the account is not thrown away.
-func (u *User) seed(ctx context.Context, life *lifetime, tokens int, persistent bool) error {
-	for failures := 1; ; failures++ {
-		if persistent && life.wanting.Err() != nil {
-			return errStopped // the end came before the tokens
-		}
-		err := u.buy(ctx, tokens)
-		u.service.count(life, platform.OpWebhook, err)
-		e, ofOperation := asPlatformError(err)
-		if err == nil || !persistent || !ofOperation || isStopped(err) {
-			return err
-		}
-		u.m.root.presence.keptAwayBy(err)
-		pause(life.wanting, backOff(failures, e.RetryAfter))
-	}
-}
-
-// Tokens is User.tokens: the balance by the user's own account, or null where a request without an answer left it open.
-func (u *User) Tokens() any {
-	account := u.user.Account()
+// tokens is the balance by the user's own account, or null where a request without an answer left it open.
+func (u *user) tokens(sobek.FunctionCall) any {
+	account := u.user.Account.Account()
 	if !account.Known {
 		return nil
 	}
 	return account.Tokens
 }
 
-// Queued is User.queued.
-func (u *User) Queued() bool { return u.user.MayBeQueued() }
-
-// Close is User.close: the user leaves the queue, if it may be in one, and closes its connection.
-func (u *User) Close() *sobek.Promise {
-	return u.promise("close", func(ctx context.Context) (js, error) {
-		return resolved(sobek.Undefined()), u.close(ctx)
+func (u *user) connect(sobek.FunctionCall) any {
+	life := u.m.lifetime()
+	return u.operation(users.OpSocket, func(ctx context.Context) (js, error) {
+		return resolved(sobek.Undefined()), u.user.Connect(ctx, life)
 	})
 }
 
-func (u *User) close(ctx context.Context) error {
-	defer u.connection.close()
-	defer u.closeLine()
-	if !u.user.MayBeQueued() {
-		return nil
-	}
-	_, err := u.leave(ctx)
-	return err
+func (u *user) close(sobek.FunctionCall) any {
+	return u.promise("close", func(ctx context.Context) (js, error) { return resolved(sobek.Undefined()), u.user.Close(ctx) })
 }
-
-// arrive counts the user as present.
-func (u *User) arrive() {
-	if u.present.CompareAndSwap(false, true) {
-		u.m.root.presence.arrive(1)
-	}
-}
-
-// gone counts the user as present no more.
-func (u *User) gone() {
-	if u.present.CompareAndSwap(true, false) {
-		u.m.root.presence.arrive(-1)
-	}
-}
-
-// drain closes the user at the end of a stay. A leave that fails is an operation that failed, and so is a user who is left
-// behind, whatever the reason.
-func (u *User) drain(ctx context.Context, life *lifetime) {
-	defer u.gone()
-	err := u.close(ctx)
-	if err == nil {
-		return
-	}
-	if u.user.MayBeQueued() {
-		u.m.root.record.LeftBehind(u.ID)
-		if isStopped(err) {
-			err = errLeftBehind
-		}
-	}
-	u.service.count(life, platform.OpLeave, err)
-}
-
-var errLeftBehind = &platform.Error{
-	Name: platform.TimeoutError, Operation: platform.OpLeave,
-	Message: platform.OpLeave + " was not answered before the time for leaving was over; the user may still be queued",
-}
-
-// retire takes a user whose session is lost out of the queue, as far as that can be done, so that nobody is matched with it:
-// its socket closes, and without one it leaves with its access token, if that is still good. It goes on in the background, as
-// an operation of the user; then gone is told whether the user may be queued all the same.
-func (u *User) retire(ctx context.Context, gone func(stillQueued bool)) {
-	u.ops.begin()
-	go func() {
-		defer u.ops.done()
-		u.closeLine()
-		if u.user.MayBeQueued() {
-			_, _ = u.leave(ctx) // the error that lost the session has been counted
-		}
-		u.connection.close()
-		gone(u.user.MayBeQueued())
-	}()
-}
-
-func (m *Module) pushWebhookLatency(ctx context.Context, c *connection, took time.Duration) {
-	push(ctx, c.state.State, m.metrics.stripeWebhookLatency, milliseconds(took), "", "")
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -9,8 +9,11 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/lib"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/run"
+	"github.com/verity-app/xk6-verity/extension/users"
 )
 
 const (
@@ -21,23 +24,21 @@ const (
 // Verity is the class Verity.
 type Verity struct {
 	m          *Module
-	baseURL    string
-	timeout    float64 // s
-	counts     bool    // in operations and error_rate, what users do
-	service    *platform.Service
+	service    *users.Service
 	signer     func() (*payments.Signer, error)
-	connection *connection // of webhooks, which come from Stripe and not from a user
+	connection users.Connection // of webhooks, which come from Stripe and not from a user
 }
 
 func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
-	v := &Verity{m: m, timeout: defaultTimeoutSeconds, counts: true, signer: func() (*payments.Signer, error) {
+	v := &Verity{m: m, service: &users.Service{Run: m.root.run, Counts: true}, signer: func() (*payments.Signer, error) {
 		return nil, errors.New("tokens cannot be bought: give Verity a signer")
 	}}
+	timeout := float64(defaultTimeoutSeconds)
 	r := reader{m, "Verity"}
 	r.read(call.Argument(0), map[string]func(string, sobek.Value){
-		"baseUrl":         r.text(&v.baseURL),
-		"timeoutSeconds":  r.number(&v.timeout, 0.001, maxTimeoutSeconds),
-		"countOperations": r.yesOrNo(&v.counts),
+		"baseUrl":         r.text(&v.service.BaseURL),
+		"timeoutSeconds":  r.number(&timeout, 0.001, maxTimeoutSeconds),
+		"countOperations": r.yesOrNo(&v.service.Counts),
 		"signer": func(_ string, value sobek.Value) {
 			given, ok := export(value).(*StripeSigner)
 			if !ok {
@@ -46,100 +47,56 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 			v.signer = given.signer
 		},
 	})
-	if v.baseURL != "" {
-		baseURL, err := platform.ParseBaseURL(v.baseURL)
+	if v.service.BaseURL != "" {
+		baseURL, err := platform.ParseBaseURL(v.service.BaseURL)
 		if err != nil {
-			m.throw("baseUrl of Verity %s", err)
+			r.throw("baseUrl", "%s", err)
 		}
-		v.baseURL = baseURL
+		v.service.BaseURL = baseURL
 	}
-	v.service = platform.NewService(v.baseURL, v.signer)
+	v.service.Timeout = users.Seconds(timeout)
+	v.service.Service = platform.NewService(v.service.BaseURL, v.signer)
 	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
 }
 
 // ready throws where no request can be made: in the init context, and without a base URL.
 func (v *Verity) ready(what string) *vuState {
 	state := v.m.vuState(what)
-	if v.baseURL == "" {
+	if v.service.BaseURL == "" {
 		_, err := platform.ParseBaseURL("")
 		v.m.throw("baseUrl of Verity %s", err)
 	}
 	return state
 }
 
-func (v *Verity) connect(what string) *connection {
-	return newConnection(v.m, v.ready(what), v.baseURL, seconds(v.timeout))
-}
-
 // SignUp is Verity.signUp.
 func (v *Verity) SignUp(options sobek.Value) *sobek.Promise {
 	var tokens int
 	r := reader{v.m, "signUp"}
-	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, payments.MaxTokens)})
-	connection := v.connect("signUp")
-	seeding := lib.GetScenarioState(v.m.vu.Context()) == nil
-	life := v.m.lifetime()
-	persistent := life.staying
+	r.read(options, map[string]func(string, sobek.Value){"tokens": r.whole(&tokens, 0, contract.MaxTokens)})
+	state, life := v.ready("signUp"), v.m.lifetime()
+	isSetup := lib.GetScenarioState(v.m.vu.Context()) == nil
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
-		signedUp, err := v.service.SignUp(ctx, connection)
-		v.count(life, platform.OpSignUp, err)
+		signedUp, err := v.service.SignUp(ctx, state, life, tokens)
 		if err != nil {
 			return nil, err
 		}
-		user := newUser(v, signedUp, connection)
-		if tokens > 0 {
-			if err := user.seed(ctx, life, tokens, persistent); err != nil {
-				connection.close()
-				return nil, err
-			}
+		if isSetup {
+			v.m.root.run.Remember(signedUp.Account)
 		}
-		if seeding {
-			v.m.root.remember(signedUp)
-		}
-		return func(*sobek.Runtime) any { return user.object() }, nil
+		return func(*sobek.Runtime) any { return v.m.jsUser(signedUp) }, nil
 	})
-}
-
-// counted is the same work, counted.
-func (v *Verity) counted(operation string, work func(ctx context.Context) (js, error)) func(ctx context.Context) (js, error) {
-	life := v.m.lifetime()
-	return func(ctx context.Context) (js, error) {
-		result, err := work(ctx)
-		v.count(life, operation, err)
-		return result, err
-	}
-}
-
-// count logs the first error of each kind, and counts an operation where this service counts what its users do. What the end of
-// the run cut counts as nothing, and so does what went well after it; what failed by itself, or had hung before the end, has
-// failed.
-func (v *Verity) count(life *lifetime, operation string, err error) {
-	if isStopped(err) || (err == nil && life.run.Err() != nil) {
-		return
-	}
-	if err != nil {
-		v.m.root.logged.first(v.m.state.Logger, kindOf(operation, err), err.Error())
-	}
-	if !v.counts {
-		return
-	}
-	failure := ""
-	if err != nil {
-		kind := kindOf(operation, err)
-		v.m.root.record.Errored(kind, err.Error())
-		failure = kindName(kind)
-	}
-	v.m.pushOperation(life.report, v.m.state, operation, failure)
 }
 
 // User is Verity.user.
 func (v *Verity) User(id string) *sobek.Object {
-	connection := v.connect("user")
-	known, ok := v.m.root.recall(id)
+	state := v.ready("user")
+	known, ok := v.m.root.run.Recall(id)
 	if !ok {
 		v.m.throw("no user %q was signed up in setup() of this process", id)
 	}
-	return newUser(v, known.Through(connection), connection).object()
+	connection := state.Connect(v.service.BaseURL, v.service.Timeout)
+	return v.m.jsUser(users.NewUser(v.service, state, known.Through(connection), connection))
 }
 
 // Webhook is Verity.webhook.
@@ -151,55 +108,30 @@ func (v *Verity) Webhook(event, options sobek.Value) *sobek.Promise {
 	expected := []int{http.StatusOK}
 	r := reader{v.m, "webhook"}
 	r.read(options, map[string]func(string, sobek.Value){"expectedStatuses": r.statuses(&expected)})
-	v.ready("webhook")
+	state, life := v.ready("webhook"), v.m.lifetime()
 	if v.connection == nil {
-		v.connection = v.connect("webhook")
+		v.connection = state.Connect(v.service.BaseURL, v.service.Timeout)
 	}
 	header := make(http.Header, len(signed.Headers)+1)
 	for name, value := range signed.Headers {
 		header.Set(name, value)
 	}
-	v.m.root.record.EventSent(signed.sent)
+	v.m.root.run.Record.EventSent(signed.sent)
 	signed.sent = true
-	state, life := v.m.state, v.m.lifetime()
+	sent := users.Event{Body: []byte(signed.Body), Header: header, Expected: expected, Sale: signed.sale}
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
-		answer, err := v.service.PostWebhook(ctx, v.connection, []byte(signed.Body), header, expected...)
-		v.book(signed.purchase, answer, err)
+		answer, err := v.service.SendEvent(ctx, state, life, v.connection, sent)
 		if err != nil {
-			if life.run.Err() != nil { // the script, which counts its webhooks, hears no more of this one
-				v.count(life, platform.OpWebhook, err)
-			} else {
-				v.m.root.logged.first(state.Logger, kindOf(platform.OpWebhook, err), err.Error())
-			}
 			return nil, err
 		}
-		if answer.Status == http.StatusInternalServerError {
-			v.m.root.record.CopyRefused()
-		}
-		v.m.pushWebhookLatency(ctx, v.connection, answer.Duration)
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
 			set(object, "status", answer.Status)
 			set(object, "body", string(answer.Body))
-			set(object, "durationMs", milliseconds(answer.Duration))
+			set(object, "durationMs", run.Milliseconds(answer.Duration))
 			return object
 		}, nil
 	})
-}
-
-// book tells the account of a user that setup() signed up what became of an event that sells it tokens.
-func (v *Verity) book(purchase *platform.Purchase, answer *platform.Answer, err error) {
-	if purchase == nil {
-		return
-	}
-	user, ok := v.m.root.recall(purchase.UserID)
-	if !ok {
-		return
-	}
-	if err == nil && answer.Status != http.StatusOK {
-		err = &platform.Error{Name: platform.HTTPError, Operation: platform.OpWebhook, Status: answer.Status}
-	}
-	user.NotePurchase(purchase, err)
 }
 
 func (r reader) statuses(into *[]int) func(string, sobek.Value) {
@@ -207,7 +139,7 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 		var list []int
 		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil || len(list) == 0 ||
 			slices.ContainsFunc(list, func(status int) bool { return status < 100 || status > 599 }) {
-			r.m.throw("%s of %s must be an array of HTTP statuses, got %s", name, r.what, show(value))
+			r.throw(name, "must be an array of HTTP statuses, got %s", show(value))
 		}
 		*into = list
 	}
@@ -221,7 +153,7 @@ func (v *Verity) CheckHealth() *sobek.Promise {
 	callback := v.m.vu.RegisterCallback()
 	ctx := v.m.vu.Context()
 	go func() {
-		_, err := platform.CheckHealth(ctx, client, v.baseURL)
+		_, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
 		callback(func() error {
 			if err != nil {
 				return v.m.abortTest(err)

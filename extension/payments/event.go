@@ -6,43 +6,34 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// MaxTokens is the largest number of tokens that Verity credits for one event; it answers 500 to more.
-const MaxTokens = math.MaxInt32
-
-// Values of payment_status. Verity credits paid sessions only.
-const (
-	Paid   = "paid"
-	Unpaid = "unpaid"
-)
-
-// The token packs that Verity sells.
-const (
-	packStarter = "starter" // 5 tokens
-	packPlus    = "plus"    // 15 tokens
-	packPro     = "pro"     // 30 tokens
-)
-
-// Purchase is what a checkout.session.completed event says.
+// Purchase is the content of a checkout.session.completed event.
 type Purchase struct {
 	UserID        string
-	Tokens        int       // 1 to MaxTokens; the number that Verity credits, whatever the pack
+	Tokens        int       // 1 to contract.MaxTokens; Verity credits this number, whatever the pack
 	PackID        string    // default: the pack of that many tokens, otherwise starter
-	EventID       string    // default: a new evt_… that no other VU, runner or run has
-	SessionID     string    // default: a new cs_…, as unique
-	PaymentStatus string    // Paid (default) or Unpaid
+	EventID       string    // default: a random evt_…, unique among VUs, runners and runs
+	SessionID     string    // default: a random cs_…, unique likewise
+	PaymentStatus string    // contract.Paid (default) or contract.Unpaid
 	Timestamp     time.Time // of the signature; default: now
 }
 
 // Event is a signed webhook, ready to post.
 type Event struct {
-	ID     string
-	Body   []byte
-	Header string // of SignatureHeader
+	ID        string
+	Body      []byte
+	Signature string // value of the header contract.SignatureHeader
+}
+
+// Headers returns those with which the event is posted.
+func (e Event) Headers() http.Header {
+	return http.Header{"Content-Type": {contract.ContentType}, contract.SignatureHeader: {e.Signature}}
 }
 
 type eventBody struct {
@@ -73,8 +64,8 @@ type purchaseMetadata struct {
 	Tokens string `json:"tokens"`
 }
 
-// CheckoutCompleted returns a complete signed checkout.session.completed event.
-// It refuses a purchase without a user, outside the range of Tokens, or with another PaymentStatus.
+// CheckoutCompleted returns a signed checkout.session.completed event.
+// It refuses a purchase without a user, with Tokens out of range, or with an unknown PaymentStatus.
 func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
 	if err := p.validate(); err != nil {
 		return Event{}, err
@@ -82,7 +73,7 @@ func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
 	p.setDefaults()
 	body, err := encode(eventBody{
 		ID:   p.EventID,
-		Type: "checkout.session.completed",
+		Type: contract.CheckoutCompleted,
 		Data: eventData{Object: checkoutSession{
 			ID:            p.SessionID,
 			Object:        "checkout.session",
@@ -93,10 +84,10 @@ func (s *Signer) CheckoutCompleted(p Purchase) (Event, error) {
 	if err != nil {
 		return Event{}, fmt.Errorf("encoding event %s: %w", p.EventID, err)
 	}
-	return Event{ID: p.EventID, Body: body, Header: s.Sign(body, p.Timestamp)}, nil
+	return Event{ID: p.EventID, Body: body, Signature: s.Sign(body, p.Timestamp)}, nil
 }
 
-// CustomerCreated returns a complete signed customer.created event. Verity takes it and credits nobody: it shows whether
+// CustomerCreated returns a signed customer.created event. Verity accepts it and credits no tokens, so that it tests whether
 // the secret is the service's.
 func (s *Signer) CustomerCreated(at time.Time) (Event, error) {
 	id := "evt_" + rand.Text()
@@ -106,18 +97,18 @@ func (s *Signer) CustomerCreated(at time.Time) (Event, error) {
 	if err != nil {
 		return Event{}, fmt.Errorf("encoding event %s: %w", id, err)
 	}
-	return Event{ID: id, Body: body, Header: s.Sign(body, at)}, nil
+	return Event{ID: id, Body: body, Signature: s.Sign(body, at)}, nil
 }
 
 func (p *Purchase) validate() error {
 	if p.UserID == "" {
 		return errors.New("userId must be a non-empty string")
 	}
-	if p.Tokens < 1 || p.Tokens > MaxTokens {
-		return fmt.Errorf("tokens must be a whole number from 1 to %d, got %d", MaxTokens, p.Tokens)
+	if p.Tokens < 1 || p.Tokens > contract.MaxTokens {
+		return fmt.Errorf("tokens must be a whole number from 1 to %d, got %d", contract.MaxTokens, p.Tokens)
 	}
-	if p.PaymentStatus != "" && p.PaymentStatus != Paid && p.PaymentStatus != Unpaid {
-		return fmt.Errorf("paymentStatus must be %q or %q, got %q", Paid, Unpaid, p.PaymentStatus)
+	if p.PaymentStatus != "" && p.PaymentStatus != contract.Paid && p.PaymentStatus != contract.Unpaid {
+		return fmt.Errorf("paymentStatus must be %q or %q, got %q", contract.Paid, contract.Unpaid, p.PaymentStatus)
 	}
 	return nil
 }
@@ -133,7 +124,7 @@ func (p *Purchase) setDefaults() {
 		p.SessionID = "cs_" + rand.Text()
 	}
 	if p.PaymentStatus == "" {
-		p.PaymentStatus = Paid
+		p.PaymentStatus = contract.Paid
 	}
 	if p.Timestamp.IsZero() {
 		p.Timestamp = time.Now()
@@ -142,16 +133,16 @@ func (p *Purchase) setDefaults() {
 
 func packOf(tokens int) string {
 	switch tokens {
-	case 15:
-		return packPlus
-	case 30:
-		return packPro
+	case contract.PlusTokens:
+		return contract.PackPlus
+	case contract.ProTokens:
+		return contract.PackPro
 	default:
-		return packStarter
+		return contract.PackStarter
 	}
 }
 
-// encode leaves < > & as they are: Stripe does, and the signature covers the bytes.
+// encode returns the JSON of an event. Like Stripe it does not escape < > &: the signature covers the bytes.
 func encode(event eventBody) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76/webhook"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
@@ -28,7 +29,7 @@ func newSigner(t testing.TB) *payments.Signer {
 	return signer
 }
 
-// plainHMAC is the scheme of docs/verity-api.md written out: hex HMAC-SHA256(secret, "<t>.<body>").
+// plainHMAC computes the signature of docs/verity-api.md without stripe-go: hex HMAC-SHA256(secret, "<t>.<body>").
 func plainHMAC(body []byte, unix int64) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(strconv.AppendInt(nil, unix, 10))
@@ -104,7 +105,7 @@ func TestSignAtAChosenTime(t *testing.T) {
 	}
 }
 
-func TestCheckoutCompletedHasTheShapeThatVerityReads(t *testing.T) {
+func TestCheckoutCompletedHasTheFieldsThatVerityReads(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1_800_000_000, 0)
 	event, err := newSigner(t).CheckoutCompleted(payments.Purchase{
@@ -115,16 +116,16 @@ func TestCheckoutCompletedHasTheShapeThatVerityReads(t *testing.T) {
 	require.Equal(t, `{"id":"evt_1","type":"checkout.session.completed","data":{"object":{"id":"cs_1",`+
 		`"object":"checkout.session","payment_status":"paid",`+
 		`"metadata":{"userId":"cabc","packId":"starter","tokens":"5"}}}}`, string(event.Body))
-	require.Equal(t, plainHMAC(event.Body, at.Unix()), event.Header)
+	require.Equal(t, plainHMAC(event.Body, at.Unix()), event.Signature)
 }
 
 func TestCheckoutCompletedIsAcceptedByStripesVerifier(t *testing.T) {
 	t.Parallel()
 	signer := newSigner(t)
 	for _, userID := range []string{"c123", "日本", `quote"and\slash`, "<script>&amp;"} {
-		event, err := signer.CheckoutCompleted(payments.Purchase{UserID: userID, Tokens: 7, PaymentStatus: payments.Unpaid})
+		event, err := signer.CheckoutCompleted(payments.Purchase{UserID: userID, Tokens: 7, PaymentStatus: contract.Unpaid})
 		require.NoError(t, err)
-		got, err := webhook.ConstructEventWithOptions(event.Body, event.Header, secret,
+		got, err := webhook.ConstructEventWithOptions(event.Body, event.Signature, secret,
 			webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true})
 		require.NoError(t, err)
 		require.Equal(t, event.ID, got.ID)
@@ -134,11 +135,11 @@ func TestCheckoutCompletedIsAcceptedByStripesVerifier(t *testing.T) {
 	}
 }
 
-func TestCustomerCreatedIsAcceptedAndSellsNothing(t *testing.T) {
+func TestCustomerCreatedIsAcceptedAndHasNoPurchase(t *testing.T) {
 	t.Parallel()
 	event, err := newSigner(t).CustomerCreated(time.Now())
 	require.NoError(t, err)
-	parsed, err := webhook.ConstructEventWithOptions(event.Body, event.Header, secret,
+	parsed, err := webhook.ConstructEventWithOptions(event.Body, event.Signature, secret,
 		webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true})
 	require.NoError(t, err)
 	require.Equal(t, event.ID, parsed.ID)
@@ -166,7 +167,7 @@ func TestPackFollowsFromTheTokens(t *testing.T) {
 	}
 }
 
-func TestCheckoutCompletedRefusesWhatIsNoPurchase(t *testing.T) {
+func TestCheckoutCompletedRefusesAnInvalidPurchase(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name     string

@@ -1,7 +1,7 @@
-// Package payments makes the Stripe events that sell Verity's tokens, and signs them as Stripe does.
+// Package payments makes the Stripe events for purchases of Verity's tokens, and signs them as Stripe does.
 //
-// The signature is computed by stripe-go; the shape of an event is the one that Verity reads (docs/verity-api.md, Tokens and
-// Stripe). Verity's events carry no api_version.
+// stripe-go computes the signature. The events have the fields that Verity reads (docs/verity-api.md, Tokens and Stripe), and
+// no api_version.
 package payments
 
 import (
@@ -16,18 +16,15 @@ import (
 	"github.com/stripe/stripe-go/v76/webhook"
 )
 
-// SignatureHeader is the header that carries the signature of a webhook's body.
-const SignatureHeader = "Stripe-Signature"
-
-// Signer signs webhook bodies with one endpoint secret. It is safe for concurrent use and never shows its secret.
+// Signer signs webhook bodies with one endpoint secret. It is safe for concurrent use, and never prints its secret.
 type Signer struct {
 	secret string
 }
 
 // NewSigner returns a Signer for the endpoint secret that Stripe shows as whsec_….
 //
-// It refuses what cannot be one: nothing, white space, which is what a careless copy leaves behind, and a key of Stripe's API.
-// Stripe's own libraries take the bytes as they are, and every signature would be wrong.
+// It refuses an empty secret, one with white space, which copying may add, and a key of Stripe's API. Stripe's own libraries
+// accept such secrets, and every signature would be wrong.
 func NewSigner(secret string) (*Signer, error) {
 	if strings.TrimSpace(secret) == "" {
 		return nil, errors.New("the webhook secret is empty")
@@ -48,7 +45,7 @@ func NewSigner(secret string) (*Signer, error) {
 }
 
 // Sign returns the Stripe-Signature header for exactly this body at this time: t=<Unix seconds>,v1=<hex HMAC-SHA256>.
-// Verity accepts times up to 300 s old and any in the future.
+// Verity accepts times up to 300 s in the past and any in the future.
 func (s *Signer) Sign(body []byte, at time.Time) string {
 	mac := webhook.ComputeSignature(at, body, s.secret)
 	return "t=" + strconv.FormatInt(at.Unix(), 10) + ",v1=" + hex.EncodeToString(mac)

@@ -1,5 +1,5 @@
-// Package plain makes the words of a service fit for a terminal, a log line and a report: on one line, and without characters
-// that a terminal would act on or that would show a text in another order than it has.
+// Package plain makes texts from a service safe to show in a terminal, a log line or a report: on one line, and without
+// characters that control a terminal or change the direction of a text.
 package plain
 
 import (
@@ -9,19 +9,19 @@ import (
 	"unicode/utf8"
 )
 
-// Most is how many bytes Error keeps of a text.
+// Most is how many bytes of a message Error keeps.
 const Most = 400
 
-// Text returns the words with each run of white space as one space, and each character that is not seen (controls such as
-// ESC and NUL, bidirectional and other format characters, what Unicode does not define, bytes that are not UTF-8) as its
-// escape in Go, such as \x1b or \u202e.
+// Text trims words, replaces each run of white space by one space, and escapes each invisible character as in Go, such as \x1b
+// or \u202e: controls such as ESC and NUL, bidirectional and other format characters, undefined code points, and bytes that are
+// not UTF-8.
 func Text(words string) string {
 	if isPlain(words) {
 		return words
 	}
 	var b strings.Builder
 	b.Grow(len(words))
-	pending := false // white space, which counts where something follows and something came before
+	pending := false // white space, written as a space once a character follows
 	for i := 0; i < len(words); {
 		r, size := utf8.DecodeRuneInString(words[i:])
 		if unicode.IsSpace(r) {
@@ -50,7 +50,7 @@ func Text(words string) string {
 	return b.String()
 }
 
-// isPlain reports whether Text would return the words as they are.
+// isPlain reports whether Text would return words unchanged. It may return false for such words.
 func isPlain(words string) bool {
 	for i := range len(words) {
 		c := words[i]
@@ -61,7 +61,7 @@ func isPlain(words string) bool {
 	return true
 }
 
-// Short returns Text of the words, cut after so many bytes.
+// Short returns Text of the first most bytes of words, with an ellipsis if it cut them.
 func Short(words string, most int) string {
 	cut := len(words) > most
 	if cut {
@@ -74,7 +74,7 @@ func Short(words string, most int) string {
 	return words
 }
 
-// Error returns an error whose text is plain and at most Most bytes of the original, and which unwraps to err.
+// Error returns an error whose message is Short of err's, and which unwraps to err.
 func Error(err error) error {
 	if err == nil {
 		return nil

@@ -18,20 +18,20 @@ func TestText(t *testing.T) {
 	for _, tc := range []struct{ name, words, want string }{
 		{"nothing", "", ""},
 		{"ASCII as it is", "City must be a non-empty string when provided", "City must be a non-empty string when provided"},
-		{"letters of the world as they are", "Größe 北京 é 👍", "Größe 北京 é 👍"},
+		{"letters of other scripts as they are", "Größe 北京 é 👍", "Größe 北京 é 👍"},
 		{"colours of a terminal", "\x1b[31mred\x1b[0m", `\x1b[31mred\x1b[0m`},
 		{"the title of a terminal", "\x1b]0;owned\a", `\x1b]0;owned\x07`},
 		{"C1 controls", "a\u009b31mb", `a\x9b31mb`},
 		{"NUL and DEL", "a\x00b\x7f", `a\x00b\x7f`},
 		{"lines", " one\r\ntwo\n\n\tthree\u2028four ", "one two three four"},
-		{"text that runs backwards", "abc\u202edcba\u202c", `abc\u202edcba\u202c`},
+		{"right-to-left override", "abc\u202edcba\u202c", `abc\u202edcba\u202c`},
 		{"isolates", "\u2066a\u2069", `\u2066a\u2069`},
 		{"characters without a width", "a\u200bb\ufeffc\u00add", `a\u200bb\ufeffc\xadd`},
-		{"tags beyond the first plane", "a\U000e0041", `a\U000e0041`},
+		{"tags outside the basic plane", "a\U000e0041", `a\U000e0041`},
 		{"private use", "\ue000", `\ue000`},
-		{"what is not UTF-8", "a\xff\xc3", `a\xff\xc3`},
+		{"bytes that are not UTF-8", "a\xff\xc3", `a\xff\xc3`},
 		{"a replacement character of the service", "a\ufffd", "a\ufffd"},
-		{"a space without break", "a\u00a0b", "a b"},
+		{"a no-break space", "a\u00a0b", "a b"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -44,7 +44,7 @@ func TestShort(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "abc", plain.Short("abc", 3))
 	require.Equal(t, "abc…", plain.Short("abcd", 3))
-	require.Equal(t, "ab…", plain.Short("abé", 3), "no half of a character")
+	require.Equal(t, "ab…", plain.Short("abé", 3), "no part of a character")
 }
 
 func TestErrorKeepsItsCause(t *testing.T) {

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
+	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
 func TestRefusalNamesTheErrorAndSaysWhatToDo(t *testing.T) {
@@ -140,9 +143,9 @@ func TestAccessTokenIsRefreshedAheadOfItsExpiry(t *testing.T) {
 	require.False(t, opaque.expired(received.Add(time.Hour)))
 }
 
-func TestAStatementHoldsTheAccountAgainstTheBalance(t *testing.T) {
+func TestAStatementComparesTheAccountWithTheBalance(t *testing.T) {
 	t.Parallel()
-	left, refundLost, notQueued := Left{LeftQueue, true}, Left{LeftQueue, false}, Left{NotQueued, false}
+	left, refundLost, notQueued := Left{contract.LeaveLeft, true}, Left{contract.LeaveLeft, false}, Left{contract.LeaveNotQueued, false}
 	gone := &Error{Name: TimeoutError}
 	for _, test := range []struct {
 		name string
@@ -150,28 +153,28 @@ func TestAStatementHoldsTheAccountAgainstTheBalance(t *testing.T) {
 		want Statement
 	}{
 		{"nothing", func(*ledger) {}, Statement{Bought: 5, Left: 5}},
-		{"a match", func(l *ledger) { l.join(Queued); l.matched(); l.read(4) }, Statement{Bought: 5, Spent: 1, Left: 4}},
-		{"a refund", func(l *ledger) { l.join(Queued); l.leave(left); l.read(5) }, Statement{Bought: 5, Left: 5}},
-		{"a refund that the service said was lost", func(l *ledger) { l.join(Queued); l.leave(refundLost); l.read(4) }, Statement{
+		{"a match", func(l *ledger) { l.join(contract.JoinQueued); l.matched(); l.read(4) }, Statement{Bought: 5, Spent: 1, Left: 4}},
+		{"a refund", func(l *ledger) { l.join(contract.JoinQueued); l.leave(left); l.read(5) }, Statement{Bought: 5, Left: 5}},
+		{"a refund that the service said was lost", func(l *ledger) { l.join(contract.JoinQueued); l.leave(refundLost); l.read(4) }, Statement{
 			Bought: 5, Lost: 1, Left: 4,
 		}},
-		{"a refund that was said and did not come", func(l *ledger) { l.join(Queued); l.leave(left); l.read(4) }, Statement{
+		{"a refund that was said and did not come", func(l *ledger) { l.join(contract.JoinQueued); l.leave(left); l.read(4) }, Statement{
 			Bought: 5, Left: 4, Missing: 1,
 		}},
 		{"a loss found in the middle of a run stays", func(l *ledger) { l.read(4); l.read(4) }, Statement{Bought: 5, Left: 4, Missing: 1}},
-		{"credited twice", func(l *ledger) { l.bought(&Purchase{Tokens: 5}, nil); l.read(15) }, Statement{Bought: 10, Left: 15, Missing: -5}},
-		{"a purchase without an answer, credited", func(l *ledger) { l.bought(&Purchase{Tokens: 5}, gone); l.read(10) }, Statement{
+		{"credited twice", func(l *ledger) { l.bought(&Sale{Purchase: payments.Purchase{Tokens: 5}}, nil); l.read(15) }, Statement{Bought: 10, Left: 15, Missing: -5}},
+		{"a purchase without an answer, credited", func(l *ledger) { l.bought(&Sale{Purchase: payments.Purchase{Tokens: 5}}, gone); l.read(10) }, Statement{
 			Bought: 10, Left: 10,
 		}},
-		{"a purchase without an answer, not credited", func(l *ledger) { l.bought(&Purchase{Tokens: 5}, gone); l.read(5) }, Statement{
+		{"a purchase without an answer, not credited", func(l *ledger) { l.bought(&Sale{Purchase: payments.Purchase{Tokens: 5}}, gone); l.read(5) }, Statement{
 			Bought: 5, Left: 5,
 		}},
 		{"a join without an answer", func(l *ledger) { l.lostSight(); l.read(4) }, Statement{Bought: 5, Spent: 1, Left: 4}},
 		{"a join without an answer that explains no more than one", func(l *ledger) { l.lostSight(); l.read(3) }, Statement{
 			Bought: 5, Left: 3, Missing: 2,
 		}},
-		{"a match that was not heard", func(l *ledger) { l.join(Queued); l.leave(notQueued); l.read(4) }, Statement{Bought: 5, Spent: 1, Left: 4}},
-		{"a socket that closed while queued", func(l *ledger) { l.join(Queued); l.socketClosed(); l.read(5) }, Statement{Bought: 5, Left: 5}},
+		{"a match that was not heard", func(l *ledger) { l.join(contract.JoinQueued); l.leave(notQueued); l.read(4) }, Statement{Bought: 5, Spent: 1, Left: 4}},
+		{"a socket that closed while queued", func(l *ledger) { l.join(contract.JoinQueued); l.socketClosed(); l.read(5) }, Statement{Bought: 5, Left: 5}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -9,36 +9,29 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // OpChoice is the operation of Choose.
 const OpChoice = "session_choice"
 
-// Choice is what a user chooses after a session.
-type Choice string
-
-// The choices.
-const (
-	ChooseMatch Choice = "MATCH"
-	ChoosePass  Choice = "PASS"
-)
-
 // Chosen is the answer to a choice.
 type Chosen struct {
-	Status   string          `json:"status"`   // pending until both have chosen, then resolved
-	Outcome  string          `json:"outcome"`  // of a resolved one: mutual or non_mutual
-	Deadline json.RawMessage `json:"deadline"` // of a pending one, as the service gives it
+	Status   contract.ChoiceStatus  `json:"status"`
+	Outcome  contract.ChoiceOutcome `json:"outcome"`  // of a resolved choice
+	Deadline json.RawMessage        `json:"deadline"` // of a pending choice, as the service sent it
 }
 
-// Choose tells the service what the user chooses after a session that has ended.
-func (u *User) Choose(ctx context.Context, sessionID string, choice Choice) (Chosen, error) {
-	body, err := json.Marshal(map[string]Choice{"choice": choice})
+// Choose sends the user's choice after a session that has ended.
+func (u *User) Choose(ctx context.Context, sessionID string, choice contract.Choice) (Chosen, error) {
+	body, err := json.Marshal(map[string]contract.Choice{"choice": choice})
 	if err != nil {
 		return Chosen{}, err
 	}
 	answer, err := u.Request(ctx, Request{
-		Operation: OpChoice, Method: http.MethodPost, URL: "/sessions/" + url.PathEscape(sessionID) + "/choice", Body: body,
-		Expected: []int{http.StatusCreated},
+		Operation: OpChoice, Method: contract.RouteChoice.Method, URL: contract.ChoicePath(sessionID), Body: body,
+		Expected: []int{contract.RouteChoice.Status},
 	})
 	if err != nil {
 		return Chosen{}, err
@@ -48,33 +41,33 @@ func (u *User) Choose(ctx context.Context, sessionID string, choice Choice) (Cho
 		return chosen, protocolError(OpChoice, answer, "the body is not the JSON of a choice")
 	}
 	switch {
-	case chosen.Status == "pending" && chosen.Outcome == "":
-	case chosen.Status == "resolved" && (chosen.Outcome == "mutual" || chosen.Outcome == "non_mutual"):
+	case chosen.Status == contract.ChoicePending && chosen.Outcome == "":
+	case chosen.Status == contract.ChoiceResolved && (chosen.Outcome == contract.OutcomeMutual || chosen.Outcome == contract.OutcomeNonMutual):
 	default:
 		return chosen, protocolError(OpChoice, answer, "its status is %q and its outcome %q; it is pending, or resolved with mutual "+
-			"or non_mutual", shorten(chosen.Status), shorten(chosen.Outcome))
+			"or non_mutual", shorten(string(chosen.Status)), shorten(string(chosen.Outcome)))
 	}
 	return chosen, nil
 }
 
-// Request sends any request as this user. Its URL is a path of the service, as CheckPath takes it; a body is JSON. An answer whose
-// status is not in Expected is an error.
+// Request sends any request as this user. Its URL is a path of the service that CheckPath accepts; a body is JSON. An answer with
+// a status that is not in Expected is an error.
 func (u *User) Request(ctx context.Context, request Request) (*Answer, error) {
 	if err := CheckPath(request.URL); err != nil {
 		return nil, err
 	}
 	request.URL = u.service.baseURL + request.URL
 	if request.Body != nil {
-		request.Header = http.Header{"Content-Type": {"application/json"}}
+		request.Header = http.Header{"Content-Type": {contract.ContentType}}
 	}
 	return u.authorized(ctx, request)
 }
 
-// JSON returns the body of an answer that says that it is JSON; nil and no error where it is something else.
+// JSON returns the body of an answer that is declared as JSON, and nil without an error for another answer.
 func (a *Answer) JSON(operation string) ([]byte, error) {
 	mediaType, _, _ := strings.Cut(a.Header["Content-Type"], ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
-	if len(a.Body) == 0 || (mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json")) {
+	if len(a.Body) == 0 || (mediaType != contract.ContentType && !strings.HasSuffix(mediaType, "+json")) {
 		return nil, nil
 	}
 	if !json.Valid(a.Body) {
@@ -83,7 +76,7 @@ func (a *Answer) JSON(operation string) ([]byte, error) {
 	return a.Body, nil
 }
 
-// CheckPath refuses what is not a path of the service, perhaps with a query: the user's token must go nowhere else.
+// CheckPath refuses a value that is not a path of the service, with an optional query: the user's token must not be sent elsewhere.
 func CheckPath(path string) error {
 	const takes = "must be a path of the service, such as /users/me or /matches?limit=5"
 	u, err := url.Parse(path)
@@ -103,14 +96,14 @@ func CheckPath(path string) error {
 	}
 }
 
-// isPrintable reports whether a path is of visible ASCII characters, as it goes over the wire.
+// isPrintable reports whether a path consists of visible ASCII characters, as on the wire.
 func isPrintable(path string) bool {
 	return strings.IndexFunc(path, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
-// RequestName is a name for the requests with a method and path, for metrics: without the query, and with :id for each part of
-// the path that looks like one, which is a number, or 12 characters or more with a digit in them. Other parts that differ from
-// user to user need a name of the script's own.
+// RequestName returns a name for the metrics of requests with this method and path: without the query, and with :id for each part
+// of the path that looks like an id, which is a number, or 12 or more characters with a digit. If other parts differ between
+// users, the script must name the request.
 func RequestName(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	parts := strings.Split(path, "/")

@@ -7,10 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-func TestRequestNamesLeaveOutWhatDiffersFromUserToUser(t *testing.T) {
+func TestRequestNamesLeaveOutIDs(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
 		"/users/me":        "GET /users/me",
@@ -45,7 +46,7 @@ func TestARequestKeepsTheTokenAndTheHost(t *testing.T) {
 	require.Len(t, verity.requests, before, "nothing was sent")
 }
 
-func TestAChoiceThatIsNotThatOfTheContract(t *testing.T) {
+func TestAChoiceThatViolatesTheContract(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
 		`[]`:                                  "the body is not the JSON of a choice",
@@ -55,13 +56,13 @@ func TestAChoiceThatIsNotThatOfTheContract(t *testing.T) {
 		verity := newFakeVerity()
 		user := verity.signUp(t)
 		verity.on(platform.OpChoice, says(201, body))
-		_, err := user.Choose(t.Context(), "s/1", platform.ChooseMatch)
+		_, err := user.Choose(t.Context(), "s/1", contract.ChoiceMatch)
 		require.EqualError(t, err, "session_choice was answered 201, but "+want+"; is this a Verity, and of a version that this tool knows?")
 		require.Equal(t, "http://verity.test/sessions/s%2F1/choice", verity.requests[len(verity.requests)-1].URL)
 	}
 }
 
-// Whatever path is let through, the request goes to the service.
+// A request with any accepted path goes to the service.
 func FuzzCheckPath(f *testing.F) {
 	for _, seed := range []string{"/a", "//b", "/\\b", "http://b", "/a/../b", "/a?b=//c", "/@b", "/a#b", "/%2e%2e/"} {
 		f.Add(seed)

@@ -9,11 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
-
-// refreshCookie is the cookie that carries the refresh token.
-const refreshCookie = "refresh_token"
 
 // Service is one Verity under test.
 type Service struct {
@@ -21,17 +19,14 @@ type Service struct {
 	signer  func() (*payments.Signer, error)
 }
 
-// NewService returns the Verity at a base URL that ParseBaseURL accepted. Tokens are bought with what signer returns.
+// NewService returns the Verity at a base URL that ParseBaseURL accepted. Tokens are bought with the Signer that signer returns.
 func NewService(baseURL string, signer func() (*payments.Signer, error)) *Service {
 	return &Service{baseURL: baseURL, signer: signer}
 }
 
 // SignUp makes an anonymous user, who has no token yet. The user's requests go through connection.
 func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
-	answer, err := s.send(ctx, connection, Request{
-		Operation: OpSignUp, Method: http.MethodPost, URL: s.baseURL + "/auth/signup-anonymous",
-		Expected: []int{http.StatusCreated},
-	})
+	answer, err := s.send(ctx, connection, s.request(OpSignUp, contract.RouteSignUp))
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +37,7 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 		} `json:"user"`
 		AccessToken string `json:"accessToken"`
 	}
-	cookie := answer.Cookies[refreshCookie]
+	cookie := answer.Cookies[contract.RefreshCookie]
 	if json.Unmarshal(answer.Body, &body) != nil || body.User.ID == "" || body.AccessToken == "" || body.User.TokenBalance == nil {
 		return nil, protocolError(OpSignUp, answer, "user.id, user.tokenBalance and accessToken are not all there")
 	}
@@ -50,7 +45,7 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 		return nil, protocolError(OpSignUp, answer, "user.id is not an id of letters, digits, _ and -")
 	}
 	if cookie == "" {
-		return nil, protocolError(OpSignUp, answer, "the cookie %s is not there", refreshCookie)
+		return nil, protocolError(OpSignUp, answer, "the cookie %s is not there", contract.RefreshCookie)
 	}
 	account := &account{
 		id: body.User.ID, refreshing: make(chan struct{}, 1),
@@ -60,7 +55,7 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 	return &User{account: account, service: s, connection: connection}, nil
 }
 
-// isID reports whether a name of the service can stand in a log line, a path and a report as it is. Verity's have 25 characters.
+// isID reports whether an id of the service can be used unchanged in a log line, a path and a report. Verity's have 25 characters.
 func isID(id string) bool {
 	const longest = 128
 	return len(id) <= longest && strings.IndexFunc(id, func(r rune) bool {
@@ -70,14 +65,10 @@ func isID(id string) bool {
 
 // Webhook posts a signed event. An answer whose status is not in expected (default: 200) is an error.
 func (s *Service) Webhook(ctx context.Context, connection HTTP, event payments.Event, expected ...int) (*Answer, error) {
-	return s.PostWebhook(ctx, connection, event.Body, webhookHeader(event), expected...)
+	return s.PostWebhook(ctx, connection, event.Body, event.Headers(), expected...)
 }
 
-func webhookHeader(event payments.Event) http.Header {
-	return http.Header{"Content-Type": {"application/json"}, payments.SignatureHeader: {event.Header}}
-}
-
-// PostWebhook posts a body with headers of the caller's own, such as a signature that must be refused.
+// PostWebhook posts a body with the caller's headers, such as a signature that must be refused.
 func (s *Service) PostWebhook(
 	ctx context.Context, connection HTTP, body []byte, header http.Header, expected ...int,
 ) (*Answer, error) {
@@ -89,13 +80,17 @@ func (s *Service) PostWebhook(
 }
 
 func (s *Service) webhookRequest(body []byte, header http.Header) Request {
-	return Request{
-		Operation: OpWebhook, Method: http.MethodPost, URL: s.baseURL + "/webhooks/stripe",
-		Header: header, Body: body, Expected: []int{http.StatusOK},
-	}
+	request := s.request(OpWebhook, contract.RouteWebhook)
+	request.Header, request.Body = header, body
+	return request
 }
 
-// send returns the answer if its status was asked for, and an *Error otherwise.
+// request returns a request to a route.
+func (s *Service) request(operation string, route contract.Route) Request {
+	return Request{Operation: operation, Method: route.Method, URL: s.baseURL + route.Path, Expected: []int{route.Status}}
+}
+
+// send returns the answer if its status is expected, and otherwise an *Error.
 func (s *Service) send(ctx context.Context, connection HTTP, request Request) (*Answer, error) {
 	answer, err := connection.Do(ctx, request)
 	if err != nil {
@@ -107,7 +102,7 @@ func (s *Service) send(ctx context.Context, connection HTTP, request Request) (*
 	return answer, nil
 }
 
-// conceal takes out of an error answer what the request carried and no message may repeat, should the service echo it.
+// conceal removes the request's secrets from an error answer, in case the service echoes them.
 func (r *Request) conceal(answer *Answer) *Answer {
 	shown := *answer
 	for _, secret := range r.secrets() {
@@ -116,11 +111,11 @@ func (r *Request) conceal(answer *Answer) *Answer {
 	return &shown
 }
 
-// secrets are the access token, the refresh token and the signature of a request, as far as it has them.
+// secrets returns the access token, the refresh token and the signature of a request, those that it has.
 func (r *Request) secrets() []string {
 	_, cookie, _ := strings.Cut(r.Header.Get("Cookie"), "=")
-	signature := r.Header.Get(payments.SignatureHeader)
+	signature := r.Header.Get(contract.SignatureHeader)
 	_, digest, _ := strings.Cut(signature, "v1=")
-	all := []string{strings.TrimPrefix(r.Header.Get("Authorization"), bearer), cookie, signature, digest}
+	all := []string{strings.TrimPrefix(r.Header.Get("Authorization"), contract.Bearer), cookie, signature, digest}
 	return slices.DeleteFunc(all, func(secret string) bool { return secret == "" })
 }

@@ -1,8 +1,6 @@
 package preflight
 
 import (
-	"runtime"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,17 +27,4 @@ func FuzzParsePortRange(f *testing.F) {
 			t.Errorf("%d ports of %q", n, text)
 		}
 	})
-}
-
-// What Go has raised is what counts: the soft limit of this process.
-func TestThisMachine(t *testing.T) {
-	t.Parallel()
-	var files syscall.Rlimit
-	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files))
-	m := ThisMachine(3)
-	require.Equal(t, files.Cur, m.Files)
-	require.Equal(t, 3, m.Sources)
-	if runtime.GOOS == "linux" {
-		require.Positive(t, m.Ports)
-	}
 }

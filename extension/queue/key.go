@@ -1,7 +1,7 @@
-// Package queue knows how Verity queues its users: the key under which a join waits, the shards into which a run spreads
-// its users, what the matcher can carry, and how deep the queues are.
+// Package queue computes Verity's queue keys, spreads the users of a run over them (shards), plans their number for the
+// capacity of the matcher, and reads the depths of the queues from Redis.
 //
-// Protocol facts are from docs/verity-api.md, "Queue", as measured on the real service.
+// Its protocol facts are from docs/verity-api.md, "Queue", as measured on the real service.
 package queue
 
 import (
@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// defaultCity is where a join without city, and with no region or region "au", waits.
+	// defaultCity is the city of a join without city, and without region or with region "au".
 	defaultCity = "canberra"
-	// hashBytes of the SHA-256 are in a queue key, as twice as many hex digits.
+	// hashBytes is how many bytes of the SHA-256 a queue key has, as twice as many hex digits.
 	hashBytes = 6
-	// pooledBytes is the largest buffer that is kept for the next key; the service takes bodies up to 100 KB.
+	// pooledBytes is the largest buffer that is kept for the next key; the service accepts bodies up to 100 KB.
 	pooledBytes = 128 << 10
 )
 
@@ -29,22 +29,23 @@ var ErrBody = errors.New("body is not a JSON object")
 
 // Refusal is the service's 400 answer to a join: the message or messages in its body.
 type Refusal struct { //nolint:errname // the service's answer, which the stand-in gives too
-	// Messages are the service's own words, in its order; never empty.
+	// Messages are the service's messages, in its order; never empty.
 	Messages []string
-	// List reports whether the service sends "message" as an array; otherwise it is Messages[0].
+	// List is true if the service sends "message" as an array; otherwise it sends Messages[0].
 	List bool
 }
 
-// Error gives the service's words, separated by commas.
+// Error returns the service's messages, separated by commas.
 func (r *Refusal) Error() string { return strings.Join(r.Messages, ", ") }
 
-// scanners are reused, for a run computes a key per join.
+// scanners are reused, since a run computes a key for each join.
 var scanners = sync.Pool{New: func() any { return new(scanner) }}
 
-// Key returns the queue key, such as "canberra:015abd7f5cc5", under which the service queues the user who posts this body
-// to /queue/join. The body is raw JSON, because -0, 1e400, repeated keys and lone surrogates count; an empty one is {}.
+// Key returns the queue key, such as "canberra:015abd7f5cc5", under which the service queues a user that posts this body to
+// /queue/join. The body is raw JSON, because -0, 1e400, repeated keys and lone surrogates count; an empty body is {}.
 //
-// What the service refuses with 400 is a [*Refusal] in its own words; a body that it cannot read is an [ErrBody].
+// The error is a [*Refusal] with the service's messages for a body that the service refuses with 400, and an [ErrBody] for one
+// that it cannot read.
 func Key(body []byte) (string, error) {
 	s := scanners.Get().(*scanner) //nolint:forcetypeassert // the pool holds nothing else
 	defer s.release()
@@ -65,13 +66,13 @@ func Key(body []byte) (string, error) {
 	return string(s.key), nil
 }
 
-// appendHash appends the second half of a queue key for preferences in canonical form.
+// appendHash appends the second half of a queue key: the hash of preferences in canonical form.
 func appendHash(dst, canonical []byte) []byte {
 	sum := sha256.Sum256(canonical)
 	return hex.AppendEncode(dst, sum[:hashBytes])
 }
 
-// joinBody is what the top level of a join holds; the last of a repeated field counts.
+// joinBody is the fields of a join's body; the last of a repeated field counts.
 type joinBody struct {
 	city, region, preferences field
 	unknown                   []string
@@ -153,7 +154,7 @@ func (s *scanner) joinField(j *joinBody) error {
 	return nil
 }
 
-// refusal is what the service's validation says of the fields and their types.
+// refusal returns the service's validation errors for the fields and their types, or nil.
 func (j *joinBody) refusal() error {
 	var messages []string
 	for _, name := range j.unknown {
@@ -174,8 +175,8 @@ func (j *joinBody) refusal() error {
 	return &Refusal{Messages: messages, List: true}
 }
 
-// appendPlace appends the first half of the key to the empty dst. A city beats a region, also when it is null, which is
-// refused.
+// appendPlace appends the first half of the key to the empty dst. A city takes precedence over a region, even if it is null,
+// which is refused.
 func (j *joinBody) appendPlace(dst, out []byte) ([]byte, error) {
 	if j.city.kind != 0 {
 		city := appendCity(dst, j.city.in(out))
@@ -200,9 +201,9 @@ func (j *joinBody) canonical(out []byte) []byte {
 	return j.preferences.in(out)
 }
 
-// appendCity appends the name in lower case, with one dash for each run of other characters than a to z and 0 to 9
-// between two of these. Outside ASCII only two characters have a lower case in JavaScript that shows: the Kelvin sign,
-// and the dotted capital I, which becomes i and a combining dot.
+// appendCity appends the name in lower case, with each inner run of characters other than a to z and 0 to 9 replaced by one
+// dash. Outside ASCII, JavaScript lowers only two characters to letters a to z: the Kelvin sign, and the dotted capital I,
+// which becomes i and a combining dot.
 func appendCity(dst, name []byte) []byte {
 	start, gap := len(dst), false
 	for _, r := range string(name) {

@@ -117,7 +117,7 @@ func TestKeyPlace(t *testing.T) {
 func TestEveryCharacterOfACityThatJavaScriptLowersToASCII(t *testing.T) {
 	t.Parallel()
 
-	// Unicode's SpecialCasing.txt and UnicodeData.txt name two outside ASCII; no locale has a say in toLowerCase.
+	// Unicode's SpecialCasing.txt and UnicodeData.txt have two outside ASCII; toLowerCase does not depend on the locale.
 	for r := rune(utf8.RuneSelf); r <= utf8.MaxRune; r++ {
 		want := "a-b"
 		switch r {
@@ -221,7 +221,7 @@ func TestKeyOfABodyThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// nestedBody has levels arrays within each other under a field that the service does not know.
+// nestedBody returns a body with this many nested arrays in a field that the service does not know.
 func nestedBody(levels int) string {
 	return `{"":` + strings.Repeat("[", levels) + strings.Repeat("]", levels) + "}"
 }
@@ -292,14 +292,14 @@ func TestTheLastOfManyRepeatedKeysCounts(t *testing.T) {
 	require.Equal(t, want, string(canonicalOf(t, []byte(`{"preferences":{`+strings.Join(members, ",")+`}}`))))
 }
 
-func TestLevelsCountOnlyWithinEachOther(t *testing.T) {
+func TestOnlyNestedLevelsCount(t *testing.T) {
 	t.Parallel()
 
 	wide := "[" + strings.Repeat("{},[],", maxDepth) + "0]"
 	require.Equal(t, `{"a":`+wide+`}`, string(canonicalOf(t, []byte(`{"preferences":{"a":`+wide+`}}`))))
 }
 
-// verdict is what a body comes to, by Key or by an oracle.
+// verdict is the result for a body, by Key or by an oracle.
 type verdict struct {
 	Key        string
 	Messages   []string
@@ -315,7 +315,7 @@ func verdictOf(body []byte) verdict {
 	return verdict{Key: key, Unreadable: err != nil}
 }
 
-// FuzzKey compares Key with encoding/json's decoder and a canonical form written from its maps.
+// FuzzKey compares Key with encoding/json's decoder and the canonical form of its maps.
 func FuzzKey(f *testing.F) {
 	for _, v := range readVectors(f) {
 		f.Add(v.body())
@@ -412,7 +412,7 @@ func canonicalByMaps(value any) string {
 		if math.IsInf(f, 0) {
 			return "null"
 		}
-		number, _ := json.Marshal(f + 0) // + 0 makes 0 of -0; encoding/json writes floats as ECMAScript does
+		number, _ := json.Marshal(f + 0) // -0 + 0 is 0; encoding/json writes floats as ECMAScript does
 		return string(number)
 	case string:
 		var text strings.Builder
@@ -480,7 +480,7 @@ func TestKeyAgreesWithNode(t *testing.T) {
 	require.Greater(t, keys, len(bodies)/3, "too few of the bodies are good ones")
 }
 
-// bodyGenerator makes bodies of the kinds that canonical forms get wrong.
+// bodyGenerator makes bodies that are hard to bring into canonical form.
 type bodyGenerator struct{ *rand.Rand }
 
 func (g *bodyGenerator) one(choices ...string) string { return choices[g.IntN(len(choices))] }

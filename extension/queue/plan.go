@@ -5,77 +5,81 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// The matcher's constants and the longest wait that Verity promises, for fields of [Load] that are 0.
+// The defaults of [Load]: the matcher's constants and the longest wait that Verity promises.
 const (
-	DefaultTickMs         = 500
-	DefaultPairsPerTick   = 10
+	DefaultTickMs         = int(contract.Tick / time.Millisecond)
+	DefaultPairsPerTick   = contract.PairsPerTick
 	DefaultMaxWaitSeconds = 3
 )
 
-// What limits the pairs/s of a [Plan].
+// The limits of the pairs/s of a [Plan].
 const (
 	LimitMatcher  = "matcher"  // every key has more users than it can match
 	LimitUsers    = "users"    // more users would make more pairs, in the same keys
 	LimitPartners = "partners" // too few users come by for a partner within the wanted wait
 )
 
-// fullKeyShare of the wanted wait is what a plan fills with waiting in a full key. The rest is for HTTP, sockets and Redis,
-// which the formulas do not count.
+// fullKeyShare is the share of the wanted wait that a plan allows for waiting in a full key. The rest is for HTTP, sockets and
+// Redis, which the formulas do not count.
 const fullKeyShare = 0.9
 
-// sessionSeconds is how long Verity lets a session last.
-const sessionSeconds = 45
+// sessionSeconds is the length of a session in Verity.
+const sessionSeconds = float64(contract.Session / time.Second)
 
-// Load is what a plan is made for: users who wait for a match, hold a session, think, and join again.
+// Load is the load to plan for: users that wait for a match, hold a session, think, and join again.
 type Load struct {
-	// Users of all keys together, 2 or more.
+	// Users is the number of users of all keys together, 2 or more.
 	Users int
-	// HoldSeconds from a match until the user may think about the next one: 45 for a whole session, 0 for users who do not
+	// HoldSeconds is the time from a match until the user begins to think: 45 for a whole session, 0 for users that do not
 	// wait for its end.
 	HoldSeconds float64
-	// ThinkSeconds between that and the next join, on average; taken to be spread evenly from half to one and a half times.
+	// ThinkSeconds is the mean time from then to the next join, uniformly distributed from half to one and a half times.
 	ThinkSeconds float64
 	// MaxWaitSeconds is how long 95 % of the matches may take. 0 means DefaultMaxWaitSeconds.
 	MaxWaitSeconds float64
-	// TickMs between two rounds of the matcher. 0 means DefaultTickMs.
+	// TickMs is the time between two rounds of the matcher. 0 means DefaultTickMs.
 	TickMs int
-	// PairsPerTick that a round makes of one key at most. 0 means DefaultPairsPerTick.
+	// PairsPerTick is how many pairs a round makes at most from one key. 0 means DefaultPairsPerTick.
 	PairsPerTick int
-	// ArriveSeconds over which the users arrive, evenly. 0 leaves the ramp out of the plan.
+	// ArriveSeconds is the time over which the users arrive, evenly. 0 leaves the ramp out of the plan.
 	ArriveSeconds float64
 }
 
-// Plan is what a number of keys makes of a load.
+// Plan is the predicted effect of a number of keys on a load.
 type Plan struct {
-	// Shards is the number of queue keys, the users spread evenly over them.
+	// Shards is the number of queue keys; the users are spread evenly over them.
 	Shards int
-	// Sessions held at once, on average.
+	// Sessions is the mean number of sessions at once.
 	Sessions int
-	// PairsPerSecond of all keys together.
+	// PairsPerSecond is the rate of all keys together.
 	PairsPerSecond float64
 	// MedianWaitSeconds and WaitSeconds are the median and the 95th percentile of the time from join to match, once the
 	// users' cycles are out of step.
 	MedianWaitSeconds, WaitSeconds float64
-	// RampWaitSeconds is the 95th percentile for the joins from the first arrival until those who arrived last have come back
-	// once; WaitSeconds where the ramp adds nothing, or is left out.
+	// RampWaitSeconds is the 95th percentile of the joins from the first arrival until the users that arrived last have come
+	// back once. It is WaitSeconds if the ramp adds nothing or is left out.
 	RampWaitSeconds float64
-	// BurstMedianSeconds and BurstWaitSeconds are the same for users who join all at once and have not joined before.
+	// BurstMedianSeconds and BurstWaitSeconds are the median and the 95th percentile for users that all join at once, for the
+	// first time.
 	BurstMedianSeconds, BurstWaitSeconds float64
-	// DrainSeconds until all users who join at once are matched.
+	// DrainSeconds is the time until all users that join at once are matched.
 	DrainSeconds float64
 	// Limit is LimitMatcher, LimitUsers or LimitPartners.
 	Limit string
-	// Explanation says it in one sentence.
+	// Explanation is the plan in one sentence.
 	Explanation string
 
-	rampJoins float64 // a second, when they are most
+	rampJoins float64 // highest rate of joins a second in the ramp
 }
 
-// PlanQueue returns the smallest number of keys in which 95 % of the matches take at most MaxWaitSeconds, in the ramp too, a tenth
-// of which it leaves for what the formulas of [Predict] do not count when the keys are full. If no number does, it is the one
-// with the shortest wait, and Limit is LimitPartners.
+// PlanQueue returns the plan with the fewest keys in which 95 % of the matches take at most MaxWaitSeconds, also in the ramp. For
+// full keys it leaves a tenth of that time for HTTP, sockets and Redis, which the formulas of [Predict] do not count. If no number
+// of keys suffices, it returns the plan with the shortest wait, whose Limit is LimitPartners.
 func PlanQueue(load Load) (Plan, error) {
 	load, err := load.complete()
 	if err != nil {
@@ -84,29 +88,29 @@ func PlanQueue(load Load) (Plan, error) {
 	return load.explained(load.plan()), nil
 }
 
-// Predict returns what this number of keys makes of the load.
+// Predict returns the effect of this number of keys on the load.
 //
-// The matcher (docs/verity-api.md, Matcher) visits every key once a tick of T seconds and makes at most P pairs of it, first come
-// first served. With n users a key, who hold for H, think for Z and wait for W seconds:
+// The matcher (docs/verity-api.md, Matcher) visits every key once a tick of T seconds and makes at most P pairs from it, first
+// come first served. With n users a key that hold for H, think for Z and wait for W seconds:
 //
-//   - capacity: a key takes c = 2P/T users/s, which is P/T pairs/s and P/T·H sessions.
+//   - capacity: a key matches up to c = 2P/T users/s, which is P/T pairs/s and P/T·H sessions.
 //   - throughput: x = min(c, n/(H+Z+W)) users/s and key, for the mean W (Little's law in a closed system).
-//   - full key: n > c·(H+Z+W) makes everybody wait W = n/c − H − Z, and up to half a tick less or more, by when within
-//     the tick they join. A user is matched once a tick at most, so that n counts as 2P at least.
-//   - tick: in other keys, W is anything from 0 to T for those who come second, and match at the next tick.
-//   - partner: those who come first, every other user, wait for a second before. Two users who were matched come back
-//     within the spread Z of their think times, Z/3 apart on average, so that somebody waits for a partner for a share
-//     o = (1 − e^(−x·Z/3))/2 of the time, or (1 + e^(−x·Z/3))/2 when n is odd, and for m = 2o/x on average. The second
-//     has not come after t with a chance of (1 − t/m(k+1))^k. With k = 2 that is the difference of two think times, with a
-//     large k it is Poisson; k = 2 + x·Z lies between, and is n/2 when n is odd.
-//   - congestion: the number of those who think varies by √(x·Z/6). Twice that many users wait in a key that is just full,
+//   - full key: if n > c·(H+Z+W), all users wait W = n/c − H − Z, and up to half a tick less or more, depending on when
+//     within the tick they join. A user is matched at most once a tick, so n counts as at least 2P.
+//   - tick: in other keys, the second user of a pair is matched at the next tick: its W is uniform from 0 to T.
+//   - partner: the first user of a pair, every other user, also waits for the second. Two matched users come back within
+//     the spread Z of their think times, Z/3 apart on average. So a user waits for a partner for a share of the time
+//     o = (1 − e^(−x·Z/3))/2, or (1 + e^(−x·Z/3))/2 if n is odd, and for m = 2o/x on average. The probability that the second
+//     has not come after t is (1 − t/m(k+1))^k. With k = 2 that is the difference of two think times, with a large k it
+//     is Poisson; k = 2 + x·Z lies between, and k = n/2 if n is odd.
+//   - congestion: the number of thinking users varies by √(x·Z/6). Twice that many users wait in a key that is just full,
 //     and (x/c)^1.5P times as many in others; this power is fitted to the simulation.
-//   - burst: n users who join all at once are matched 2P a tick, in ⌈n/2P⌉·T.
+//   - burst: n users that all join at once are matched 2P a tick, in ⌈n/2P⌉·T.
 //
-// The simulation in plan_test.go holds this to 15 % of the median and of the 95th percentile for the service's T and P and
-// think times of 1 to 2.5 s. With an odd number below 10, or longer think times in keys that are just full, it is up to 30 %.
-// What HTTP, sockets and Redis take is not counted, nor that the matcher walks over the keys: about 1 ms each, so that
-// many hundreds of keys delay it.
+// The simulation in plan_test.go agrees within 15 % of the median and of the 95th percentile, for the service's T and P and
+// think times of 1 to 2.5 s; within 30 % for an odd number of users below 10, or for longer think times in keys that are just
+// full. Not counted are the time of HTTP, sockets and Redis, and that the matcher takes about 1 ms a key, so that many hundreds
+// of keys delay it.
 func Predict(load Load, shards int) (Plan, error) {
 	load, err := load.complete()
 	if err != nil {
@@ -118,7 +122,7 @@ func Predict(load Load, shards int) (Plan, error) {
 	return load.explained(load.predict(shards)), nil
 }
 
-// complete checks the load and puts the service's constants in place of zeros.
+// complete checks the load and replaces zeros by the defaults.
 func (l Load) complete() (Load, error) {
 	if l.Users < 2 {
 		return l, fmt.Errorf("users: %d; set 2 or more, for a match needs two", l.Users)
@@ -152,10 +156,10 @@ func orDefault[T int | float64](value, fallback T) T {
 
 func (l Load) tick() float64 { return float64(l.TickMs) / 1000 }
 
-// capacity of one key, in users/s.
+// capacity returns the highest rate of one key, in users/s.
 func (l Load) capacity() float64 { return 2 * float64(l.PairsPerTick) / l.tick() }
 
-// fewestKeys is how many it takes that full keys make nobody wait longer than wanted.
+// fewestKeys returns the fewest keys for which a saturated key still meets MaxWaitSeconds.
 func (l Load) fewestKeys() int {
 	cycle := l.rest() + fullKeyShare*l.MaxWaitSeconds - l.withinTick(0.95)
 	keys := math.Ceil(float64(l.Users) / (l.capacity() * max(cycle, l.tick())))
@@ -174,7 +178,7 @@ func (l Load) plan() Plan {
 	return l.withRamp(best)
 }
 
-// withRamp adds the keys that the ramp needs, as long as more keys do not make users wait longer for a partner than wanted.
+// withRamp adds the keys that the ramp needs, unless more keys make the wait for a partner longer than wanted.
 func (l Load) withRamp(best Plan) Plan {
 	limit := fullKeyShare * l.MaxWaitSeconds
 	for keys := best.Shards + 1; best.RampWaitSeconds > max(limit, best.WaitSeconds) && keys <= l.Users/2; keys++ {
@@ -211,15 +215,15 @@ func (l Load) predict(keys int) Plan {
 	return p
 }
 
-// burst returns the time in which this share of users who join at once is matched. A tick's batch takes from one tick to
-// the next, for the first comes at any moment.
+// burst returns the time until this share of the users that join at once is matched. The first tick comes at any moment within
+// a tick's length, so matching a batch counts as spread over a tick.
 func (l Load) burst(share float64, keys int) float64 {
 	users, batch := float64(l.Users)/float64(keys), float64(2*l.PairsPerTick)
 	done := math.Floor(share * users / batch)
 	return l.tick() * (done + (share*users-done*batch)/min(batch, users-done*batch))
 }
 
-// flow is what goes through one key once the users' cycles are out of step; names as in the formulas of [Predict].
+// flow is the steady state of one key, once the users' cycles are out of step; letters as in the formulas of [Predict].
 type flow struct {
 	Load
 	users float64 // n
@@ -231,37 +235,37 @@ func (l Load) flow(keys int) flow {
 	f := flow{Load: l, users: float64(l.Users) / float64(keys), odd: float64(l.Users%2) / float64(keys)}
 	rest := l.HoldSeconds + l.ThinkSeconds
 	f.rate = f.users / (rest + l.tick())
-	for range 50 { // x decides about W and W about x
+	for range 50 { // x and W depend on each other
 		next := min(l.capacity(), f.users/(rest+f.meanWait()))
 		f.rate = (f.rate + next) / 2
 	}
 	return f
 }
 
-// rest is what a user does between a match and the next join.
+// rest returns the time between a match and the next join, in s.
 func (l Load) rest() float64 { return l.HoldSeconds + l.ThinkSeconds }
 
-// withinTick is by how much the wait of this share of the users differs from the median, because think times spread their
-// joins over a tick.
+// withinTick returns by how much the wait within which this share is matched differs from the median, because think times
+// spread the joins over a tick.
 func (l Load) withinTick(share float64) float64 {
 	return (share - 0.5) * min(l.ThinkSeconds, l.tick())
 }
 
 func (f flow) full() bool { return f.rate > f.capacity()*(1-1e-9) }
 
-// congestion is the time that users wait because think times bunch them.
+// congestion returns the wait in s that is due to think times bunching the users.
 func (f flow) congestion() float64 {
 	load := f.rate / f.capacity()
 	return 2 * math.Sqrt(f.ThinkSeconds/(6*f.rate)) * math.Pow(load, 1.5*float64(f.PairsPerTick))
 }
 
-// alone returns o, the chance that somebody waits without a partner, for keys with an even and with an odd number of users.
+// alone returns o, the probability that a user waits without a partner, for keys with an even and with an odd number of users.
 func (f flow) alone() (even, odd float64) {
 	e := math.Exp(-f.rate * f.ThinkSeconds / 3)
 	return (1 - e) / 2, (1 + e) / 2
 }
 
-// shortest is the wait of users who come back sooner than the matcher.
+// shortest returns the wait of users that come back before the matcher's next round.
 func (f flow) shortest() float64 { return f.tick() - f.rest() }
 
 func (f flow) meanWait() float64 {
@@ -272,7 +276,7 @@ func (f flow) meanWait() float64 {
 
 // wait returns the time within which this share of the users is matched.
 func (f flow) wait(share float64) float64 {
-	low, high := 0.0, f.rest()+f.tick() // by when everybody has come by
+	low, high := 0.0, f.rest()+f.tick() // by then all users have come back
 	for range 50 {
 		if mid := (low + high) / 2; f.longer(mid) > 1-share {
 			low = mid
@@ -284,7 +288,7 @@ func (f flow) wait(share float64) float64 {
 	return max(high+f.congestion(), fullKey)
 }
 
-// longer returns the share of users who wait longer than this for a partner and the tick.
+// longer returns the share of users that wait longer than this for a partner and the tick.
 func (f flow) longer(wait float64) float64 {
 	even, odd := f.alone()
 	first := (1-f.odd)*f.firstLonger(wait, even, 2+f.rate*f.ThinkSeconds) + f.odd*f.firstLonger(wait, odd, f.users/2)
@@ -292,8 +296,8 @@ func (f flow) longer(wait float64) float64 {
 	return (first + second) / 2
 }
 
-// firstLonger is the same for those who come first of two. The tick that matches them is the first after the second came,
-// so that the wait is one tick's length of the integral of the chance that the second has not come.
+// firstLonger is longer for the first users of pairs. The tick that matches them is the first after the second user came, so
+// the result is the probability that the second has not come, averaged over a tick.
 func (f flow) firstLonger(wait, alone, k float64) float64 {
 	mean := 2 * alone / f.rate
 	integral := func(t float64) float64 {
@@ -334,7 +338,7 @@ func (l Load) explain(p Plan) string {
 		subject, does, limit, decimal(p.WaitSeconds)+" s at most"+l.inTheRamp(p), l.oneKeyInstead(p)+l.fastEnough(p)+l.allInSessions())
 }
 
-// oneKeyInstead says why there is more than one key.
+// oneKeyInstead says what one key could do, to explain why there are more.
 func (l Load) oneKeyInstead(p Plan) string {
 	switch {
 	case p.Shards == 1:
@@ -347,7 +351,7 @@ func (l Load) oneKeyInstead(p Plan) string {
 	return fmt.Sprintf("; one key holds at most %s", grouped(int(l.capacity()/2*l.HoldSeconds)))
 }
 
-// fastEnough says how many keys it takes to match users who hold no sessions within the wanted wait.
+// fastEnough says how many keys match users without sessions within the wanted wait.
 func (l Load) fastEnough(p Plan) string {
 	if l.HoldSeconds > 0 || p.Limit != LimitMatcher || p.WaitSeconds <= l.MaxWaitSeconds {
 		return ""
@@ -355,7 +359,7 @@ func (l Load) fastEnough(p Plan) string {
 	return fmt.Sprintf("; %s s needs %s", decimal(l.MaxWaitSeconds), counted(l.plan().Shards, "key"))
 }
 
-// allInSessions says what it takes to have as many users in sessions at once as the load has, if keys and users can do it.
+// allInSessions says how many keys and users would hold as many users in sessions at once as the load has, if any can.
 func (l Load) allInSessions() string {
 	if l.HoldSeconds == 0 {
 		return ""
@@ -369,13 +373,13 @@ func (l Load) allInSessions() string {
 	return fmt.Sprintf("; %s needs %s and %s users", grouped(l.Users/2), counted(plan.Shards, "key"), grouped(more.Users))
 }
 
-// roundUp to two significant digits.
+// roundUp rounds up to two significant digits.
 func roundUp(x float64) int {
 	unit := max(1, math.Pow(10, math.Floor(math.Log10(x))-1))
 	return int(math.Ceil(x/unit-1e-9) * unit)
 }
 
-// grouped writes 12345 as 12,345.
+// grouped formats 12345 as 12,345.
 func grouped(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -384,8 +388,7 @@ func grouped(n int) string {
 	return digits
 }
 
-// decimal writes two significant digits of numbers below 1, one decimal place of those below 100 when it is not 0, and none
-// of others.
+// decimal formats a number with two significant digits below 1, one decimal place below 100 if it is not 0, and none above.
 func decimal(x float64) string {
 	switch {
 	case x < 1:

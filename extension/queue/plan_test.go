@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// matcherSim is a model of the service's matcher on one key: a round each tick makes at most so many pairs, of those who
+// matcherSim simulates the service's matcher on one key: each tick a round makes a limited number of pairs, from the users that
 // have waited longest.
 type matcherSim struct {
 	Load
 	*rand.Rand
-	returns times     // when those who hold or think join again
-	queue   []float64 // when those who wait have joined
-	waits   []float64 // of those who were matched since the warm-up
+	returns times     // when holding and thinking users join again
+	queue   []float64 // when the waiting users joined
+	waits   []float64 // of the users matched since the warm-up
 }
 
 type times []float64
@@ -26,14 +26,14 @@ type times []float64
 func (t times) Len() int           { return len(t) }
 func (t times) Less(i, j int) bool { return t[i] < t[j] }
 func (t times) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
-func (t *times) Push(x any)        { *t = append(*t, x.(float64)) } //nolint:forcetypeassert // heap gives what it got
+func (t *times) Push(x any)        { *t = append(*t, x.(float64)) } //nolint:forcetypeassert // heap pushes a float64
 func (t *times) Pop() any {
 	last := (*t)[len(*t)-1]
 	*t = (*t)[:len(*t)-1]
 	return last
 }
 
-// run lets so many users arrive within this time and collects the waits from warmUp to end, all in seconds.
+// run lets users arrive over a time, and collects the waits from warmUp to end; all times in seconds.
 func (m *matcherSim) run(users int, arriveWithin, warmUp, end float64) {
 	m.returns, m.queue = m.returns[:0], m.queue[:0]
 	for range users {
@@ -60,7 +60,7 @@ func quantile(values []float64, share float64) float64 {
 	return values[int(share*float64(len(values)-1))]
 }
 
-// sizes of the shards that NewShards makes.
+// sizes returns the numbers of users of the shards that NewShards makes.
 func sizes(users, shards int) []int {
 	sizes := make([]int, shards)
 	for user := range users {
@@ -166,7 +166,7 @@ func TestPlanExplainsItself(t *testing.T) {
 
 	for _, test := range []struct {
 		load        Load
-		shards      int // 0 plans them
+		shards      int // 0: planned
 		wantShards  int
 		limit       string
 		explanation string
@@ -264,7 +264,7 @@ func TestPlanKeepsItsPromises(t *testing.T) {
 	}
 }
 
-func TestPlanRefusesALoadThatCannotBe(t *testing.T) {
+func TestPlanRefusesAnInvalidLoad(t *testing.T) {
 	t.Parallel()
 
 	for _, test := range []struct {

@@ -15,64 +15,61 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/verity-app/xk6-verity/extension/address"
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
-// Verity's Redis keys (docs/verity-api.md, Redis).
 const (
-	redisKeys  = "queue:keys"     // set of queue keys
-	redisZset  = "queue:zset:"    // + queue key: sorted set of user ids
-	redisState = "queue:user:"    // + user id: JSON with the user's queueKey
-	redisMatch = "queue:matched:" // + user id: the session of the user's last match, for an hour
-)
-
-const (
-	// pageSize is how many elements a scan looks at while others wait for Redis, under a millisecond.
+	// pageSize is how many elements a scan visits in one command, which blocks Redis for less than a millisecond.
 	pageSize = 2000
-	// pipelineSize is how many quick commands go out at once; Redis serves others in between.
+	// pipelineSize is how many short commands are sent together; Redis serves other clients between them.
 	pipelineSize = 10_000
 )
 
-// go-redis logs each failed dial to standard error; a probe returns it.
+// go-redis would log each failed dial to standard error; a Probe returns it as an error.
 func init() { redis.SetLogger(silent{}) }
 
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// Probe reads from Verity's Redis how many users are queued. It writes nothing and blocks nobody: it scans, and never lists
-// all keys at once. It is safe for concurrent use, and connects again within a second or so after Redis was away.
+// Probe reads from Verity's Redis how many users are queued. It writes nothing, and scans in pages instead of listing all keys,
+// so as not to block Redis. It is safe for concurrent use, and reconnects within about a second after Redis was down.
 type Probe struct {
 	client *redis.Client
 	tls    *tls.Config // nil: a redis:// URL
 }
 
-// Depths are the numbers of queued users. They are read one after the other, not at one moment.
+// Depths are the numbers of queued users. They are read one key after the other, not at one moment.
 type Depths struct {
-	// Total is the sum over Keys.
+	// Total is the sum of Keys.
 	Total int
-	// Keys has the depth of each queue key that Redis lists, also when it is 0.
+	// Keys has the depth of each queue key that Redis lists, including 0.
 	Keys map[string]int
 }
 
-// Ghost is a user who is queued by half.
+// Ghost is a user whose state and queue in Redis contradict each other.
 type Ghost struct{ User, QueueKey string }
 
-// Ghosts are what users left behind who are neither queued nor out of the queue.
+// Ghosts are the contradictions between the states of users and the queues.
 type Ghosts struct {
-	// Members are in the queue of a key, but have no state that names this key: they may be matched and never know.
+	// Members are in the queue of a key without a state that names this key: they may be matched without learning of it.
 	Members []Ghost
-	// States say that a user is queued in a key, whose queue does not have the user: who waits for ever and cannot join.
+	// States name a key whose queue does not have the user, who waits for ever and cannot join.
 	States []Ghost
 }
 
-// NewProbe makes a probe of the Redis under this URL, redis://[user:password@]host[:port][/database], or rediss:// for TLS.
-// It does not connect. No error of a probe shows the URL or a part of it but for the host's address.
+// URLError is a fault in the URL of a Redis, without quoting the URL.
+type URLError struct{ Fault string }
+
+func (e *URLError) Error() string { return "redis URL: " + e.Fault }
+
+// NewProbe returns a Probe of the Redis at this URL, redis://[user:password@]host[:port][/database], or rediss:// for TLS.
+// It does not connect. The errors of a Probe show no part of the URL except the host's address.
 func NewProbe(redisURL string) (*Probe, error) {
 	options, err := redis.ParseURL(redisURL)
 	if fault := whatIsWrong(redisURL, err); fault != "" {
-		return nil, errors.New("redis URL: " + fault +
-			"; give redis://[user:password@]host[:port][/database], or rediss:// for TLS")
+		return nil, &URLError{fault + "; give redis://[user:password@]host[:port][/database], or rediss:// for TLS"}
 	}
 	options.PoolSize = 2
 	options.DialerRetries = 1 // commands are repeated, and so is a probe
@@ -81,8 +78,8 @@ func NewProbe(redisURL string) (*Probe, error) {
 	return &Probe{redis.NewClient(options), options.TLSConfig}, nil
 }
 
-// whatIsWrong does not quote, for any part of a URL that does not parse may be the password.
-// It is "" where nothing is. go-redis takes an empty host for this machine, and any number for a port or a database.
+// whatIsWrong returns the fault of a URL, or "". It quotes nothing, since any part of a URL that does not parse may be the
+// password. It checks host, port and database itself: go-redis takes an empty host for this machine, and accepts any number.
 func whatIsWrong(redisURL string, refused error) string {
 	u, err := url.Parse(redisURL)
 	switch {
@@ -124,13 +121,13 @@ func (p *Probe) depths(ctx context.Context) (Depths, error) {
 		cards := make([]*redis.IntCmd, len(batch))
 		err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
 			for i, key := range batch {
-				cards[i] = pipe.ZCard(ctx, redisZset+key)
+				cards[i] = pipe.ZCard(ctx, contract.RedisQueue+key)
 			}
 		})
 		if err != nil {
 			return Depths{}, err
 		}
-		for i, key := range batch { // a scan may find one twice
+		for i, key := range batch { // a scan may return a key twice
 			depth := int(cards[i].Val())
 			depths.Total += depth - depths.Keys[key]
 			depths.Keys[key] = depth
@@ -139,8 +136,8 @@ func (p *Probe) depths(ctx context.Context) (Depths, error) {
 	return depths, nil
 }
 
-// Ghosts looks for users who are queued by half, when nobody joins, leaves or matches any more. Whoever moves all the same
-// is looked at twice.
+// Ghosts returns the contradictions between the states of users and the queues. Call it when no user joins, leaves or is
+// matched any more. Each finding is read a second time, in case the user moved between the reads.
 func (p *Probe) Ghosts(ctx context.Context) (Ghosts, error) {
 	ghosts, err := p.ghosts(ctx)
 	if err != nil {
@@ -182,12 +179,12 @@ func (p *Probe) ghosts(ctx context.Context) (Ghosts, error) {
 	return ghosts, nil
 }
 
-// Matched counts those of these users whom the service matched within the last hour.
+// Matched returns how many of these users the service matched within the last hour.
 func (p *Probe) Matched(ctx context.Context, users []string) (int, error) {
 	found := make([]*redis.IntCmd, len(users))
 	err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
 		for i, user := range users {
-			found[i] = pipe.Exists(ctx, redisMatch+user)
+			found[i] = pipe.Exists(ctx, contract.RedisMatched+user)
 		}
 	})
 	if err != nil {
@@ -200,10 +197,22 @@ func (p *Probe) Matched(ctx context.Context, users []string) (int, error) {
 	return matched, nil
 }
 
-// states returns what the states of all users say.
+// InSession returns the number of users in a session.
+func (p *Probe) InSession(ctx context.Context) (int, error) {
+	active, err := scanAll(func(cursor uint64) *redis.ScanCmd {
+		return p.client.Scan(ctx, cursor, contract.RedisActive+"*", pageSize)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("users in sessions from Redis: %w", plain.Error(p.explain(ctx, err)))
+	}
+	slices.Sort(active) // a scan may return an element twice
+	return len(slices.Compact(active)), nil
+}
+
+// states returns the queue keys that the states of all users name.
 func (p *Probe) states(ctx context.Context) (map[Ghost]bool, error) {
 	found, err := scanAll(func(cursor uint64) *redis.ScanCmd {
-		return p.client.Scan(ctx, cursor, redisState+"*", pageSize)
+		return p.client.Scan(ctx, cursor, contract.RedisUser+"*", pageSize)
 	})
 	if err != nil {
 		return nil, err
@@ -216,14 +225,14 @@ func (p *Probe) states(ctx context.Context) (map[Ghost]bool, error) {
 		}
 		for i, value := range values {
 			if state, ok := value.(string); ok {
-				states[Ghost{User: strings.TrimPrefix(batch[i], redisState), QueueKey: keyOfState(state)}] = true
+				states[Ghost{User: strings.TrimPrefix(batch[i], contract.RedisUser), QueueKey: keyOfState(state)}] = true
 			}
 		}
 	}
 	return states, nil
 }
 
-// keyOfState is empty when the state cannot be read.
+// keyOfState returns the queue key of a state, or "" if the state cannot be read.
 func keyOfState(state string) string {
 	var content struct{ QueueKey string }
 	if json.Unmarshal([]byte(state), &content) != nil {
@@ -232,7 +241,7 @@ func keyOfState(state string) string {
 	return content.QueueKey
 }
 
-// members returns who is in the queues of all keys.
+// members returns the users in the queues of all keys.
 func (p *Probe) members(ctx context.Context) (map[Ghost]bool, error) {
 	keys, err := p.keys(ctx)
 	if err != nil {
@@ -243,7 +252,7 @@ func (p *Probe) members(ctx context.Context) (map[Ghost]bool, error) {
 		first := make([]*redis.ScanCmd, len(batch))
 		err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
 			for i, key := range batch {
-				first[i] = pipe.ZScan(ctx, redisZset+key, 0, "", pageSize)
+				first[i] = pipe.ZScan(ctx, contract.RedisQueue+key, 0, "", pageSize)
 			}
 		})
 		if err != nil {
@@ -254,12 +263,12 @@ func (p *Probe) members(ctx context.Context) (map[Ghost]bool, error) {
 				if cursor == 0 {
 					return first[i]
 				}
-				return p.client.ZScan(ctx, redisZset+key, cursor, "", pageSize)
+				return p.client.ZScan(ctx, contract.RedisQueue+key, cursor, "", pageSize)
 			})
 			if err != nil {
 				return nil, err
 			}
-			for member := range slices.Chunk(scored, 2) { // and its score
+			for member := range slices.Chunk(scored, 2) { // pairs of user and score
 				members[Ghost{User: member[0], QueueKey: key}] = true
 			}
 		}
@@ -267,13 +276,13 @@ func (p *Probe) members(ctx context.Context) (map[Ghost]bool, error) {
 	return members, nil
 }
 
-// lookAgain adds those of the suspects who are still queued by half.
+// lookAgain reads suspects again, and adds to ghosts those that still contradict.
 func (p *Probe) lookAgain(ctx context.Context, suspects []Ghost, ghosts *Ghosts) error {
 	states, scores := make([]*redis.StringCmd, len(suspects)), make([]*redis.FloatCmd, len(suspects))
 	err := p.pipeline(ctx, func(pipe redis.Pipeliner) {
 		for i, suspect := range suspects {
-			states[i] = pipe.Get(ctx, redisState+suspect.User)
-			scores[i] = pipe.ZScore(ctx, redisZset+suspect.QueueKey, suspect.User)
+			states[i] = pipe.Get(ctx, contract.RedisUser+suspect.User)
+			scores[i] = pipe.ZScore(ctx, contract.RedisQueue+suspect.QueueKey, suspect.User)
 		}
 	})
 	if err != nil {
@@ -292,14 +301,14 @@ func (p *Probe) lookAgain(ctx context.Context, suspects []Ghost, ghosts *Ghosts)
 	return nil
 }
 
-// keys returns all queue keys, some perhaps twice.
+// keys returns all queue keys; some may be repeated.
 func (p *Probe) keys(ctx context.Context) ([]string, error) {
 	return scanAll(func(cursor uint64) *redis.ScanCmd {
-		return p.client.SScan(ctx, redisKeys, cursor, "", pageSize)
+		return p.client.SScan(ctx, contract.RedisQueueKeys, cursor, "", pageSize)
 	})
 }
 
-// scanAll returns what all pages of a scan hold.
+// scanAll returns the elements of all pages of a scan.
 func scanAll(scan func(cursor uint64) *redis.ScanCmd) ([]string, error) {
 	var all []string
 	for cursor := uint64(0); ; {
@@ -315,7 +324,7 @@ func scanAll(scan func(cursor uint64) *redis.ScanCmd) ([]string, error) {
 	}
 }
 
-// pipeline sends commands at once; that one finds nothing is no error.
+// pipeline sends commands together. A command whose result is nil is no error.
 func (p *Probe) pipeline(ctx context.Context, commands func(redis.Pipeliner)) error {
 	sent, _ := p.client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
 		commands(pipe)

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const password = "s3cret-w0rd"
 
-// redisUnderTest is a Redis with a password that the test can take away and bring back.
+// redisUnderTest is a Redis with a password that the test can stop and start again.
 type redisUnderTest struct {
 	addr        string
 	stop, start func()
@@ -172,7 +172,7 @@ func TestDepthsOfTenThousandKeys(t *testing.T) {
 	})
 }
 
-// fillKeys makes keys of 1 to 3 users and returns the number of users.
+// fillKeys makes queue keys with 1 to 3 users each, and returns the number of users.
 func fillKeys(tb testing.TB, client *redis.Client, keys int) int {
 	tb.Helper()
 	ctx, total := tb.Context(), 0
@@ -191,7 +191,7 @@ func fillKeys(tb testing.TB, client *redis.Client, keys int) int {
 	return total
 }
 
-func TestGhostsAreQueuedByHalf(t *testing.T) {
+func TestGhostsAreStatesAndMembersWithoutEachOther(t *testing.T) {
 	t.Parallel()
 
 	onEachRedis(t, func(t *testing.T, r redisUnderTest) {
@@ -217,7 +217,7 @@ func TestGhostsAreQueuedByHalf(t *testing.T) {
 	})
 }
 
-func TestUsersWhoMoveAreNoGhosts(t *testing.T) {
+func TestUsersThatMoveBetweenReadsAreNoGhosts(t *testing.T) {
 	t.Parallel()
 
 	r := startMiniredis(t)
@@ -226,7 +226,7 @@ func TestUsersWhoMoveAreNoGhosts(t *testing.T) {
 	require.NoError(t, client.Del(t.Context(), "queue:user:left").Err())
 	require.NoError(t, client.ZRem(t.Context(), "queue:zset:perth:0", "left").Err())
 
-	// Both looked queued by half when the probe came by first.
+	// Both looked like ghosts at the first read.
 	var ghosts Ghosts
 	require.NoError(t, probe.lookAgain(t.Context(), []Ghost{{"joined", "perth:0"}, {"left", "perth:0"}}, &ghosts))
 	require.Equal(t, Ghosts{}, ghosts)
@@ -346,7 +346,7 @@ func TestAProbeWhoseURLHasTheWrongScheme(t *testing.T) {
 	})
 }
 
-func TestNoErrorShowsWhatMayBeAPassword(t *testing.T) {
+func TestNoErrorShowsAPossiblePassword(t *testing.T) {
 	t.Parallel()
 
 	const advice = "; give redis://[user:password@]host[:port][/database], or rediss:// for TLS"
@@ -409,7 +409,7 @@ func BenchmarkDepths(b *testing.B) {
 	})
 }
 
-// The users whom the service matched have the session of that in Redis.
+// Each matched user has an entry in Redis that names the session.
 func TestMatchedUsersAreFound(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r redisUnderTest) {
@@ -424,6 +424,28 @@ func TestMatchedUsersAreFound(t *testing.T) {
 		cancel()
 		_, err = probe.Matched(ctx, []string{"ada"})
 		require.ErrorContains(t, err, "matches of users from Redis: ")
+		require.NotContains(t, err.Error(), password)
+	})
+}
+
+func TestUsersInSessionsAreCounted(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r redisUnderTest) {
+		client := r.client(t)
+		for i := range 5000 {
+			require.NoError(t, client.Set(t.Context(), "session:active:user-"+strconv.Itoa(i), "session-1", time.Hour).Err())
+		}
+		require.NoError(t, client.Set(t.Context(), "session:state:session-1", "{}", time.Hour).Err())
+		probe, err := NewProbe(r.url(0))
+		require.NoError(t, err)
+		defer func() { require.NoError(t, probe.Close()) }()
+		users, err := probe.InSession(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 5000, users)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = probe.InSession(ctx)
+		require.ErrorContains(t, err, "users in sessions from Redis: ")
 		require.NotContains(t, err.Error(), password)
 	})
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// explainLimit bounds the look for why Redis does not answer.
+// explainLimit bounds the search for the reason why Redis does not answer.
 const explainLimit = time.Second
 
-// explain adds to an error that Redis did not answer with what its port speaks instead: where one side speaks TLS and the other does not,
-// both wait for each other until the deadline.
+// explain adds to an error without an answer of Redis what its port speaks instead. If only one side speaks TLS, both wait for
+// each other until the deadline.
 func (p *Probe) explain(ctx context.Context, err error) error {
 	var answered redis.Error
 	if errors.As(err, &answered) || errors.Is(ctx.Err(), context.Canceled) {
@@ -39,12 +39,12 @@ func speaksTLS(ctx context.Context, address string) bool {
 	connection, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		refused, ok := errors.AsType[*net.OpError](err)
-		return ok && refused.Op == "remote error" // an alert of TLS, as of a server that wants a certificate of the client
+		return ok && refused.Op == "remote error" // a TLS alert, such as of a server that requires a client certificate
 	}
 	return connection.Close() == nil
 }
 
-// speaksPlainRedis reports whether a server answers a PING without TLS as Redis does, be it with an error such as NOAUTH.
+// speaksPlainRedis reports whether a server answers a PING without TLS as Redis does, also with an error such as NOAUTH.
 func speaksPlainRedis(ctx context.Context, address string) bool {
 	var dialer net.Dialer
 	connection, err := dialer.DialContext(ctx, "tcp", address)

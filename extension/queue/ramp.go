@@ -9,17 +9,17 @@ import (
 // maxRampTicks bounds the computation of a ramp: a day of ticks of 500 ms.
 const maxRampTicks = 24 * 3600 * 2
 
-// ramp is what one key goes through while its users arrive: a fluid model of the matcher, tick by tick.
+// ramp is a fluid model of one key while its users arrive, tick by tick.
 //
-// Users arrive evenly over ArriveSeconds. Each is matched in turn, 2P a tick, and joins again HoldSeconds and a think time
-// later. From then on those who arrive and those who come back join side by side, for which a plan that looks at the steady
-// state alone has no places: 9,000 users who arrive within 60 s and come back after 46 s are 150 a second, then 300.
+// Users arrive evenly over ArriveSeconds. They are matched in turn, 2P a tick, and join again HoldSeconds and a think time
+// later. From then on, arriving and returning users join together, which a plan for the steady state has no capacity for:
+// 9,000 users that arrive within 60 s and come back after 46 s are first 150 joins a second, then 300.
 type ramp struct {
-	joins  []float64 // a tick
-	behind []float64 // who still waits after each tick, of those who have joined by then
+	joins  []float64 // joins in each tick
+	behind []float64 // users still waiting after each tick
 }
 
-// ramp computes one of so many keys, from the first arrival until those who arrived last have come back once.
+// ramp computes one of this many keys, from the first arrival until the users that arrived last have come back once.
 func (l Load) ramp(keys int) ramp {
 	tick, batch := l.tick(), float64(2*l.PairsPerTick)
 	length := l.ArriveSeconds + l.rest() + l.MaxWaitSeconds
@@ -27,7 +27,7 @@ func (l Load) ramp(keys int) ramp {
 	arrivals := float64(l.Users) / float64(keys) / max(1, l.ArriveSeconds/tick) // a tick
 	arriving := max(1, int(math.Round(l.ArriveSeconds/tick)))
 	r := ramp{joins: make([]float64, ticks), behind: make([]float64, ticks)}
-	returns := make([]float64, ticks+1) // by how many more come back a tick, from this tick on
+	returns := make([]float64, ticks+1) // change of the number of users that come back a tick, from this tick on
 	back, waiting := 0.0, 0.0
 	for i := range ticks {
 		back += returns[i]
@@ -44,7 +44,7 @@ func (l Load) ramp(keys int) ramp {
 	return r
 }
 
-// comeBack spreads those who were matched in a tick over the ticks in which they join again: think times are spread evenly
+// comeBack spreads the users matched in a tick over the ticks in which they join again: think times are uniformly distributed
 // from half to one and a half times the mean.
 func (l Load) comeBack(returns []float64, tick int, matched float64) {
 	first := tick + 1 + int(math.Round((l.HoldSeconds+l.ThinkSeconds/2)/l.tick()))
@@ -59,7 +59,7 @@ func (l Load) comeBack(returns []float64, tick int, matched float64) {
 	}
 }
 
-// wait returns the time within which this share of the joins of the ramp finds those before it matched.
+// wait returns the time within which, for this share of the ramp's joins, all earlier joins are matched.
 func (r ramp) wait(share, capacity float64) float64 {
 	order := make([]int, len(r.joins))
 	total := 0.0
@@ -80,7 +80,7 @@ func (r ramp) wait(share, capacity float64) float64 {
 // busiest returns the most joins a second.
 func (r ramp) busiest(tick float64) float64 { return slices.Max(r.joins) / tick }
 
-// rampWait returns the 95th percentile of the waits in the ramp, and the joins a second of all keys when they are most.
+// rampWait returns the 95th percentile of the waits in the ramp, and the highest rate of joins a second of all keys.
 func (l Load) rampWait(keys int, steady float64) (wait, busiest float64) {
 	if l.ArriveSeconds == 0 {
 		return steady, 0
@@ -93,7 +93,7 @@ func (l Load) rampWait(keys int, steady float64) (wait, busiest float64) {
 	return max(steady, queued+l.tick()/2), r.busiest(l.tick()) * float64(keys)
 }
 
-// inTheRamp says what the ramp makes of a plan, where it makes users wait longer than they do later.
+// inTheRamp says how long users wait in the ramp, if that is longer than later.
 func (l Load) inTheRamp(p Plan) string {
 	const worthSaying = 1.25
 	if p.RampWaitSeconds <= worthSaying*p.WaitSeconds {

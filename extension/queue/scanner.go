@@ -11,23 +11,23 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth of arrays and objects within each other; encoding/json has the same limit.
+// maxDepth is how deeply arrays and objects may be nested; encoding/json has the same limit.
 const maxDepth = 10_000
 
-// scanner reads JSON as JSON.parse does and writes what it read in the canonical form that the service hashes. Bytes that
-// are not UTF-8 count as U+FFFD, as Node decodes them.
+// scanner reads JSON as JSON.parse does, and writes it in the canonical form that the service hashes. Bytes that are not UTF-8
+// are read as U+FFFD, as Node decodes them.
 type scanner struct {
 	in    []byte
 	pos   int
 	depth int
 
 	out     []byte
-	members []member // of all objects that are open, the innermost last
-	sorted  []byte   // the members of one object while they are put in order
+	members []member // of all open objects, the innermost last
+	sorted  []byte   // the members of one object while they are sorted
 	key     []byte   // the queue key
 
-	// loneInText tells that a text in out holds a lone surrogate in three bytes, as WTF-8 has it: keys are sorted and
-	// compared with it, and the service hashes U+FFFD.
+	// loneInText is true if a text in out has a lone surrogate, in three bytes as in WTF-8. Keys are sorted and compared with
+	// it, and the service hashes U+FFFD in its place.
 	loneInText bool
 }
 
@@ -63,7 +63,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// next reports whether one more element follows the n that were read, and takes the comma or the closing bracket.
+// next reports whether another element follows the n that were read, and consumes the comma or the closing bracket.
 func (s *scanner) next(n int, closing byte) (bool, error) {
 	switch c := s.peek(); {
 	case c == closing:
@@ -177,7 +177,7 @@ func (s *scanner) object() error {
 	return nil
 }
 
-// member writes a member of an object, led by the brace or comma that it needs if nothing is moved. Its key is raw.
+// member writes a member of an object after its brace or comma, in the order of the input. Its key is raw.
 func (s *scanner) member(first bool) (member, error) {
 	m := member{start: len(s.out)}
 	lead := byte(',')
@@ -197,7 +197,7 @@ func (s *scanner) member(first bool) (member, error) {
 
 func (s *scanner) keyOf(m member) []byte { return s.out[m.start+2 : m.keyEnd] }
 
-// sort puts the members at the end of the output in order. The last of those with the same key stays.
+// sort sorts the members at the end of the output. Of members with the same key it keeps the last.
 func (s *scanner) sort(members []member) {
 	start := members[0].start
 	slices.SortStableFunc(members, func(a, b member) int { return compareUTF16(s.keyOf(a), s.keyOf(b)) })
@@ -225,8 +225,8 @@ func vanishes(key []byte) bool {
 	return false
 }
 
-// compareUTF16 orders texts in WTF-8 by UTF-16 code units. That is the order of their bytes, except between a character
-// beyond U+FFFF (first byte F0 and up) and one from U+D800 on (first byte ED and up).
+// compareUTF16 compares texts in WTF-8 by UTF-16 code units. That is the order of their bytes, except between a character
+// beyond U+FFFF (first byte from F0) and one from U+D800 (first byte from ED).
 func compareUTF16(a, b []byte) int {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {
@@ -256,7 +256,7 @@ func codeUnits(text []byte) []uint16 {
 // isLone reports whether a text in WTF-8 starts with a lone surrogate.
 func isLone(text []byte) bool { return len(text) >= 3 && text[0] == 0xED && text[1] >= 0xA0 }
 
-// replaceLone puts U+FFFD in the place of each lone surrogate; both take three bytes.
+// replaceLone replaces each lone surrogate by U+FFFD; both have three bytes.
 func replaceLone(text []byte) {
 	for i := range text {
 		if isLone(text[i:]) {
@@ -265,7 +265,7 @@ func replaceLone(text []byte) {
 	}
 }
 
-// name writes the key of a member as it is, and takes the colon.
+// name writes the raw key of a member, and consumes the colon.
 func (s *scanner) name() error {
 	if s.peek() != '"' {
 		return s.fail("a key is missing")
@@ -293,7 +293,7 @@ func (s *scanner) quoted() error {
 	return nil
 }
 
-// characters reads the string at pos, and has those that were escaped written by write.
+// characters reads the string at pos and copies it, with escaped characters written by write.
 func (s *scanner) characters(write func(rune)) error {
 	s.pos++
 	for {
@@ -325,7 +325,7 @@ func (s *scanner) characters(write func(rune)) error {
 
 func isPlain(c byte) bool { return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' }
 
-// multibyte copies the character at pos, or writes one U+FFFD for bytes that start one and do not end it.
+// multibyte copies the character at pos, or writes one U+FFFD for a truncated or invalid one.
 func (s *scanner) multibyte() {
 	rest := s.in[s.pos:]
 	r, n := utf8.DecodeRune(rest)
@@ -336,8 +336,8 @@ func (s *scanner) multibyte() {
 	s.out = utf8.AppendRune(s.out, r)
 }
 
-// truncated returns how many bytes at the start of b, which is not UTF-8, begin one character: the "maximal subpart" of the
-// Unicode standard, chapter 3.9, which WHATWG's decoder replaces as one.
+// truncated returns how many bytes at the start of b, which is not UTF-8, are replaced by one U+FFFD: the "maximal subpart" of
+// the Unicode standard, chapter 3.9, as in WHATWG's decoder.
 func truncated(b []byte) int {
 	low, high, length := byte(0x80), byte(0xBF), 1
 	switch c := b[0]; {
@@ -366,7 +366,7 @@ func truncated(b []byte) int {
 	return n
 }
 
-// escape reads the escape sequence at pos, both halves of a surrogate pair together.
+// escape reads the escape sequence at pos, or both of a surrogate pair.
 func (s *scanner) escape() (rune, error) {
 	c := byte(0)
 	if s.pos+1 < len(s.in) {
@@ -398,7 +398,7 @@ func (s *scanner) unicodeEscape() (rune, error) {
 	return r, nil
 }
 
-// codeUnit reads the \uXXXX at the start of b.
+// codeUnit parses the \uXXXX at the start of b.
 func codeUnit(b []byte) (rune, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
@@ -453,7 +453,7 @@ func (s *scanner) writeEscaped(r rune) {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// number reads a number of JSON's grammar and writes it as JavaScript's Number::toString.
+// number reads a JSON number and writes it as JavaScript's Number::toString does.
 func (s *scanner) number() error {
 	start := s.pos
 	s.accept("-")
@@ -476,7 +476,7 @@ func (s *scanner) number() error {
 		s.out = append(s.out, text...)
 		return nil
 	}
-	f, _ := strconv.ParseFloat(string(text), 64) // fails on overflow only, and gives infinity then
+	f, _ := strconv.ParseFloat(string(text), 64) // fails only on overflow, and then returns infinity
 	s.out = appendNumber(s.out, f)
 	return nil
 }

@@ -11,28 +11,28 @@ import (
 type Mode string
 
 const (
-	// Isolated gives each user a key of its own: joins without matches.
+	// Isolated gives each user its own key: joins without matches.
 	Isolated Mode = "isolated"
-	// Shared spreads the users evenly over a number of keys, in each of which they match.
+	// Shared spreads the users evenly over a number of keys, within which they match.
 	Shared Mode = "shared"
 )
 
-// ShardOptions describe the users of one test and where they join.
+// ShardOptions describes the users of one test and where they join.
 type ShardOptions struct {
-	// City and Region go into each join as they are; nil leaves the field out.
+	// City and Region are sent unchanged in each join; nil leaves the field out.
 	City, Region *string
 	// Mode is Isolated or Shared.
 	Mode Mode
-	// Users of the whole test, all runners together.
+	// Users is the number of users of the whole test, all runners together.
 	Users int
-	// Shards of the whole test, 1 to Users/2; 0 plans them for Load. It has no meaning in isolated mode.
+	// Shards is the number of shards of the whole test, 1 to Users/2; 0 plans it for Load. Isolated mode ignores it.
 	Shards int
-	// Load is what the shards are planned for; its Users do not count. If it is zero, users hold sessions of 45 s.
+	// Load is the load to plan the shards for; its Users are ignored. If it is zero, users hold sessions of 45 s.
 	Load Load
-	// Namespace goes into the preferences when it is set, so that two runs on one service do not meet.
+	// Namespace is added to the preferences if it is set, so that users of two runs on one service do not match.
 	Namespace string
-	// RunnerUsers has the number of users of each runner of the test, in the order that all runners agree on (k6: of the
-	// execution segment sequence). Nil means that one runner has all of them.
+	// RunnerUsers has the number of users of each runner, in an order that is the same on all runners (in k6: that of the
+	// execution segment sequence). nil means that one runner has all users.
 	RunnerUsers []int
 	// Runner is the index of this runner in RunnerUsers.
 	Runner int
@@ -40,37 +40,37 @@ type ShardOptions struct {
 
 // Place is where a user joins.
 type Place struct {
-	// City and Region are sent as they are; nil is left out.
+	// City and Region are sent unchanged; nil is left out.
 	City, Region *string
 	// Preferences is a JSON object. It must not be changed.
 	Preferences json.RawMessage
-	// QueueKey is what the service makes of these three.
+	// QueueKey is the key under which the service queues a join with these fields.
 	QueueKey string
 	// Shard is the index of the key in [Shards.Keys]; 0 in isolated mode.
 	Shard int
 }
 
-// Shards places the users of one runner. Placement depends on the options and the user's number alone, so that a rerun
-// repeats it; but isolated users never get a key that another Shards gave. It is safe for concurrent use.
+// Shards places the users of one runner. In shared mode a place depends only on the options and the user's number, so that a
+// rerun repeats it. In isolated mode no two Shards give the same key. Shards is safe for concurrent use.
 type Shards struct {
-	places []Place // shared mode: one a shard of the whole test
+	places []Place // shared mode: one for each shard of the whole test
 	first  int     // this runner's shards are places[first : first+count]
 	count  int
 	users  int // of this runner
 
-	isolated Place  // isolated mode: what all users have in common, the QueueKey up to the colon
+	isolated Place  // isolated mode: the common part of all places, with the QueueKey up to the colon
 	seed     []byte // isolated mode: the preferences up to the user's number
 }
 
-// NewShards lays out the shards of the test. In shared mode:
+// NewShards distributes the shards of the test over its runners. In shared mode:
 //
-//   - A shard belongs to one runner, so that partners sit on the same runner. Fewer shards than runners are an error.
-//   - Each runner with users gets one shard, and each further one goes to the runner with most users a shard; runners with as
-//     many users differ by one shard at most, and by none if the number of shards is a multiple of theirs. Planned shards
-//     are rounded up to such a multiple, if there are users enough.
-//   - A runner's shards differ by two users at most, and each has two or more. A runner with a single user is an error.
+//   - A shard belongs to one runner, so that partners are on the same runner. Fewer shards than runners are an error.
+//   - Each runner with users gets one shard, and each further shard goes to the runner with the most users a shard. Runners
+//     with equal users differ by at most one shard, and by none if the number of shards is a multiple of the number of
+//     runners. Planned shards are rounded up to such a multiple, if there are enough users.
+//   - A runner's shards differ by at most two users, and each has two or more. A runner with a single user is an error.
 //
-// What the service would refuse is a [*Refusal].
+// The error is a [*Refusal] if the service would refuse the joins.
 func NewShards(o ShardOptions) (*Shards, error) {
 	runners := o.RunnerUsers
 	if runners == nil {
@@ -174,7 +174,7 @@ func shardsOf(o ShardOptions, runners []int) (int, error) {
 	return min(rounded, max(most, active)), nil
 }
 
-// deal returns how many of the shards each runner gets.
+// deal returns how many shards each runner gets.
 func deal(shards int, runners []int) ([]int, error) {
 	counts := make([]int, len(runners))
 	total, most, active := 0, 0, 0
@@ -210,7 +210,7 @@ func deal(shards int, runners []int) ([]int, error) {
 	return counts, nil
 }
 
-// Keys returns the queue keys of all shards of the test, by their index; none in isolated mode.
+// Keys returns the queue keys of all shards of the test, by index; none in isolated mode.
 func (s *Shards) Keys() []string {
 	keys := make([]string, len(s.places))
 	for i := range s.places {
@@ -219,15 +219,15 @@ func (s *Shards) Keys() []string {
 	return keys
 }
 
-// Place returns where a user joins, by its number on this runner from 0. In k6, with u users a VU, it is
-// (idInInstance−1)·u + i for the i-th user of a VU, which numbers the users of a runner without gaps whatever its execution
-// segment. Users 2k and 2k+1 share a shard, and so does a last one without partner with a pair.
+// Place returns where a user joins, given its number on this runner, from 0. In k6, with u users a VU, the number of the i-th
+// user of a VU is (idInInstance−1)·u + i, which numbers the users of a runner without gaps for any execution segment. Users 2k
+// and 2k+1 share a shard; a last user without partner shares that of a pair.
 //
-// In isolated mode the key is the same each time for one user, and no other user's.
+// In isolated mode a user always has the same key, which no other user has.
 func (s *Shards) Place(user int) (Place, error) { return s.PlaceSuccessor(user, 0) }
 
-// PlaceSuccessor returns where a user joins whose number others have had before: in isolated mode a key that is none of
-// theirs, for they may still be queued.
+// PlaceSuccessor returns where a user joins whose number other users had before. In isolated mode its key is not one of theirs,
+// as they may still be queued.
 func (s *Shards) PlaceSuccessor(user, predecessors int) (Place, error) {
 	if user < 0 || user >= s.users {
 		return Place{}, fmt.Errorf("user: %d; this runner has %d, numbered from 0", user, s.users)
@@ -249,7 +249,7 @@ func (s *Shards) PlaceSuccessor(user, predecessors int) (Place, error) {
 	return place, nil
 }
 
-// namespaceMember is the member of the preferences that keeps two runs apart, with a comma, or nothing.
+// namespaceMember returns the member of the preferences that separates two runs, with a comma, or "".
 func namespaceMember(namespace string) string {
 	if namespace == "" {
 		return ""
@@ -257,7 +257,7 @@ func namespaceMember(namespace string) string {
 	return `"namespace":` + quoteCanonical(namespace) + `,`
 }
 
-// quoteCanonical quotes a text as the canonical form does, which is JSON too.
+// quoteCanonical quotes a text as in the canonical form, which is JSON too.
 func quoteCanonical(text string) string {
 	s := scanner{out: []byte{'"'}}
 	for _, r := range text {
@@ -271,7 +271,7 @@ func (p Place) Body() []byte { return joinBodyOf(p.City, p.Region, p.Preferences
 
 // joinBodyOf returns the body of a join.
 func joinBodyOf(city, region *string, preferences json.RawMessage) []byte {
-	body, _ := json.Marshal(struct { // strings and JSON of our own always marshal
+	body, _ := json.Marshal(struct { // strings and our own JSON always marshal
 		City        *string         `json:"city,omitempty"`
 		Region      *string         `json:"region,omitempty"`
 		Preferences json.RawMessage `json:"preferences,omitempty"`

@@ -21,7 +21,7 @@ func newShards(tb testing.TB, o ShardOptions) *Shards {
 	return shards
 }
 
-// place puts all users of a runner and checks that the key of each is what the service makes of the body.
+// place places all users of a runner, and checks that the key of each is the service's key for its body.
 func place(tb testing.TB, s *Shards, users int) []Place {
 	tb.Helper()
 	places := make([]Place, users)
@@ -243,7 +243,7 @@ func TestIsolatedPreferences(t *testing.T) {
 	}
 }
 
-func TestShardsThatCannotBe(t *testing.T) {
+func TestInvalidShardsAreRefused(t *testing.T) {
 	t.Parallel()
 
 	for _, test := range []struct {
@@ -285,7 +285,7 @@ func TestShardsThatCannotBe(t *testing.T) {
 	}
 }
 
-func TestAUserWhoIsNotOfThisRunner(t *testing.T) {
+func TestAUserOfAnotherRunnerIsRefused(t *testing.T) {
 	t.Parallel()
 
 	for _, mode := range []Mode{Isolated, Shared} {

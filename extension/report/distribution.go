@@ -19,9 +19,12 @@ const (
 	distributionBars                      = 60
 )
 
-// distributionOf draws a histogram whose bars are as wide in the logarithm of the time.
+// distributionOf draws a histogram whose bars are as wide in the logarithm of the time. Without samples there is no picture.
 func distributionOf(l Latency) distribution {
 	d := distribution{Latency: l}
+	if l.N == 0 {
+		return d
+	}
 	least, greatest := math.Max(float64(l.times.Rank(1)), 1), math.Max(float64(l.Max), 2)
 	low, high := math.Log(least), math.Log(greatest)
 	if high-low < 0.1 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,6 +45,7 @@ type page struct {
 	Checks           []verdict.Fitness
 	NoClaims         string
 	Charts           []pageChart
+	Absent           []string // why a chart is not there
 	Data             plotData
 	Latencies        []distribution
 	Again            string
@@ -55,7 +57,7 @@ type page struct {
 // claimRow is a claim on the first screen.
 type claimRow struct {
 	verdict.Result
-	Mark, Class, Says, Interval string
+	Mark, Class, Says, Interval, Needs, Samples string
 }
 
 // pageChart is a chart with its table.
@@ -87,14 +89,14 @@ func HTML(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, er
 	charts := a.charts()
 	p := page{
 		Report: report, Headline: report.headline(), Class: report.class(), Facts: report.pageFacts(run),
-		Checks: judged.Checks, NoClaims: judged.NoClaims, Charts: a.tables(charts), Again: again(run),
+		Checks: judged.Checks, NoClaims: judged.NoClaims, Charts: a.tables(charts), Absent: absent(charts), Again: again(run),
 		Data:  plotData{Times: a.times(), Step: a.step, Charts: charts, Steps: planSteps(run), Judged: judgedSpan(run, judged)},
 		Style: template.CSS(pageStyle), PlotStyle: template.CSS(plotStyle), // #nosec G203 -- embedded
 		Script: template.JS(pageScript), Plot: template.JS(plotScript), // #nosec G203 -- embedded
 		License: template.HTML("<!--\nuPlot 1.6.32\n" + plotLicense + "\n-->"), // #nosec G203 -- embedded
 	}
 	for _, c := range judged.Claims {
-		p.Claims = append(p.Claims, claimRow{c, statusMark(c.Status), statusClass(c.Status), c.Text, interval(c)})
+		p.Claims = append(p.Claims, claimRow{c, statusMark(c.Status), statusClass(c.Status), c.Text, interval(c), inColumn(c.Needed), Thousands(int(c.N))})
 	}
 	for _, l := range report.Latencies {
 		p.Latencies = append(p.Latencies, distributionOf(l))
@@ -126,6 +128,10 @@ func statusClass(s verdict.Status) string {
 func interval(c verdict.Result) string {
 	low, high := number(float64(c.Low), c.Unit), number(float64(c.High), c.Unit)
 	switch {
+	case low == "" && high == "":
+		return "not reached"
+	case c.Claim.Kind == verdict.KindTokens:
+		return low + " wrong"
 	case low == high:
 		return low
 	case high == "":
@@ -133,19 +139,27 @@ func interval(c verdict.Result) string {
 	case low == "":
 		return "at most " + high
 	}
-	return low + " to " + high
+	value, unit, _ := strings.Cut(low, " ")
+	if !strings.HasSuffix(high, " "+unit) {
+		value = low
+	}
+	return value + " to " + high
 }
 
 func (r *Report) pageFacts(run *evidence.Run) [][2]string {
 	facts := [][2]string{
 		{"Plan", r.Plan}, {"Target", r.Target}, {"Scenario", r.Scenario}, {"Profile", r.Profile}, {"Runner", r.Runner},
-		{"Began", run.Header.Began.UTC().Format("2 January 2006, 15:04:05 UTC")}, {"Took", r.Took.Round(time.Second).String()},
-		{"Judged part", r.judgedPart()}, {"Version", strings.TrimSpace("xk6-verity " + run.Header.Tool + ", k6 " + run.Header.K6)},
-	}
-	if r.Took <= 0 {
-		facts[6][1] = ""
+		{"Began", run.Header.Began.UTC().Format("2 January 2006, 15:04:05 UTC")}, {"Took", took(r.Took)},
+		{"Judged part", r.judgedPart("15:04:05")}, {"Version", strings.TrimSpace("xk6-verity " + run.Header.Tool + ", k6 " + run.Header.K6)},
 	}
 	return slices.DeleteFunc(facts, func(fact [2]string) bool { return fact[1] == "" })
+}
+
+func took(d time.Duration) string {
+	if d <= 0 {
+		return "" // not known
+	}
+	return d.Round(time.Second).String()
 }
 
 // judgedSpan is the judged part in s after the run began.
@@ -198,12 +212,20 @@ func (a axis) tables(charts []chart) []pageChart {
 		for at := 0; at < a.points; at += every {
 			row := []string{(time.Duration(times[at]) * time.Second).String()}
 			for _, l := range c.Lines {
-				row = append(row, number(l.Values[at], ""))
+				row = append(row, cell(l.Values[at]))
 			}
 			list[i].Rows = append(list[i].Rows, row)
 		}
 	}
 	return list
+}
+
+// cell is a value in the table of a chart.
+func cell(value float64) string {
+	if math.IsInf(value, 1) {
+		return "failed" // a percentile that falls among what failed
+	}
+	return number(value, "")
 }
 
 // harmless are texts that a shell takes as they are.

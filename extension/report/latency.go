@@ -2,7 +2,10 @@ package report
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
@@ -22,9 +25,15 @@ func latencyMetrics() []evidence.Metric {
 	}
 }
 
-// latenciesOf adds up each series over a run.
+// latenciesOf adds up each series over a run, those too of which nothing was answered as asked.
 func latenciesOf(run *evidence.Run) []Latency {
-	all := run.Series()
+	found := map[evidence.Series]bool{}
+	for _, second := range run.Seconds {
+		for series := range second.Cells {
+			found[series] = true
+		}
+	}
+	all := slices.SortedFunc(maps.Keys(found), func(a, b evidence.Series) int { return strings.Compare(a.Label, b.Label) })
 	var list []Latency
 	for _, metric := range latencyMetrics() {
 		for _, series := range all {
@@ -46,9 +55,7 @@ func latencyOf(run *evidence.Run, series evidence.Series) Latency {
 		}
 		parts = append(parts, cell.OK)
 		l.Cut += cell.Cut.Count()
-		for _, n := range cell.Failed {
-			l.Failed += n
-		}
+		l.Failed += failedOf(cell)
 	}
 	l.times = evidence.Sum(parts...)
 	l.N = l.times.Count()
@@ -76,10 +83,11 @@ func seriesName(series evidence.Series) string {
 
 // Cells are the line of a table.
 func (l Latency) Cells() []string {
-	return []string{
-		l.Name, Thousands(int(l.N)), duration(l.Median), duration(l.P95), duration(l.P99), duration(l.Max), Thousands(int(l.Failed)),
-		Thousands(int(l.Cut)),
+	cells := []string{l.Name, Thousands(int(l.N)), "", "", "", "", Thousands(int(l.Failed)), Thousands(int(l.Cut))}
+	if l.N > 0 {
+		copy(cells[2:], []string{duration(l.Median), duration(l.P95), duration(l.P99), duration(l.Max)})
 	}
+	return cells
 }
 
 func latencyColumns() []string {

@@ -73,7 +73,7 @@ func (r *Report) writeClaims(b *bytes.Buffer) {
 	}
 	rows := make([][]string, len(r.Verdict.Claims))
 	for i, c := range r.Verdict.Claims {
-		rows[i] = escaped([]string{statusMark(c.Status) + " " + c.Status.String(), c.Text, c.Needed, c.Reason})
+		rows[i] = escaped([]string{statusMark(c.Status) + " " + c.Status.String(), c.Text, inColumn(c.Needed), c.Reason})
 	}
 	writeRows(b, []string{"verdict", "measured", "needed", "reason"}, rows)
 	b.WriteString("\n")
@@ -94,7 +94,7 @@ func (r *Report) writeLatencies(b *bytes.Buffer) {
 func (r *Report) writeFacts(b *bytes.Buffer) {
 	facts := [][]string{
 		{"target", r.Target}, {"scenario", r.Scenario}, {"profile", r.Profile}, {"runner", r.Runner}, {"plan", r.Plan},
-		{"judged part", r.judgedPart()}, {"verdict", r.noClaimsText()}, {"ended", r.Ended.UTC().Format(time.RFC3339)}, {"took", r.Took.Round(time.Second).String()},
+		{"judged part", r.judgedPart(time.RFC3339)}, {"verdict", r.noClaimsText()}, {"ended", r.Ended.UTC().Format(time.RFC3339)}, {"took", r.Took.Round(time.Second).String()},
 	}
 	var rows [][]string
 	for _, fact := range facts {

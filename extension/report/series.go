@@ -25,7 +25,7 @@ const (
 // line is one of a chart. A point that is not a number is a gap.
 type line struct {
 	Name   string  `json:"name"`
-	Style  string  `json:"style,omitempty"` // plan, limit or points; "": a plain line
+	Style  string  `json:"style,omitempty"` // plan, limit, points or readings; "": a plain line
 	Values numbers `json:"values"`
 }
 
@@ -37,7 +37,7 @@ type chart struct {
 	Lines []line `json:"lines"`
 }
 
-// numbers are written short, and those that are not finite as null.
+// numbers are written short, those that are not a number as null, and one above all others as 1e999, which a script reads as Infinity.
 type numbers []float64
 
 func (n numbers) MarshalJSON() ([]byte, error) {
@@ -46,11 +46,14 @@ func (n numbers) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		if math.IsNaN(value) || math.IsInf(value, 0) {
+		switch {
+		case math.IsInf(value, 1):
+			text = append(text, "1e999"...)
+		case math.IsNaN(value) || math.IsInf(value, -1):
 			text = append(text, "null"...)
-			continue
+		default:
+			text = append(text, short(value)...)
 		}
-		text = append(text, short(value)...)
 	}
 	return append(text, ']'), nil
 }
@@ -155,21 +158,48 @@ func (a axis) rate(count func(second *evidence.Second) int64) numbers {
 	return values
 }
 
-// quantile is that of a series' times that were answered as asked, in ms.
-func (a axis) quantile(series evidence.Series, q float64) numbers {
+// quantile is that of the times of some series together, in ms. As in the claims, what failed took longer than anything that was answered, and so
+// did what the end of the run cut after more than the limit: a quantile that falls among those is infinite.
+func (a axis) quantile(q float64, of func(evidence.Series) bool) numbers {
 	values := a.gaps()
 	a.each(func(i int, seconds []*evidence.Second) {
 		var parts []*evidence.Histogram
+		beyond := int64(0)
 		for _, second := range seconds {
-			if cell := second.Cells[series]; cell != nil {
-				parts = append(parts, cell.OK)
+			for series, cell := range second.Cells {
+				if of(series) {
+					parts = append(parts, cell.OK)
+					beyond += failedOf(cell) + cell.CutOver
+				}
 			}
 		}
-		if sum := evidence.Sum(parts...); sum.Count() > 0 {
-			values[i] = float64(sum.Quantile(q)) / 1000
-		}
+		values[i] = quantileOf(evidence.Sum(parts...), beyond, q)
 	})
 	return values
+}
+
+func quantileOf(answered *evidence.Histogram, beyond int64, q float64) float64 {
+	all := answered.Count() + beyond
+	rank := max(1, int64(math.Ceil(q*float64(all))))
+	switch {
+	case all == 0:
+		return math.NaN()
+	case rank > answered.Count():
+		return math.Inf(1)
+	}
+	return float64(answered.Rank(rank)) / 1000
+}
+
+func failedOf(cell *evidence.Cell) (sum int64) {
+	for _, n := range cell.Failed {
+		sum += n
+	}
+	return sum
+}
+
+// only are the samples of one series.
+func only(wanted evidence.Series) func(evidence.Series) bool {
+	return func(series evidence.Series) bool { return series == wanted }
 }
 
 // waited is how long those had waited at the longest that were still waiting when the run ended, by when they began, in ms.
@@ -209,7 +239,7 @@ func draw(title, unit, note string, lines ...line) []chart {
 	for _, l := range lines {
 		if !l.isEmpty() {
 			drawn = append(drawn, l)
-			measured = measured || l.Style == "" || l.Style == "points"
+			measured = measured || l.Style != "plan" && l.Style != "limit"
 		}
 	}
 	if !measured {
@@ -220,31 +250,64 @@ func draw(title, unit, note string, lines ...line) []chart {
 
 // charts are the pictures of a run, those with data.
 func (a axis) charts() []chart {
-	match := evidence.Series{Metric: evidence.MetricMatch}
-	lag := evidence.Series{Metric: evidence.MetricLag}
-	answered := func(s *evidence.Second) int64 { return okOf(s, evidence.Series{Metric: evidence.MetricEvent}) }
 	return slices.Concat(
 		draw("Users present", "users", "",
 			line{"planned", "plan", a.level(evidence.LevelPlanned, 1)}, line{"present", "", a.level(evidence.LevelPresent, 1)},
 			line{"waiting for a match", "", a.level(evidence.LevelWaiting, 1)}, line{"in sessions", "", a.level(evidence.LevelInside, 1)}),
-		draw("Match time", "ms", "Of the users who joined at that time. Those who were still waiting when the run ended are a line of their own.",
-			slices.Concat(a.percentiles(match), a.limit(evidence.MetricMatch, "match"),
-				[]line{{"still waiting", "points", a.waited(match)}})...),
+		a.match(),
 		draw("API latency by operation, p95", "ms", "", append(a.operations(), a.limit(evidence.MetricRequest, "latency")...)...),
 		draw("Sessions at once", "sessions", "", append([]line{{"at once", "", a.level(evidence.LevelInside, 0.5)}}, a.leastSessions()...)...),
-		draw("Errors by kind", "per second", "", a.errors()...),
-		draw("Events due, sent and answered", "per second", "Answered: by the time when they were due.",
-			line{"due", "plan", a.rate(countOf(evidence.CountDue))}, line{"sent", "", a.rate(countOf(evidence.CountSent))},
-			line{"answered as asked", "", a.rate(answered)}),
-		draw("Time of an event, from when it was due", "ms", "", append(a.percentiles(evidence.Series{Metric: evidence.MetricEvent}),
-			a.limit(evidence.MetricEvent, "purchases")...)...),
+		a.errors(),
+		a.events(),
 		draw("Queue depth in Redis", "users", "", line{"queued", "", a.level(evidence.LevelDepth, 1)}),
 		a.server(),
-		draw("The runner's own delay", "ms", "How late this runner's own timers fired: that much of each latency may be the runner's.",
-			a.percentiles(lag)...),
+		a.delay(),
 		draw("The runner's processors", "processors", "",
 			line{"available", "plan", a.level(evidence.LevelCPULimit, 1)}, line{"in use", "", a.level(evidence.LevelCPU, 1)}),
 	)
+}
+
+func (a axis) match() []chart {
+	match := evidence.Series{Metric: evidence.MetricMatch}
+	lines := slices.Concat(a.percentiles(match), a.limit(evidence.MetricMatch, "match"), []line{{"still waiting", "points", a.waited(match)}})
+	return draw("Match time", "ms", "By when the users joined. Still waiting when the run ended: how long by then.", lines...)
+}
+
+func (a axis) events() []chart {
+	event := evidence.Series{Metric: evidence.MetricEvent}
+	answered := func(s *evidence.Second) int64 { return okOf(s, event) }
+	return slices.Concat(
+		draw("Events due, sent and answered", "per second", "Answered: by the time when they were due.",
+			line{"due", "plan", a.rate(countOf(evidence.CountDue))}, line{"sent", "", a.rate(countOf(evidence.CountSent))},
+			line{"answered as asked", "", a.rate(answered)}),
+		draw("Time of an event, from when it was due", "ms", "", append(a.percentiles(event), a.limit(evidence.MetricEvent, "purchases")...)...),
+	)
+}
+
+// delay sets the runner's own delay against what it reports, so that its share is seen.
+func (a axis) delay() []chart {
+	lag := evidence.Series{Metric: evidence.MetricLag}
+	requests := func(series evidence.Series) bool { return series.Metric == evidence.MetricRequest }
+	return draw("The runner's own delay", "ms", "How late this runner's own timers fired: that much of each latency may be the runner's.",
+		line{"delay p50", "", a.quantile(0.5, only(lag))}, line{"delay p95", "", a.quantile(0.95, only(lag))}, line{"delay p99", "", a.quantile(0.99, only(lag))},
+		line{"all API requests p95", "plan", a.quantile(0.95, requests)})
+}
+
+// absent says which of the charts a run has nothing for, and why.
+func absent(charts []chart) (list []string) {
+	for _, of := range []struct{ title, why string }{
+		{"Users present", "users present: the scenario has no users who stay"},
+		{"Match time", "match time: no user waited for a match"},
+		{"Sessions at once", "sessions at once: no user was in a session"},
+		{"Events due, sent and answered", "events: the scenario has no schedule of events"},
+		{"Queue depth in Redis", "queue depth: it is read where REDIS_URL is set"},
+		{"Server: ", "server readings: they are taken where PROMETHEUS_URL is set"},
+	} {
+		if !slices.ContainsFunc(charts, func(c chart) bool { return strings.HasPrefix(c.Title, of.title) }) {
+			list = append(list, of.why)
+		}
+	}
+	return list
 }
 
 func countOf(name string) func(*evidence.Second) int64 {
@@ -259,7 +322,8 @@ func okOf(second *evidence.Second, series evidence.Series) int64 {
 }
 
 func (a axis) percentiles(series evidence.Series) []line {
-	return []line{{"p50", "", a.quantile(series, 0.5)}, {"p95", "", a.quantile(series, 0.95)}, {"p99", "", a.quantile(series, 0.99)}}
+	of := only(series)
+	return []line{{"p50", "", a.quantile(0.5, of)}, {"p95", "", a.quantile(0.95, of)}, {"p99", "", a.quantile(0.99, of)}}
 }
 
 // limit is what the run claims of a metric's time; otherwise the metric's own limit.
@@ -291,14 +355,14 @@ func (a axis) operations() []line {
 	for _, second := range a.run.Seconds {
 		for series, cell := range second.Cells {
 			if series.Metric == evidence.MetricRequest {
-				n[series.Label] += cell.OK.Count()
+				n[series.Label] += cell.OK.Count() + failedOf(cell)
 			}
 		}
 	}
 	operations := most(n)
 	lines := make([]line, 0, len(operations))
 	for _, operation := range operations {
-		lines = append(lines, line{operation, "", a.quantile(evidence.Series{Metric: evidence.MetricRequest, Label: operation}, 0.95)})
+		lines = append(lines, line{operation, "", a.quantile(0.95, only(evidence.Series{Metric: evidence.MetricRequest, Label: operation}))})
 	}
 	return lines
 }
@@ -316,32 +380,59 @@ func most(n map[string]int64) []string {
 	return names
 }
 
-// errors are the operations that did not do what was wanted, by kind.
-func (a axis) errors() []line {
+// errors are the operations that did not do what was wanted, the sessions that did not last and the sockets that were lost, by kind. That there
+// were none is worth a chart too.
+func (a axis) errors() []chart {
 	n := map[string]int64{}
+	operations := int64(0)
 	for _, second := range a.run.Seconds {
 		for name, count := range second.Counts {
-			if strings.HasPrefix(name, evidence.CountErrors+"{") {
+			switch {
+			case isError(name):
 				n[name] += count
+			case strings.HasPrefix(name, evidence.CountOperations+"{"):
+				operations += count
 			}
 		}
+	}
+	if len(n) == 0 && operations > 0 {
+		return []chart{{Title: errorsTitle, Unit: "per second", Note: "There were none.", Lines: []line{{"errors", "", a.flat(0)}}}}
 	}
 	shown := most(n)
 	lines := make([]line, 0, len(shown)+1)
 	for _, name := range shown {
-		lines = append(lines, line{labels(name), "", a.rate(countOf(name))})
+		lines = append(lines, line{errorLabel(name), "", a.rate(countOf(name))})
 	}
 	others := func(second *evidence.Second) int64 {
 		sum := int64(0)
 		for name, count := range second.Counts {
-			if strings.HasPrefix(name, evidence.CountErrors+"{") && !slices.Contains(shown, name) {
+			if isError(name) && !slices.Contains(shown, name) {
 				sum += count
 			}
 		}
 		return sum
 	}
-	return append(lines, line{"all others", "", a.rate(others)})
+	return draw(errorsTitle, "per second", "", append(lines, line{"all others", "", a.rate(others)})...)
 }
+
+func isError(count string) bool {
+	name, _, _ := strings.Cut(count, "{")
+	return name == evidence.CountErrors || name == evidence.CountDropped || name == evidence.CountLost
+}
+
+// errorLabel is a count of errors in words: queue_join, HTTPError 500.
+func errorLabel(count string) string {
+	name, _, _ := strings.Cut(count, "{")
+	switch name {
+	case evidence.CountDropped:
+		return "session dropped, " + labels(count)
+	case evidence.CountLost:
+		return "socket lost, " + labels(count)
+	}
+	return labels(count)
+}
+
+const errorsTitle = "Errors by kind"
 
 // labels are those of a count's name, in words: queue_join, HTTPError 500.
 func labels(name string) string {
@@ -361,7 +452,7 @@ func (a axis) server() (charts []chart) {
 	}
 	names := slices.Sorted(maps.Keys(found))
 	for _, name := range names[:min(len(names), mostServer)] {
-		charts = append(charts, draw("Server: "+labels(name), "", "", line{labels(name), "", a.level(name, 1)})...)
+		charts = append(charts, draw("Server: "+labels(name), "", "", line{labels(name), "readings", a.level(name, 1)})...)
 	}
 	return charts
 }

@@ -52,9 +52,11 @@ func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 	return r
 }
 
-// AddVerdict adds what the evidence of the run proves, and what had not come when it ended.
+// AddVerdict adds what the evidence of the run proves, and what had not come when it ended. Its times are those of the evidence, so that a report
+// that is made again has the same.
 func (r *Report) AddVerdict(run *evidence.Run, judged verdict.Verdict, waiting []evidence.Waiting) {
 	r.Verdict = &judged
+	r.Ended, r.Took = run.End.At, run.End.At.Sub(run.Header.Began)
 	r.Latencies = latenciesOf(run)
 	r.Findings = append(r.Findings, waitingFindings(waiting)...)
 }
@@ -149,6 +151,9 @@ func needed(c verdict.Result) string {
 	return c.Needed + ": " + c.Reason
 }
 
+// inColumn is what a claim needs, in a column that is called so.
+func inColumn(needed string) string { return strings.TrimSuffix(needed, " needed") }
+
 func statusMark(s verdict.Status) string {
 	switch s {
 	case verdict.Pass:
@@ -208,11 +213,11 @@ func (r *Report) claimCases() (cases []testCase) {
 	return cases
 }
 
-// judgedPart is the part of a run on which the verdict rests; "" where there is none.
-func (r *Report) judgedPart() string {
+// judgedPart is the part of a run on which the verdict rests, with its times in this form; "" where there is none.
+func (r *Report) judgedPart(form string) string {
 	if !r.claims() || r.Verdict.From.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("%s to %s, %s", r.Verdict.From.Format(time.RFC3339), r.Verdict.To.Format(time.RFC3339),
+	return fmt.Sprintf("%s to %s, %s", r.Verdict.From.Format(form), r.Verdict.To.Format(form),
 		(r.Verdict.To.Sub(r.Verdict.From) + time.Second).String())
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// cpuTime returns the processor time that this process has used, the kernel's on its behalf included.
+// cpuTime returns the processor time that this process has used, in user and kernel mode.
 func cpuTime() time.Duration {
 	process, err := syscall.GetCurrentProcess()
 	if err != nil {
@@ -18,7 +18,7 @@ func cpuTime() time.Duration {
 	return length(kernel) + length(user)
 }
 
-// length reads a length of time, which Windows counts in steps of 100 ns.
+// length converts a duration that Windows counts in units of 100 ns.
 func length(t syscall.Filetime) time.Duration {
 	return 100 * time.Duration(int64(t.HighDateTime)<<32|int64(t.LowDateTime))
 }

@@ -12,27 +12,27 @@ import (
 )
 
 const (
-	mostPercent = 2000
-	goPercent   = 100 // Go's own default
+	mostPercent = 2000 // highest GOGC that is set
+	goPercent   = 100  // Go's default GOGC
 	paceEvery   = 100 * time.Millisecond
 )
 
-// pacing is the size in bytes that the heap may have before it is collected. What is live may always double.
+// pacing is the heap size in bytes up to which nothing is collected. The live heap may always double, as in Go.
 type pacing uint64
 
-// fullPacing is that of a machine with memory enough. Collecting takes the processors from the users for a tenth of a second
-// and more; what matters to the latencies that are reported is that this is seldom.
+// fullPacing applies where memory suffices. A collection delays users by a tenth of a second and more, so the reported
+// latencies depend on how rarely it happens.
 const fullPacing pacing = 420 << 20
 
-// early is the part of the garbage that is to be left when collecting begins.
+// early: collecting begins when 1/early of the garbage that GOGC allows is still to come.
 const early = 4
 
-// PaceGC lets garbage pile up until the heap has 420 MB, or a quarter of the memory if that is less, before it is collected; a
-// heap of half that size and more is left to Go's own rule, by which it doubles. It follows the heap until the context ends. It
-// does nothing, and returns false, where the user has set GOGC or GOMEMLIMIT.
+// PaceGC lets the heap grow to 420 MB, or to a quarter of the memory if that is less, before it is collected. A heap that is
+// live to half that size or more follows Go's own rule, by which it doubles. It adapts to the live heap until the context ends.
+// It does nothing and returns false if GOGC or GOMEMLIMIT is set.
 //
-// It collects with all processors, and before Go itself would: Go begins so late that those who allocate must help to finish in
-// time, which are the users.
+// It collects with all processors, and before Go would: Go begins so late that allocating goroutines, which are the users',
+// must help to finish in time.
 func PaceGC(ctx context.Context) bool {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return false
@@ -64,7 +64,7 @@ func PaceGC(ctx context.Context) bool {
 	return true
 }
 
-// pacingFor so much memory, 0 where that is not known.
+// pacingFor returns the pacing for a machine's memory in bytes; 0: unknown.
 func pacingFor(memory uint64) pacing {
 	if memory == 0 {
 		return fullPacing
@@ -72,7 +72,7 @@ func pacingFor(memory uint64) pacing {
 	return min(fullPacing, pacing(memory/4))
 }
 
-// percent is the GOGC for a live heap.
+// percent returns the GOGC for a live heap.
 func (p pacing) percent(live uint64) int {
 	if live == 0 {
 		return mostPercent
@@ -81,18 +81,19 @@ func (p pacing) percent(live uint64) int {
 	return int(min(100*garbage/live, mostPercent)) // #nosec G115 -- at most mostPercent
 }
 
-// differs reports whether a change of pace is worth stopping the world for a moment.
+// differs reports whether a change of GOGC is large enough to stop the world for a moment, which setting it does.
 func differs(a, b int) bool { return a < b-b/10 || a > b+b/10 }
 
-// full is the size of the heap from which on it is collected, some time before Go would begin.
+// full returns the heap size above which PaceGC collects; Go would begin later.
 func (p pacing) full(live uint64) uint64 {
 	goal := live + live*uint64(p.percent(live))/100 // #nosec G115 -- from 1 to mostPercent
 	return goal - (goal-min(live, goal))/early
 }
 
+// liveHeap returns the bytes that the last collection found live.
 func liveHeap() uint64 { return readBytes("/gc/heap/live:bytes") }
 
-// heap is how much it has now, garbage included.
+// heap returns the bytes that objects occupy now, garbage included.
 func heap() uint64 { return readBytes("/memory/classes/heap/objects:bytes") }
 
 func readBytes(name string) uint64 {
@@ -104,8 +105,8 @@ func readBytes(name string) uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// memoryLimit is how much memory this process may use: its container's limit or the machine's, whichever is less; 0 where
-// neither is known.
+// memoryLimit returns how much memory in bytes this process may use: its container's limit or the machine's memory, whichever
+// is less; 0: neither is known.
 func memoryLimit() uint64 {
 	limit := parseMeminfo(readFile("/proc/meminfo"))
 	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
@@ -129,7 +130,7 @@ func parseMeminfo(text string) uint64 {
 	return 0
 }
 
-// readFile returns "" for what cannot be read.
+// readFile returns "" for a file that cannot be read.
 func readFile(path string) string {
 	text, err := os.ReadFile(path) // #nosec G304 -- one of the kernel's own files
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package runner
 
-// TerminateOnHangup does nothing where there is no SIGHUP.
+// TerminateOnHangup does nothing: this system has no SIGHUP.
 func TerminateOnHangup() {}

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// TerminateOnHangup makes a SIGHUP, which comes when the terminal is closed, end this process as a SIGTERM does, rather than at
-// once. Where SIGHUP is ignored, as under nohup, it stays so.
+// TerminateOnHangup makes SIGHUP, sent when the terminal is closed, end this process as SIGTERM does instead of at once. An
+// ignored SIGHUP, as under nohup, stays ignored.
 func TerminateOnHangup() {
 	if signal.Ignored(syscall.SIGHUP) {
 		return
@@ -18,7 +18,7 @@ func TerminateOnHangup() {
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
 		<-hangups
-		// One is enough: a shell and its terminal may both send a SIGHUP, and k6 takes a second SIGTERM as a demand to stop at once.
+		// Only once: a shell and its terminal may both send SIGHUP, and k6 stops at once on a second SIGTERM.
 		_ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM)
 	}()
 }

@@ -1,6 +1,6 @@
-// Package runner watches the process that generates the load: how late its timers fire, how much of the processors it uses,
-// and how long the garbage collector stops it. What it finds is the runner's own share in the latencies that it reports. It
-// also sets the collector's pace.
+// Package runner measures the process that generates the load: how late its timers fire, how many processors it uses, and how
+// long the garbage collector stops it. This is the runner's own share in the latencies that it reports. The package also sets
+// the collector's pace and the number of processors.
 package runner
 
 import (
@@ -13,44 +13,44 @@ import (
 )
 
 const (
-	// every is the time between two timers whose lateness is measured.
+	// every is the interval of the timers whose lateness is measured.
 	every = 20 * time.Millisecond
-	// idleTicks is how many of them the watch goes on for when nothing is under way.
+	// idleTicks is the number of timers after the last release before measuring stops.
 	idleTicks = 10
-	// period is over how long one reading of the processor time goes, and how much Take returns at once.
+	// period is the shortest interval between two readings of the processor time, and between two results of Take.
 	period = time.Second
 )
 
-// Monitor measures this process while something is under way. Its zero value is ready; its methods may be called at once.
+// Monitor measures this process while it is held. Its zero value is ready; its methods are safe for concurrent use.
 type Monitor struct {
-	// Late is called with how late each timer fired, and Used about once a second with how many processors were in use, of how
-	// many that Go may use. Both are set before the first Hold; nil: nobody asks.
+	// Late is called with how late each timer fired, Used about once a second with the number of processors in use, of those
+	// that Go may use. Either may be nil. Set them before the first Hold.
 	Late func(late time.Duration)
 	Used func(processors float64, of int)
 
 	mu      sync.Mutex
-	holders int
+	holders int // calls of Hold not yet released
 	running bool
-	lags    []time.Duration // since the last Take, which was at taken
-	taken   time.Time
+	lags    []time.Duration // how late timers fired since taken
+	taken   time.Time       // when Take last returned lags
 	seen    Usage
 
 	late  *hdrhistogram.Histogram // µs
-	first histogram               // the collector's pauses when the watch began
-	last  histogram
+	first histogram               // the collector's pauses when measuring began
+	last  histogram               // and at the last reading
 }
 
-// Usage is what the watch has seen so far. A percentile is 0 where nothing was measured.
+// Usage is what was measured so far. A percentile is 0 if nothing was measured.
 type Usage struct {
 	LateP50, LateP95, LateP99, LateMax time.Duration // how late timers fired
 	PauseP95, PauseMax                 time.Duration // how long the collector stopped the process
-	CPU                                time.Duration // used while watching
-	Watched                            time.Duration
-	PeakCPU                            float64 // processors in use in the busiest second
-	Processors                         int     // that Go may use, see PaceProcessors
+	CPU                                time.Duration // processor time used while measuring
+	Watched                            time.Duration // time spent measuring
+	PeakCPU                            float64       // processors in use in the busiest second
+	Processors                         int           // that Go may use, see PaceProcessors
 }
 
-// MeanCPU is how many processors were in use, on average.
+// MeanCPU returns how many processors were in use, on average.
 func (u Usage) MeanCPU() float64 {
 	if u.Watched <= 0 {
 		return 0
@@ -58,7 +58,7 @@ func (u Usage) MeanCPU() float64 {
 	return u.CPU.Seconds() / u.Watched.Seconds()
 }
 
-// Hold makes the watch go on until the function that is returned is called.
+// Hold measures until release is called.
 func (w *Monitor) Hold() (release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,7 +81,7 @@ func (w *Monitor) release() {
 	w.holders--
 }
 
-// Take returns how late the timers of the last second or more fired; none where the last call is not as long ago.
+// Take returns how late timers fired since the last Take; nil if that was less than a second ago.
 func (w *Monitor) Take() []time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,7 +94,7 @@ func (w *Monitor) Take() []time.Duration {
 	return lags
 }
 
-// Usage returns what was seen so far.
+// Usage returns what was measured so far.
 func (w *Monitor) Usage() Usage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -111,13 +111,13 @@ func (w *Monitor) Usage() Usage {
 	return u
 }
 
-// run measures until nothing was under way for a while.
+// run measures until idleTicks timers after the last release.
 func (w *Monitor) run() {
 	cpu, at := cpuTime(), time.Now()
 	for idle := 0; idle < idleTicks; {
 		due := time.Now().Add(every)
 		time.Sleep(every)
-		runtime.Gosched() // a timer's goroutine jumps the queue that those of answers wait in
+		runtime.Gosched() // a timer's goroutine runs before those that wait for answers; measure as they are delayed
 		idle = w.noteLate(time.Since(due), idle)
 		if time.Since(at) >= period || idle == idleTicks {
 			cpu, at = w.noteUsage(cpu, at)
@@ -125,7 +125,7 @@ func (w *Monitor) run() {
 	}
 }
 
-// noteLate notes how late a timer fired, and returns for how many timers nothing was under way.
+// noteLate records how late a timer fired, if the monitor is held, and returns the number of timers since it no longer is.
 func (w *Monitor) noteLate(late time.Duration, idle int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -139,21 +139,22 @@ func (w *Monitor) noteLate(late time.Duration, idle int) int {
 	return idle + 1
 }
 
-// record also notes the timers that were due while this one was late: of a second in which nothing ran, each of its fifty
-// timers counts, or a runner that hangs would look like one late timer. The lock is held.
+// record records a timer, and the timers that were due while this one was late: a runner that hangs for a second counts as
+// fifty late timers, not as one. The lock is held.
 func (w *Monitor) record(late time.Duration) {
 	for ; ; late -= every {
 		w.lags = append(w.lags, late)
 		if w.Late != nil {
 			w.Late(max(late, 0))
 		}
-		_ = w.late.RecordValue(max(late, 0).Microseconds()) // it fails beyond a minute only
+		_ = w.late.RecordValue(max(late, 0).Microseconds()) // fails only beyond a minute
 		if late < every {
 			return
 		}
 	}
 }
 
+// noteUsage adds the processor time used since the last reading, and returns the new reading.
 func (w *Monitor) noteUsage(cpu time.Duration, since time.Time) (time.Duration, time.Time) {
 	now, used, pauses := time.Now(), cpuTime(), readPauses()
 	inUse, of := (used-cpu).Seconds()/now.Sub(since).Seconds(), processorsNow.working()
@@ -170,17 +171,17 @@ func (w *Monitor) noteUsage(cpu time.Duration, since time.Time) (time.Duration, 
 	return used, now
 }
 
-// readPauses reads how long the collector stopped the process, each time since it began.
+// readPauses returns the durations of the collector's pauses since the process began.
 func readPauses() histogram {
 	sample := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
 	metrics.Read(sample)
 	return histogramOf(sample[0])
 }
 
-// histogram is a copy of one of the runtime's.
+// histogram is a copy of a histogram of runtime/metrics.
 type histogram struct {
 	counts  []uint64
-	buckets []float64 // s; one more than counts
+	buckets []float64 // bounds in seconds; one more than counts
 }
 
 func histogramOf(sample metrics.Sample) histogram {
@@ -191,7 +192,7 @@ func histogramOf(sample metrics.Sample) histogram {
 	return histogram{append([]uint64(nil), h.Counts...), h.Buckets}
 }
 
-// difference is what was counted between two readings.
+// difference returns what was counted between two readings.
 func difference(before, after histogram) histogram {
 	if len(before.counts) != len(after.counts) {
 		return histogram{}
@@ -210,7 +211,7 @@ func (h histogram) count() (total uint64) {
 	return total
 }
 
-// quantile returns the lower bound of the bucket that holds the quantile: an honest understatement.
+// quantile returns the lower bound of the bucket that holds the quantile, so it never overstates.
 func (h histogram) quantile(q float64) time.Duration {
 	total := h.count()
 	if total == 0 {

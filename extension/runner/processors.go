@@ -12,23 +12,23 @@ import (
 
 const (
 	processorsEvery = 200 * time.Millisecond
-	// fullUse of the processors calls for more of them, at once.
+	// fullUse is the share of the processors in use above which their number doubles at once.
 	fullUse = 0.85
-	// fairUse is what fewer processors must be able to carry, for quietFor, before the others are let go.
+	// fairUse is the highest use of the fewer processors at which the others are let go, if it lasts for quietFor.
 	fairUse  = 0.75
 	quietFor = 3 * time.Second
-	// mostSkipped readings in a row may tell nothing.
+	// mostSkipped is how many readings in a row may be skipped as unusable.
 	mostSkipped = 4
-	// heapForTwo takes one processor so long to collect that users would wait for it.
+	// heapForTwo is the live heap in bytes above which one processor's garbage collection would delay users.
 	heapForTwo = 128 << 20
-	// restFor is how long a processor rests at a time. Go interrupts what lasts longer, as it does any goroutine.
+	// restFor is how long a processor rests at a time. Go preempts a goroutine that runs longer.
 	restFor = 10 * time.Millisecond
 )
 
-// PaceProcessors lets Go use as many processors as the load needs and no more. Users are idle most of the time, and each
-// request that becomes due makes Go wake another processor, which looks for work, finds none and goes back to sleep: that took
-// a third of the processor time of a request, and more at low rates. It follows the load until the context ends. It does
-// nothing, and returns false, where the user has set GOMAXPROCS or there is only one.
+// PaceProcessors lets Go use only as many processors as the load needs. Each request that becomes due makes Go wake another
+// processor, which looks for work, finds none as most users are idle, and goes back to sleep: that took a third of the
+// processor time of a request, and more at low rates. It follows the load until the context ends. It does nothing and returns
+// false if GOMAXPROCS is set or there is only one processor.
 func PaceProcessors(ctx context.Context) bool {
 	most := runtime.GOMAXPROCS(0)
 	if os.Getenv("GOMAXPROCS") != "" || most == 1 {
@@ -47,8 +47,8 @@ func PaceProcessors(ctx context.Context) bool {
 				return
 			case <-ticker.C:
 			}
-			busy, elapsed, telling := use.take()
-			if had := p.now; telling && p.next(busy, liveHeap(), elapsed) != had {
+			busy, elapsed, usable := use.take()
+			if had := p.now; usable && p.next(busy, liveHeap(), elapsed) != had {
 				processorsNow.set(p.now)
 			}
 		}
@@ -56,16 +56,16 @@ func PaceProcessors(ctx context.Context) bool {
 	return true
 }
 
-// setting is how many processors Go may use.
+// setting controls how many processors Go may use.
 type setting struct {
 	mu   sync.Mutex
-	now  int          // that work; 0: as many as Go wants
-	stop *atomic.Bool // ends the rest of one more; nil: none rests
+	now  int          // processors that work; 0: not paced
+	stop *atomic.Bool // ends the rest of the additional processor; nil: none rests
 }
 
 var processorsNow setting //nolint:gochecknoglobals // as GOMAXPROCS is
 
-// set lets n processors work, and one more rest beside them.
+// set lets n processors work and one more rest; see rest.
 func (s *setting) set(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +73,7 @@ func (s *setting) set(n int) {
 	s.apply()
 }
 
-// apply is called with the lock held, as endRest is.
+// apply makes Go use s.now processors. The lock is held, as in endRest.
 func (s *setting) apply() {
 	s.endRest()
 	if !rests {
@@ -92,7 +92,7 @@ func (s *setting) endRest() {
 	}
 }
 
-// free gives all back to Go.
+// free ends the pacing and gives all processors back to Go.
 func (s *setting) free(all int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +101,7 @@ func (s *setting) free(all int) {
 	runtime.GOMAXPROCS(all)
 }
 
-// all does some work with all processors, and gives back those that were let go.
+// all runs work with all processors, and then returns to the number that was set.
 func (s *setting) all(work func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *setting) all(work func()) {
 	work()
 }
 
-// working is how many processors may work.
+// working returns how many processors may work.
 func (s *setting) working() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,36 +123,36 @@ func (s *setting) working() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// usage is how many processors are in use, reading by reading.
+// usage measures how many processors are in use between two readings.
 type usage struct {
-	cpu     time.Duration
-	at      time.Time
-	pauses  uint64
-	skipped int
+	cpu     time.Duration // of the process, at the last reading
+	at      time.Time     // of the last reading
+	pauses  uint64        // of the garbage collector, by then
+	skipped int           // unusable readings in a row
 }
 
-// take returns how many processors were in use since the last reading. Collecting garbage takes all that are idle: a reading
-// with some of that tells nothing about the load, unless it goes on and on.
-func (u *usage) take() (busy float64, elapsed time.Duration, telling bool) {
+// take returns how many processors were in use since the last reading. The reading is unusable if garbage was collected, as
+// that takes all idle processors; but after mostSkipped unusable ones the next counts.
+func (u *usage) take() (busy float64, elapsed time.Duration, usable bool) {
 	cpu, now, pauses := cpuTime(), time.Now(), readPauses().count()
 	elapsed = now.Sub(u.at)
 	busy = (cpu - u.cpu).Seconds() / elapsed.Seconds()
-	collecting := pauses != u.pauses || pauses%2 == 1 // the collector pauses all at its begin and at its end
-	telling = !collecting || u.skipped == mostSkipped
+	collecting := pauses != u.pauses || pauses%2 == 1 // a collection pauses twice: when it begins and when it ends
+	usable = !collecting || u.skipped == mostSkipped
 	u.cpu, u.at, u.pauses, u.skipped = cpu, now, pauses, u.skipped+1
-	if telling {
+	if usable {
 		u.skipped = 0
 	}
-	return busy, elapsed, telling
+	return busy, elapsed, usable
 }
 
-// processors decides how many of them there are now.
+// processors decides how many processors may work.
 type processors struct {
 	most, now int
-	quiet     time.Duration // for how long fewer would have done
+	quiet     time.Duration // for how long fewer would have sufficed
 }
 
-// next returns how many there are to be, from how many were busy and how much there is to collect.
+// next returns the new number of processors, given how many were busy for elapsed and the live heap in bytes.
 func (p *processors) next(busy float64, live uint64, elapsed time.Duration) int {
 	needed := p.needed(busy, live)
 	switch {

@@ -27,7 +27,7 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 		"a light load gets one, after a while": {2, []step{
 			{0.4, small, 200 * time.Millisecond, 2}, {0.4, small, 2700 * time.Millisecond, 2}, {0.4, small, 200 * time.Millisecond, 1},
 		}},
-		"a moment of more load begins the while anew": {2, []step{
+		"a moment of more load restarts the wait": {2, []step{
 			{0.4, small, 2 * time.Second, 2}, {0.8, small, time.Second, 2}, {0.4, small, 2 * time.Second, 2}, {0.4, small, time.Second, 1},
 		}},
 		"a load that fills one gets two at once": {2, []step{
@@ -56,7 +56,7 @@ func TestPaceProcessorsHeedsTheUser(t *testing.T) {
 	require.False(t, PaceProcessors(t.Context()))
 }
 
-func TestPaceProcessorsLetsGoOfThoseThatIdle(t *testing.T) {
+func TestPaceProcessorsLetsGoOfIdleProcessors(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "")
 	before := runtime.GOMAXPROCS(2)
 	defer runtime.GOMAXPROCS(before)
@@ -77,10 +77,10 @@ func TestAllProcessorsWorkAndAreGivenBack(t *testing.T) {
 	s.all(func() { require.Equal(t, before, runtime.GOMAXPROCS(0)) })
 	require.Equal(t, 1, s.working())
 	s.free(1)
-	s.all(func() { require.Equal(t, 1, runtime.GOMAXPROCS(0), "whose processors nobody paces keeps them") })
+	s.all(func() { require.Equal(t, 1, runtime.GOMAXPROCS(0), "without pacing the number stays") })
 }
 
-func TestAProcessorRestsBesideThoseThatWork(t *testing.T) {
+func TestAnAdditionalProcessorRests(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	s := setting{}
 	s.set(1)
@@ -92,10 +92,10 @@ func TestAProcessorRestsBesideThoseThatWork(t *testing.T) {
 	require.Equal(t, 2, runtime.GOMAXPROCS(0))
 	cpu, since := cpuTime(), time.Now()
 	time.Sleep(500 * time.Millisecond)
-	require.Less(t, cpuTime()-cpu, time.Since(since)/2, "it uses none of the machine's")
+	require.Less(t, cpuTime()-cpu, time.Since(since)/2, "resting uses no processor time")
 }
 
-func TestARestEndsWhereGoStopsAll(t *testing.T) {
+func TestGoCanStopTheWorldDuringARest(t *testing.T) {
 	t.Parallel()
 	var stop atomic.Bool
 	ended, collected := make(chan struct{}), make(chan struct{})
@@ -144,19 +144,19 @@ func TestGarbageIsCollectedBeforeGoWould(t *testing.T) {
 	require.Eventually(t, func() bool { return percent() == 100 }, 5*time.Second, 10*time.Millisecond)
 }
 
-func TestUsageTellsOfTheLoadAndNotOfCollecting(t *testing.T) {
+func TestUsageSkipsReadingsDuringACollection(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	use := usage{}
 	use.take()
 	for until := time.Now().Add(300 * time.Millisecond); time.Now().Before(until); {
 	}
-	busy, elapsed, telling := use.take()
-	require.True(t, telling)
+	busy, elapsed, usable := use.take()
+	require.True(t, usable)
 	require.Greater(t, busy, 0.3)
 	require.GreaterOrEqual(t, elapsed, 300*time.Millisecond)
 	for i := range 2 * (mostSkipped + 1) {
 		runtime.GC()
-		_, _, telling = use.take()
-		require.Equal(t, i%(mostSkipped+1) == mostSkipped, telling, i)
+		_, _, usable = use.take()
+		require.Equal(t, i%(mostSkipped+1) == mostSkipped, usable, i)
 	}
 }

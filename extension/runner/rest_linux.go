@@ -10,14 +10,15 @@ import (
 
 const rests = true
 
-// rest holds one of Go's processors without using any of the machine's, for so long at a time, until it is told to stop.
+// rest occupies one of Go's processors without using processor time of the machine, in naps of the given length, until stop is
+// set.
 //
-// When the last of Go's processors falls idle, its monitor thread goes to sleep, and the next system call wakes it, to look
-// about every 20 µs until all are idle again. With users who are idle most of the time that is five times a request: a
-// quarter of the processor time. Beside a processor that is never idle the monitor soon looks about every 10 ms only.
+// When all of Go's processors are idle, Go's monitor thread (sysmon) goes to sleep. The next system call wakes it, and it polls
+// about every 20 µs until all are idle again. With mostly idle users that happens five times a request and takes a quarter of
+// the processor time. If one processor is never idle, sysmon soon polls only about every 10 ms.
 //
-// The raw system call does not tell Go that the goroutine blocks. The signal by which Go stops a goroutine, to collect
-// garbage for example, ends it, and where nap begins anew Go looks whether the goroutine is to stop.
+// Go does not notice that a raw system call blocks. The signal with which Go preempts a goroutine, for example to collect
+// garbage, interrupts the call, and at the next call of nap Go stops the goroutine if it needs to.
 func rest(stop *atomic.Bool, each time.Duration) {
 	for !stop.Load() {
 		if nap(each) != syscall.EINTR {

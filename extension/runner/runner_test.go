@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestWatchMeasuresWhileSomethingIsHeld(t *testing.T) {
+func TestMonitorMeasuresWhileItIsHeld(t *testing.T) {
 	var w Monitor
 	require.Zero(t, w.Usage().LateMax)
 	require.Empty(t, w.Take())
@@ -43,8 +43,8 @@ func (w *Monitor) isRunning() bool {
 	return w.running
 }
 
-// A process whose processors are all busy fires its timers late, and the watch says so.
-func TestWatchSeesABusyProcess(t *testing.T) {
+// A process whose processors are all busy fires its timers late.
+func TestMonitorSeesABusyProcess(t *testing.T) {
 	var w Monitor
 	defer w.Hold()()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Stage is one of k6's: from the rate before it, evenly to Target.
+// Stage is a stage as k6 has it: a linear ramp from the rate before it to Target.
 type Stage struct {
 	Duration time.Duration
 	Target   float64 // events a second
 }
 
-// Rate is how many events a second are due over time, as k6's ramping-arrival-rate has it.
+// Rate is an arrival rate over time, as in k6's ramping-arrival-rate executor.
 type Rate struct {
 	Start  float64 // events a second
 	Stages []Stage
 }
 
-// Top is the highest rate, in events a second.
+// Top returns the highest rate, in events a second.
 func (r Rate) Top() float64 {
 	top := r.Start
 	for _, stage := range r.Stages {
@@ -28,7 +28,7 @@ func (r Rate) Top() float64 {
 	return top
 }
 
-// Scaled is a part of the rate.
+// Scaled returns the rate multiplied by share.
 func (r Rate) Scaled(share float64) Rate {
 	part := Rate{Start: r.Start * share, Stages: make([]Stage, len(r.Stages))}
 	for i, stage := range r.Stages {
@@ -37,7 +37,7 @@ func (r Rate) Scaled(share float64) Rate {
 	return part
 }
 
-// At is the rate at a time after the start. It is also a number of users that comes and goes in stages.
+// At returns the rate at a time after the start; or the number of users, for stages of users.
 func (r Rate) At(t time.Duration) float64 {
 	from := r.Start
 	for _, stage := range r.Stages {
@@ -50,7 +50,7 @@ func (r Rate) At(t time.Duration) float64 {
 	return from
 }
 
-// Length is how long the stages take together.
+// Length returns the duration of all stages together.
 func (r Rate) Length() time.Duration {
 	var length time.Duration
 	for _, stage := range r.Stages {
@@ -59,8 +59,8 @@ func (r Rate) Length() time.Duration {
 	return length
 }
 
-// Due returns when event n is due after the start, from 0; ok is false where the schedule has fewer. The first is due when the
-// rate has made one whole event, as with k6.
+// Due returns when event n, counted from 0, is due after the start; ok is false if the schedule has fewer events. As in k6,
+// event n is due when the integral of the rate reaches n+1.
 func (r Rate) Due(n int) (due time.Duration, ok bool) {
 	wanted, from := float64(n+1), r.Start
 	var begin time.Duration
@@ -77,45 +77,45 @@ func (r Rate) Due(n int) (due time.Duration, ok bool) {
 	return 0, false
 }
 
-// within returns after how many seconds of a stage so many events have been due: from·t + (to−from)/(2·length)·t² = events.
+// within returns after how many seconds t of a stage this many events are due: from·t + (to−from)/(2·length)·t² = events.
 func within(events, from, to, length float64) float64 {
 	if from == to {
 		return events / from
 	}
 	slope := (to - from) / length
-	// The form without a difference of large numbers.
+	// This form of the solution does not subtract large numbers.
 	return 2 * events / (from + math.Sqrt(max(0, from*from+2*slope*events)))
 }
 
-// Arrivals says which event of a Rate an iteration of k6 sends. k6 starts an iteration at the time of its event or drops the
-// event, and says of neither which one it was. So an iteration is taken for the latest event that is due and not sent. It is
-// safe for concurrent use.
+// Arrivals matches iterations of k6 with the events of a Rate. k6 starts an iteration when its event is due, or drops the event,
+// and does not report which event that was. An iteration is therefore matched with the latest event that is due and not sent.
+// Arrivals is safe for concurrent use.
 type Arrivals struct {
 	mu     sync.Mutex
 	rate   Rate
-	index  func() int // the numbers of this runner's events, in order
-	next   time.Duration
-	more   bool
-	unsent []time.Duration // due, and not sent; the latest is last
+	index  func() int      // returns the numbers of this runner's events, in order
+	next   time.Duration   // when the next event is due
+	more   bool            // there is a next event
+	unsent []time.Duration // events that are due and not sent; the latest is last
 	onDue  func(due time.Duration)
 }
 
-// NewArrivals returns the arrivals of one runner, whose events have the numbers that index returns one after the other. onDue
-// is called for each event once it is due, sent or not.
+// NewArrivals returns the arrivals of one runner; index returns the numbers of its events, one a call. onDue is called for each
+// event once it is due, sent or not.
 func NewArrivals(rate Rate, index func() int, onDue func(due time.Duration)) *Arrivals {
 	a := &Arrivals{rate: rate, index: index, onDue: onDue}
 	a.next, a.more = rate.Due(index())
 	return a
 }
 
-// Send returns when the event was due that is sent at this time after the start.
+// Send returns when the event that is sent at this time was due; both are times after the start.
 func (a *Arrivals) Send(at time.Duration) (due time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pass(at)
 	last := len(a.unsent) - 1
 	if last < 0 {
-		return at // sooner than due by the rounding of a clock
+		return at // the clock's rounding made it earlier than due
 	}
 	due = a.unsent[last]
 	a.unsent = a.unsent[:last]
@@ -129,7 +129,7 @@ func (a *Arrivals) IsOver() bool {
 	return !a.more
 }
 
-// End passes on to onDue what was due by this time, and returns how many events were due and not sent.
+// End calls onDue for the events that were due by this time, and returns how many events were due and not sent.
 func (a *Arrivals) End(at time.Duration) (unsent int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -137,6 +137,7 @@ func (a *Arrivals) End(at time.Duration) (unsent int) {
 	return len(a.unsent)
 }
 
+// pass makes the events up to this time due.
 func (a *Arrivals) pass(at time.Duration) {
 	for a.more && a.next <= at {
 		a.unsent = append(a.unsent, a.next)

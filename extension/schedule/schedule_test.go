@@ -18,7 +18,7 @@ func spike() Rate {
 	}}
 }
 
-func TestDueIsWhenTheRateHasMadeTheEvent(t *testing.T) {
+func TestAnEventIsDueWhenTheIntegralOfTheRateReachesIt(t *testing.T) {
 	t.Parallel()
 	constant := Rate{Start: 2, Stages: []Stage{{5 * time.Second, 2}, {5 * time.Second, 3}}}
 	for _, test := range []struct {
@@ -54,7 +54,7 @@ func TestDueRisesThroughAWholeSpike(t *testing.T) {
 	require.LessOrEqual(t, last, rate.Length())
 }
 
-func TestAStageFromNothingAndOneWithoutLength(t *testing.T) {
+func TestAStageFromZeroAndOneWithoutLength(t *testing.T) {
 	t.Parallel()
 	rate := Rate{Stages: []Stage{{0, 10}, {time.Second, 10}, {time.Second, 0}}}
 	due, ok := rate.Due(0)
@@ -77,7 +77,7 @@ func TestAnIterationIsTheLatestEventThatIsDueAndNotSent(t *testing.T) {
 	require.Equal(t, ms(100), a.Send(ms(101)))
 	// 200 and 300 were dropped.
 	require.Equal(t, ms(400), a.Send(ms(402)))
-	// k6 was late: it starts what it missed one after the other.
+	// k6 was late: it starts the missed iterations one after the other.
 	require.Equal(t, ms(700), a.Send(ms(750)))
 	require.Equal(t, ms(600), a.Send(ms(750)))
 	require.Equal(t, ms(500), a.Send(ms(750)))

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -79,10 +80,10 @@ func BenchmarkMatchAndHold(b *testing.B) {
 
 // BenchmarkIgnoredEvent is what counting one queue:status costs above the socket.
 func BenchmarkIgnoredEvent(b *testing.B) {
-	w, name := NewTracker(), []byte(eventStatus)
+	w, name := NewTracker(), []byte(contract.EventStatus)
 	b.ReportAllocs()
 	for b.Loop() {
-		if w.wants(queueNamespace, name) {
+		if w.wants(contract.QueueNamespace, name) {
 			b.Fatal("queue:status is wanted")
 		}
 	}
@@ -155,7 +156,7 @@ func playRole(role string) int {
 			return Open(context.Background(), Options{URL: url, UserID: fmt.Sprintf("user%d", i), Token: "t", Tracker: tracker})
 		}
 		return socketio.Dial(context.Background(), socketio.Options{
-			URL: url, Namespaces: []string{queueNamespace, videoNamespace}, Auth: map[string]string{"token": "t"},
+			URL: url, Namespaces: []string{contract.QueueNamespace, contract.VideoNamespace}, Auth: map[string]string{"token": "t"},
 			Wants: func(string, []byte) bool { return true }, OnEvent: func(socketio.Event) {},
 		})
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -134,7 +135,7 @@ func (w *world) play(steps ...step) {
 	for _, s := range steps {
 		time.Sleep(s.after)
 		namespace := "/video"
-		if s.event == eventMatch || s.event == eventStatus {
+		if s.event == contract.EventMatch || s.event == contract.EventStatus {
 			namespace = "/queue"
 		}
 		w.mu.Lock()
@@ -183,7 +184,7 @@ func rules(w *Tracker) map[Rule]int {
 // The payloads of docs/verity-api.md.
 
 func match(session, partner string) string {
-	return `{"sessionId":"` + session + `","partnerAnonymousId":"` + anonymousID(session, partner) +
+	return `{"sessionId":"` + session + `","partnerAnonymousId":"` + contract.AnonymousID(session, partner) +
 		`","queueKey":"canberra:44136fa355b3","matchedAt":1767225600000}`
 }
 

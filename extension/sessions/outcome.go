@@ -1,5 +1,7 @@
 package sessions
 
+import "github.com/verity-app/xk6-verity/extension/contract"
+
 // Outcome is how Match or Hold ended.
 type Outcome string
 
@@ -26,16 +28,16 @@ type Reason string
 
 // The reasons. Those of session:end are the service's own words.
 const (
-	ReasonTimeout    Reason = "timeout"     // session:end: its time was over
-	ReasonEnded      Reason = "ended"       // session:end: ended before its time
-	ReasonTokenError Reason = "token_error" // session:end: video is not configured
-	ReasonOther      Reason = "other"       // session:end, with a reason that Verity does not know
-	ReasonHoldOver   Reason = "hold_over"   // held for as long as asked, and the session goes on
-	ReasonEarlyEnd   Reason = "early_end"   // session:end more than 1 s before the promised time
-	ReasonLateEnd    Reason = "late_end"    // session:end more than 1 s after the promised time
-	ReasonNoStart    Reason = "no_start"    // no session:start within 5 s of the match, or before session:end
-	ReasonNoEnd      Reason = "no_end"      // no session:end
-	ReasonNoMatch    Reason = "no_match"    // Hold was given a Match without a session
-	ReasonSocketLost Reason = "socket_lost" // Socket.Err says why
-	ReasonStopped    Reason = "stopped"     // by the end of the run
+	ReasonTimeout    Reason = contract.EndTimeout    // session:end: its time was over
+	ReasonEnded      Reason = contract.EndEnded      // session:end: ended before its time
+	ReasonTokenError Reason = contract.EndTokenError // session:end: video is not configured
+	ReasonOther      Reason = "other"                // session:end, with a reason that Verity does not know
+	ReasonHoldOver   Reason = "hold_over"            // held for as long as asked, and the session goes on
+	ReasonEarlyEnd   Reason = "early_end"            // session:end more than 1 s before the promised time
+	ReasonLateEnd    Reason = "late_end"             // session:end more than 1 s after the promised time
+	ReasonNoStart    Reason = "no_start"             // no session:start within 5 s of the match, or before session:end
+	ReasonNoEnd      Reason = "no_end"               // no session:end
+	ReasonNoMatch    Reason = "no_match"             // Hold was given a Match without a session
+	ReasonSocketLost Reason = "socket_lost"          // Socket.Err says why
+	ReasonStopped    Reason = "stopped"              // by the end of the run
 )

@@ -3,6 +3,8 @@ package sessions
 import (
 	"fmt"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 // pair holds the users that received match with one sessionId: one, then both.
@@ -16,7 +18,7 @@ func (w *Tracker) pair(s *session) {
 		p = &pair{first: s}
 		w.pairs[s.id] = p
 		time.AfterFunc(partnerPatience, func() { w.settle(p) })
-		if s.partner == anonymousID(s.id, s.socket.user) {
+		if s.partner == contract.AnonymousID(s.id, s.socket.user) {
 			s.breaks(RulePartnerWrong, "partnerAnonymousId is the user's own")
 		}
 	case p.second == nil:
@@ -29,7 +31,7 @@ func (w *Tracker) pair(s *session) {
 }
 
 func (s *session) checkPartner(other *session) {
-	if want := anonymousID(s.id, other.socket.user); s.partner != want {
+	if want := contract.AnonymousID(s.id, other.socket.user); s.partner != want {
 		s.breaks(RulePartnerWrong, fmt.Sprintf("partnerAnonymousId is %s; the partner, user %s, is %s",
 			show(s.partner), other.socket.user, want))
 	}
@@ -57,11 +59,8 @@ func (w *Tracker) settle(p *pair) {
 // socketOf returns the socket of the user with this partnerAnonymousId. It computes a hash for every socket, a few milliseconds
 // for ten thousand, which is affordable because it runs for broken pairs only.
 func (w *Tracker) socketOf(sessionID, anonymous string) *Socket {
-	key := []byte(sessionID + ":")
-	prefix := len(key)
 	for user, socket := range w.sockets {
-		key = append(key[:prefix], user...)
-		if id := anonymize(key); string(id[:]) == anonymous {
+		if contract.AnonymousID(sessionID, user) == anonymous {
 			return socket
 		}
 	}

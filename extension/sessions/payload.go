@@ -1,8 +1,6 @@
 package sessions
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -82,16 +80,4 @@ func (i *instant) UnmarshalJSON(data []byte) error {
 		i.Time = time.UnixMilli(int64(n))
 	}
 	return nil
-}
-
-// anonymousID is how a session names one of its users to the other (docs/verity-api.md, Sockets).
-func anonymousID(sessionID, userID string) string {
-	id := anonymize([]byte(sessionID + ":" + userID))
-	return string(id[:])
-}
-
-func anonymize(key []byte) (id [17]byte) {
-	sum := sha256.Sum256(key)
-	hex.Encode(id[copy(id[:], "anon_"):], sum[:6])
-	return id
 }

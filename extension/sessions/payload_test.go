@@ -64,11 +64,6 @@ func TestDecode(t *testing.T) {
 	require.False(t, ok)
 }
 
-// The sum is that of: printf '%s' cm5x0sessionid:cm5x0userid | sha256sum.
-func TestAnonymousID(t *testing.T) {
-	require.Equal(t, "anon_262490d78507", anonymousID("cm5x0sessionid", "cm5x0userid"))
-}
-
 func TestShow(t *testing.T) {
 	require.Equal(t, `"cm5x0"`, show("cm5x0"))
 	require.Equal(t, `"a\nb"`, show("a\nb"))

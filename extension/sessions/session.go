@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 	// lingerTime is how long a session that is over is remembered, to recognise events that repeat.
 	lingerTime = 10 * time.Second
 	// usualLength stands in for a length that is not known.
-	usualLength = 45 * time.Second
+	usualLength = contract.Session
 )
 
 // stage is which event a session waits for.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
@@ -437,7 +438,7 @@ func TestRules(t *testing.T) {
 		"the partner named wrongly": {
 			steps:  slices.Concat([]step{{second, "a", "match", match("s", "c")}, {0, "b", "match", match("s", "a")}}, both[2:]),
 			broken: map[Rule]int{RulePartnerWrong: 1}, deltas: [2]int64{1, 0},
-			how: `user a, session "s": partnerAnonymousId is "` + anonymousID("s", "c") + `"; the partner, user b, is ` + anonymousID("s", "b"),
+			how: `user a, session "s": partnerAnonymousId is "` + contract.AnonymousID("s", "c") + `"; the partner, user b, is ` + contract.AnonymousID("s", "b"),
 		},
 		"a third user in the session": {
 			steps:  slices.Concat(both[:4], []step{{0, "c", "match", match("s", "a")}, {0, "c", "session:start", start("s")}, {45 * second, "c", "session:end", end("s", "timeout")}, {0, "a", "session:end", end("s", "timeout")}, {0, "b", "session:end", end("s", "timeout")}}),
@@ -736,15 +737,15 @@ func TestManyPairs(t *testing.T) {
 			}))
 		}
 		time.Sleep(second)
-		for _, event := range []string{eventMatch, eventStart, eventEnd} {
+		for _, event := range []string{contract.EventMatch, contract.EventStart, contract.EventEnd} {
 			var steps []step
 			for i, user := range users {
 				session := fmt.Sprintf("s%d", i/2)
-				payload := map[string]string{eventMatch: match(session, users[i^1]), eventStart: start(session), eventEnd: end(session, "timeout")}
+				payload := map[string]string{contract.EventMatch: match(session, users[i^1]), contract.EventStart: start(session), contract.EventEnd: end(session, "timeout")}
 				steps = append(steps, step{0, user, event, payload[event]})
 			}
 			w.play(steps...)
-			if event == eventStart {
+			if event == contract.EventStart {
 				require.EqualValues(t, pairs, w.tracker.ActiveSessions())
 				time.Sleep(45 * second)
 			}
@@ -775,17 +776,17 @@ func FuzzEvents(f *testing.F) {
 			e := socketio.Event{At: begin.Add(time.Duration(i) * time.Second)}
 			switch what {
 			case 'm', 'M':
-				e.Name, e.Args = eventMatch, []json.RawMessage{json.RawMessage(match(session, "b"))}
+				e.Name, e.Args = contract.EventMatch, []json.RawMessage{json.RawMessage(match(session, "b"))}
 			case 's', 'S':
-				e.Name, e.Args = eventStart, []json.RawMessage{json.RawMessage(start(session))}
+				e.Name, e.Args = contract.EventStart, []json.RawMessage{json.RawMessage(start(session))}
 			case 'e', 'E':
-				e.Name, e.Args = eventEnd, []json.RawMessage{json.RawMessage(end(session, "timeout"))}
+				e.Name, e.Args = contract.EventEnd, []json.RawMessage{json.RawMessage(end(session, "timeout"))}
 			case 'j':
 				socket.Joining()
 			case 'l':
 				socket.Left()
 			default:
-				e.Name = eventMatch
+				e.Name = contract.EventMatch
 			}
 			socket.onEvent(e)
 			if n := w.ActiveSessions(); n < 0 || n > 2 {

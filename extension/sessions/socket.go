@@ -13,13 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
 const (
-	queueNamespace = "/queue"
-	videoNamespace = "/video"
 	// refusalTime is how soon after it was joined a namespace is disconnected when the token is refused.
 	refusalTime = 5 * time.Second
 )
@@ -88,7 +87,7 @@ func Open(ctx context.Context, o Options) (*Socket, error) {
 	begin := time.Now()
 	client, err := socketio.Dial(ctx, socketio.Options{
 		URL:        o.URL,
-		Namespaces: []string{queueNamespace, videoNamespace},
+		Namespaces: []string{contract.QueueNamespace, contract.VideoNamespace},
 		Auth:       map[string]string{"token": o.Token},
 		Header:     o.Header,
 		Dialer:     o.Dialer,
@@ -208,11 +207,11 @@ func (sock *Socket) wants(namespace string, event []byte) bool {
 func (sock *Socket) onEvent(e socketio.Event) {
 	switch {
 	case !concerns(e.Namespace, e.Name): // only a Waiter wants it
-	case e.Name == eventMatch:
+	case e.Name == contract.EventMatch:
 		hear(sock, e, sock.heardMatch)
-	case e.Name == eventStart:
+	case e.Name == contract.EventStart:
 		hear(sock, e, sock.heardStart)
-	case e.Name == eventEnd:
+	case e.Name == contract.EventEnd:
 		hear(sock, e, sock.heardEnd)
 	}
 	if sock.waiting.Load() > 0 {
@@ -240,7 +239,7 @@ func (sock *Socket) garble(event string) {
 	}
 	sock.garbled = true
 	sock.tracker.found(RulePayloadWrong, sock.user, "", event+" names no session")
-	if event == eventMatch {
+	if event == contract.EventMatch {
 		sock.tracker.brokenMatches++
 	} else {
 		sock.tracker.brokenSessions++

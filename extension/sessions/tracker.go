@@ -4,20 +4,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// The events of docs/verity-api.md, and all others.
-const (
-	eventStatus    = "queue:status"
-	eventMatch     = "match"
-	eventStart     = "session:start"
-	eventEnd       = "session:end"
-	eventMutual    = "match:mutual"
-	eventNonMutual = "match:non_mutual"
-	eventOther     = "other"
-)
+// eventOther stands for all events that the contract has not.
+const eventOther = "other"
 
-var eventNames = [...]string{eventOther, eventStatus, eventMatch, eventStart, eventEnd, eventMutual, eventNonMutual}
+var eventNames = [...]string{eventOther, contract.EventStatus, contract.EventMatch, contract.EventStart, contract.EventEnd, contract.EventMutual, contract.EventNonMutual}
 
 // eventIndex is the place of a name in eventNames; 0, other, for a name that is not there.
 var eventIndex = func() map[string]int {
@@ -67,10 +61,10 @@ func (w *Tracker) wants(namespace string, event []byte) bool {
 // concerns reports whether an event is about a match or a session.
 func concerns(namespace, event string) bool {
 	switch event {
-	case eventMatch:
-		return namespace == queueNamespace
-	case eventStart, eventEnd:
-		return namespace == videoNamespace
+	case contract.EventMatch:
+		return namespace == contract.QueueNamespace
+	case contract.EventStart, contract.EventEnd:
+		return namespace == contract.VideoNamespace
 	}
 	return false
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/verity-app/xk6-verity/extension/address"
 )
 
-// errAddress says what an address takes; the name of the option or variable stands before it.
+// errAddress is the message on an invalid address; it follows the name of the option or variable.
 const errAddress = "must be an http or https URL, with the path under which Prometheus is served if it has one, such as " +
 	"https://prometheus.example.com or https://example.com/prometheus"
 
-// ParseURL checks the address of a Prometheus and returns it without a trailing slash. The message repeats next to nothing of
-// the value, which may be a secret that was put into the wrong variable.
+// ParseURL checks the address of a Prometheus and returns it without a trailing slash. The error repeats at most the scheme and
+// the port, as the value may be a secret that was put into the wrong variable.
 func ParseURL(raw string) (string, error) {
 	if raw == "" {
 		return "", errors.New("is not set; it " + errAddress)
@@ -23,7 +23,7 @@ func ParseURL(raw string) (string, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "", errors.New(errAddress) // address.Fault has parsed it
+		return "", errors.New(errAddress) // unreachable: address.Fault has parsed it
 	}
 	if u.User != nil {
 		return "", errors.New("must not contain credentials (they would be shown in logs and results); a bearer token has " +
@@ -35,7 +35,7 @@ func ParseURL(raw string) (string, error) {
 	return u.Scheme + "://" + u.Host + strings.TrimRight(u.EscapedPath(), "/"), nil
 }
 
-// CheckToken refuses a bearer token that no HTTP header could carry. The message never repeats it.
+// CheckToken refuses a bearer token that is invalid in an HTTP header. The error never repeats the token.
 func CheckToken(token string) error {
 	for _, char := range []byte(token) {
 		if char <= ' ' || char > '~' {

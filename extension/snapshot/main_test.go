@@ -20,17 +20,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // epoch is when the clock of the fake Prometheus begins.
 const epoch = 1_700_000_000.0
 
-// fake is Prometheus' HTTP API over answers that a test lays down. Its clock runs at a speed of its own.
+// fake is a Prometheus whose answers and clock a test controls.
 type fake struct {
 	*httptest.Server
 
 	mu      sync.Mutex
-	clock   float64           // s since the epoch of Unix
-	answers map[string]answer // by expression; of samples by name[], of a range by expression and " over time"
+	clock   float64           // Unix time in seconds
+	answers map[string]answer // by expression; raw samples: by name and "[]"; a range: by expression and " over time"
 	asked   []string
 }
 
-// answer is a function of the clock and of the evaluation time.
+// answer returns the result, given the clock and the evaluation time.
 type answer func(clock, at float64) any
 
 func newFake(t *testing.T, answers map[string]answer) *fake {
@@ -47,7 +47,7 @@ func (f *fake) advance(seconds float64) {
 	f.clock += seconds
 }
 
-// serve answers. A second passes with each request for a timestamp, so that waiting takes no real time.
+// serve answers a request. Each request for a timestamp advances the clock by a second, so that tests do not wait in real time.
 func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,7 +101,7 @@ func respond(w http.ResponseWriter, kind string, result any) {
 
 func point(at, value float64) []any { return []any{at, strconv.FormatFloat(value, 'f', -1, 64)} }
 
-// values is a vector of so many series.
+// values returns a vector with one series for each value.
 func values(at float64, all ...float64) []any {
 	vector := []any{}
 	for i, value := range all {
@@ -110,10 +110,11 @@ func values(at float64, all ...float64) []any {
 	return vector
 }
 
-// constant is a vector that is always the same.
+// constant answers with the same vector always.
 func constant(all ...float64) answer { return func(_, at float64) any { return values(at, all...) } }
 
-// series is a matrix of series, each of times after the epoch and values in turn. A sample is there once its time has come.
+// series answers with a matrix. Each series is given as pairs of a time after the epoch and a value; a sample exists once the
+// clock has reached its time.
 func series(all ...[]float64) answer {
 	return func(clock, _ float64) any {
 		streams := matrix{}
@@ -132,14 +133,14 @@ func series(all ...[]float64) answer {
 	}
 }
 
-// scrapedEvery is the timestamp of a series that is scraped every so many seconds.
+// scrapedEvery answers with the time of the last scrape of a series that is scraped at this interval, in seconds.
 func scrapedEvery(interval float64) answer {
 	return func(clock, at float64) any {
 		return values(at, epoch+float64(int((clock-epoch)/interval))*interval)
 	}
 }
 
-// newReader reads a fake at a pace that suits a test.
+// newReader returns a Reader of a fake that waits and polls briefly.
 func newReader(t *testing.T, f *fake, queries ...Query) *Reader {
 	t.Helper()
 	reader, err := New(Options{URL: f.URL, Queries: queries})
@@ -148,7 +149,7 @@ func newReader(t *testing.T, f *fake, queries ...Query) *Reader {
 	return reader
 }
 
-// run begins, lets Prometheus' clock run, and ends.
+// run calls Begin, advances the fake's clock, and calls End.
 func run(t *testing.T, f *fake, seconds float64, queries ...Query) Report {
 	t.Helper()
 	reader := newReader(t, f, queries...)

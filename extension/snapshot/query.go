@@ -7,27 +7,27 @@ import (
 	"strings"
 )
 
-// Kind is what a number of a query means over time.
+// Kind is the type of a query's values, as in Prometheus.
 type Kind string
 
-// A counter only grows, but for resets; a run has an increase of it. A gauge goes up and down.
+// A counter only grows, except for resets, and a run has its increase. A gauge goes up and down, and a run has its values.
 const (
 	Counter Kind = "counter"
 	Gauge   Kind = "gauge"
 )
 
-// Query is one reading: a name for the reader and an expression in PromQL whose value is one number.
+// Query is a named PromQL expression whose value is one number.
 type Query struct {
 	Name string
 	Kind Kind
 	Expr string
 }
 
-// maxQueries keeps a run from being a load on Prometheus.
+// maxQueries limits the load that a run puts on Prometheus.
 const maxQueries = 100
 
-// Defaults returns what a run reads unless it is told otherwise. The names of the series are those of redis_exporter and
-// postgres_exporter. Each is the sum over all instances and databases that this Prometheus scrapes.
+// Defaults returns the default queries of a run, with the series of redis_exporter and postgres_exporter. Each is the sum over
+// all instances and databases that the Prometheus scrapes.
 func Defaults() []Query {
 	return []Query{
 		{"redis_clients", Gauge, "sum(redis_connected_clients)"},
@@ -42,16 +42,16 @@ func Defaults() []Query {
 	}
 }
 
-// Change adds a query, replaces the one of the same name or, without an expression, takes it away.
+// Change adds a query, replaces the query of the same name or, without an expression, removes it.
 type Change struct {
 	Name string
 	Expr string
-	Kind Kind // empty: that of the query it replaces, or what the expression looks like
+	Kind Kind // empty: that of the replaced query, or for a new one guessed from the expression
 }
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:/ -]{0,59}$`)
 
-// Apply carries out changes on a list of queries. Messages go after the name of the option or variable.
+// Apply applies changes to a list of queries. Its errors follow the name of the option or variable.
 func Apply(queries []Query, changes []Change) ([]Query, error) {
 	result := append([]Query(nil), queries...)
 	for _, change := range changes {
@@ -118,7 +118,7 @@ func names(queries []Query) []string {
 	return all
 }
 
-// The parts of PromQL that a plain selector has: a name, and matchers in braces, whose strings may hold anything.
+// The parts of a PromQL selector: a name, and matchers in braces, whose strings may contain anything.
 const (
 	metricName = `[a-zA-Z_:][a-zA-Z0-9_:]*`
 	matchers   = `\{(?:[^{}"'` + "`" + `#]|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|` + "`[^`]*`" + `)*\}`
@@ -129,8 +129,8 @@ var (
 	sumForm   = regexp.MustCompile(`^(?i:sum)\s*\((?s:(.*))\)$`)
 )
 
-// selector returns the series that an expression reads as they are, where it is a selector such as x_total{job="a"}, or the
-// sum of one. Everything else in PromQL is an expression whose series cannot be told without evaluating it.
+// selector returns the selector of an expression that is one, such as x_total{job="a"}, or the sum of one. The series of any
+// other expression are unknown until it is evaluated.
 func selector(expr string) (selected string, summed, ok bool) {
 	selected = strings.TrimSpace(expr)
 	if match := sumForm.FindStringSubmatch(selected); match != nil {
@@ -142,7 +142,7 @@ func selector(expr string) (selected string, summed, ok bool) {
 	return selected, summed, true
 }
 
-// guess takes an expression for a counter where it is a selector whose name ends in _total, or the sum of one.
+// guess returns Counter for a selector, or the sum of one, whose name ends in _total, and Gauge for any other expression.
 func guess(expr string) Kind {
 	selected, _, ok := selector(expr)
 	if ok && strings.HasSuffix(plainForm.FindStringSubmatch(selected)[1], "_total") {

@@ -103,7 +103,7 @@ func TestSelectorsAndTheirKinds(t *testing.T) {
 	}
 }
 
-// A selector is a part of its expression, is no more than a name and matchers, and is itself one.
+// A selector is a part of its expression, consists of a name and matchers only, and is the selector of itself.
 func FuzzSelector(f *testing.F) {
 	for _, seed := range []string{"x_total", `sum(x{a="b"})`, "sum({a='}'})", `sum(a) / sum(b)`, "sum(sum(x))", "x # {"} {
 		f.Add(seed)

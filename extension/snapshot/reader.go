@@ -1,8 +1,8 @@
-// Package snapshot reads what Prometheus knows of the servers during a run: how much counters grew, and how gauges stood
-// and how high they went.
+// Package snapshot reads metrics of the servers from Prometheus over a run: the increase of counters, and the first, last and
+// highest value of gauges.
 //
-// Times are Prometheus' own: a Reader asks it for its clock, so that of this machine may be wrong. What is read does not
-// have to be there yet: Prometheus scrapes now and then, so End waits for a scrape that is newer than the run.
+// Times are by Prometheus' clock, which a Reader queries, so that this machine's clock may be wrong. Prometheus scrapes at
+// intervals, so End waits for a scrape that is newer than the run.
 package snapshot
 
 import (
@@ -30,15 +30,15 @@ const (
 	defaultTimeout = 5 * time.Second
 	// readingLimit is how long the requests of one reading may take together.
 	readingLimit = 10 * time.Second
-	// atOnce is how many expressions are evaluated at a time. Prometheus itself allows 20 from all its clients.
+	// atOnce is how many expressions are evaluated concurrently. Prometheus allows 20 for all its clients by default.
 	atOnce = 8
 	// maxAnswer is how many bytes of one answer are read.
 	maxAnswer = 64 << 20
-	// maxShown is how much of a message of Prometheus is passed on.
+	// maxShown is how many bytes of a message of Prometheus are shown.
 	maxShown = 200
 )
 
-// Options say which Prometheus to read, and what.
+// Options configures a Reader.
 type Options struct {
 	URL         string // see ParseURL
 	BearerToken string // empty: none is sent
@@ -62,7 +62,7 @@ type Reader struct {
 	close   func()
 }
 
-// New returns a Reader. It connects at the first reading.
+// New returns a Reader. It connects at its first reading.
 func New(o Options) (*Reader, error) {
 	address, err := ParseURL(o.URL)
 	if err != nil {
@@ -77,7 +77,7 @@ func New(o Options) (*Reader, error) {
 	}
 	client, err := api.NewClient(api.Config{Address: address, Client: &http.Client{
 		Transport: &authorized{transport, o.BearerToken, o.UserAgent},
-		// A redirect would take the token to where nobody meant to send it.
+		// Following a redirect would send the token to another address.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}})
 	if err != nil {
@@ -93,15 +93,16 @@ func New(o Options) (*Reader, error) {
 	return r, nil
 }
 
-// authorized sends requests with a bearer token, and notes the status of their answers.
+// authorized sends requests with a bearer token, and stores the status of an answer in the request's context.
 type authorized struct {
 	base             http.RoundTripper
 	token, userAgent string
 }
 
+// statusKey is the key of a *int in a request's context, for the status.
 type statusKey struct{}
 
-// RoundTrip sends one request.
+// RoundTrip sends one request and limits the body of its answer.
 func (a *authorized) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	if a.userAgent != "" {
@@ -126,7 +127,7 @@ type limited struct {
 	io.Closer
 }
 
-// Read reads each query once. The value of one without a series is nil.
+// Read evaluates each query now. The value of a query without a series is nil.
 func (r *Reader) Read(ctx context.Context) (map[string]*float64, error) {
 	defer r.close()
 	ctx, cancel := context.WithTimeout(ctx, readingLimit)
@@ -147,7 +148,7 @@ func (r *Reader) Read(ctx context.Context) (map[string]*float64, error) {
 	return result, nil
 }
 
-// each calls f for each query, some at a time.
+// each calls f for each query, atOnce of them concurrently.
 func (r *Reader) each(f func(i int, query Query)) {
 	var running sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
@@ -161,7 +162,7 @@ func (r *Reader) each(f func(i int, query Query)) {
 	running.Wait()
 }
 
-// now asks Prometheus for its clock.
+// now returns the time by Prometheus' clock.
 func (r *Reader) now(ctx context.Context) (time.Time, error) {
 	seconds, err := r.value(ctx, "time()", time.Time{}, newNotes())
 	if errors.Is(err, errNoNumber) || (err == nil && (seconds == nil || !isFinite(*seconds))) {
@@ -173,7 +174,7 @@ func (r *Reader) now(ctx context.Context) (time.Time, error) {
 	return time.UnixMilli(int64(math.Round(*seconds * 1000))), nil
 }
 
-// value evaluates an expression that has one value, or none: then it returns nil. Without a time it is now.
+// value returns the one value of an expression, or nil if it has no series. A zero time means now.
 func (r *Reader) value(ctx context.Context, expr string, at time.Time, notes *notes) (*float64, error) {
 	result, err := r.query(ctx, expr, at, notes)
 	if err != nil {
@@ -202,15 +203,15 @@ func number(value model.SampleValue) *float64 { return new(float64(value)) }
 
 func isFinite(value float64) bool { return !math.IsNaN(value) && !math.IsInf(value, 0) }
 
-// query evaluates an expression at a time.
+// query evaluates an expression at a time; zero: now.
 func (r *Reader) query(ctx context.Context, expr string, at time.Time, notes *notes) (model.Value, error) {
 	return r.ask(ctx, notes, func(ctx context.Context) (model.Value, prometheus.Warnings, error) {
-		value, warnings, _, err := r.api.Query(ctx, expr, at) // its hints at how an expression is written are left out
+		value, warnings, _, err := r.api.Query(ctx, expr, at) // without its hints on how to write the expression
 		return value, warnings, err
 	})
 }
 
-// queryRange evaluates an expression again and again from one time to another.
+// queryRange evaluates an expression at the steps between two times.
 func (r *Reader) queryRange(ctx context.Context, expr string, from, to time.Time, notes *notes) (model.Matrix, error) {
 	result, err := r.ask(ctx, notes, func(ctx context.Context) (model.Value, prometheus.Warnings, error) {
 		steps := prometheus.Range{Start: from, End: to, Step: stepOf(to.Sub(from))}
@@ -227,13 +228,13 @@ func (r *Reader) queryRange(ctx context.Context, expr string, from, to time.Time
 	return matrix, nil
 }
 
-// stepOf returns the step of a range of a length. Prometheus evaluates an expression at 11,000 times at most.
+// stepOf returns the step for a range of this length. Prometheus allows at most 11,000 steps.
 func stepOf(length time.Duration) time.Duration {
 	const most = 10_000
 	return max(time.Second, (length/most + time.Second - 1).Truncate(time.Second))
 }
 
-// ask makes one request.
+// ask makes one request, with the timeout, and notes its warnings.
 func (r *Reader) ask(
 	ctx context.Context, notes *notes, request func(context.Context) (model.Value, prometheus.Warnings, error),
 ) (model.Value, error) {
@@ -253,10 +254,10 @@ func (r *Reader) ask(
 	return value, nil
 }
 
-// ErrStopped is what a reading gets that was cut by the end of the run.
+// ErrStopped is the error of a reading whose context was cancelled, as at the end of the run.
 var ErrStopped = errors.New("the reading was cut by the end of the run")
 
-// explain says why a request failed and what to do, without the URL that net/http puts before it.
+// explain returns why a request failed and what to do, without the request's URL that net/http adds.
 func (r *Reader) explain(ctx context.Context, err error, status int) error {
 	var apiErr *prometheus.Error
 	var netErr net.Error
@@ -286,12 +287,12 @@ func (r *Reader) explain(ctx context.Context, err error, status int) error {
 	}
 }
 
-// notOfQueries are the errors of client_golang that are not Prometheus' judgement of an expression.
+// notOfQueries are the errors of client_golang that are not about the expression.
 //
 //nolint:gochecknoglobals // constant
 var notOfQueries = []prometheus.ErrorType{prometheus.ErrBadResponse, prometheus.ErrClient, prometheus.ErrServer}
 
-// errNoNumber is what an expression is that client_golang has no type for, such as a string.
+// errNoNumber is the error on an expression whose type client_golang does not support, such as a string.
 var errNoNumber = errors.New("the expression is not a number")
 
 func (r *Reader) noPrometheus() error {
@@ -317,7 +318,7 @@ func (r *Reader) unexpected(status int) error {
 	return fmt.Errorf("%s answered %d %s%s", r.url, status, http.StatusText(status), hint)
 }
 
-// shown is how a message from elsewhere is passed on: one line, cut short, and without the token.
+// shown prepares a message from Prometheus for an error or a note: one line, short, and without the token.
 func (r *Reader) shown(text string) string {
 	if r.token != "" {
 		text = strings.ReplaceAll(text, r.token, "[bearer token]")
@@ -325,7 +326,7 @@ func (r *Reader) shown(text string) string {
 	return plain.Short(text, maxShown)
 }
 
-// notes are sentences for the reader, each once, in the order in which they came.
+// notes collects the sentences for the report, each once, in the order in which they were added.
 type notes struct {
 	mu   sync.Mutex
 	list []string

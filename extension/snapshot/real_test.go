@@ -19,7 +19,7 @@ import (
 
 const token = "a-token.For_tests~1"
 
-// guarded puts TLS and a bearer token before a Prometheus, as a reverse proxy does, and returns a transport that trusts it.
+// guarded starts a reverse proxy with TLS and a bearer token before a Prometheus, and returns a transport that trusts it.
 func guarded(t *testing.T, prometheus string) (address string, transport *http.Transport) {
 	t.Helper()
 	behind, err := url.Parse(prometheus)
@@ -38,7 +38,7 @@ func guarded(t *testing.T, prometheus string) (address string, transport *http.T
 	return server.URL + behind.Path, transport
 }
 
-// The readings of real exporters show the commands and commits that a known load caused, and what else it did.
+// The readings of real exporters show the commands, commits and other effects of a known load.
 func TestReadingsOfRealExporters(t *testing.T) {
 	t.Parallel()
 	lab := promtest.Start(t, promtest.Options{Postgres: true, Prefix: "/prometheus"})
@@ -115,11 +115,11 @@ func load(t *testing.T, lab *promtest.Lab, commands, commits, rollbacks int) *re
 	_, err := pipe.Exec(t.Context())
 	require.NoError(t, err)
 	lab.PSQL(t, strings.Repeat("SELECT 1 WHERE false \\g /dev/null\n", commits)+strings.Repeat("BEGIN; ROLLBACK;\n", rollbacks))
-	time.Sleep(1500 * time.Millisecond) // a gauge is known at scrapes only
+	time.Sleep(1500 * time.Millisecond) // until the gauge was scraped
 	return client
 }
 
-// What connections that stay open did is counted, although Postgres counts it 10 s late.
+// The commits of connections that stay open are counted, although Postgres counts them 10 s late.
 func TestCommitsOfConnectionsThatStayOpen(t *testing.T) {
 	t.Parallel()
 	lab := promtest.Start(t, promtest.Options{Postgres: true})

@@ -13,52 +13,65 @@ import (
 )
 
 const (
-	// postgresDelay: Postgres adds up what a connection did when it has been idle for 10 s (PGSTAT_IDLE_INTERVAL), so the
-	// counts of a pool, whose connections stay open, are late by as much.
+	// postgresDelay is how late Postgres counts: it adds the statistics of a connection once that has been idle for 10 s
+	// (PGSTAT_IDLE_INTERVAL), which matters for pools, whose connections stay open.
 	postgresDelay = 11 * time.Second
-	// deadlineMargin is how much time is left to whoever waits for a reading until its own deadline.
+	// deadlineMargin is how long before the context's deadline End returns.
 	deadlineMargin = 5 * time.Second
 )
 
-// noSuchSeries is the remark on a reading of which Prometheus knows nothing.
+// noSuchSeries is the remark on a reading whose expression has no series in Prometheus.
 const noSuchSeries = "no such series"
 
 // pace is how End waits for scrapes.
 type pace struct {
-	least, most time.Duration // to wait for: two intervals between scrapes, but within these bounds
-	every       time.Duration // between two looks
+	least, most time.Duration // bounds of the longest wait, which is two intervals between scrapes
+	every       time.Duration // between two polls
 }
 
 func defaultPace() pace {
 	return pace{least: 20 * time.Second, most: 2 * time.Minute, every: time.Second}
 }
 
-// Mark is the beginning of a run.
+// Mark is the time at which a run began.
 type Mark struct {
 	at    time.Time // by Prometheus' clock; zero: unknown
-	taken time.Time // by ours
+	taken time.Time // by this machine's clock
 }
 
-// Reading is what a run made of one query. Which fields are set follows from its kind; nil stands for no value.
+// Reading is the result of one query over a run. Which fields are set depends on its Kind; nil: no value.
 type Reading struct {
 	Query
 
 	Start, End, Peak *float64 // of a gauge
 	Increase         *float64 // of a counter
-	PerSecond        *float64 // the same, divided by the length of the run
-	// Remark says why values are missing, or what is special about them; mostly empty.
+	PerSecond        *float64 // Increase divided by the length of the run
+	// Course is how the reading went over the run: the values of a gauge; the increase per second of a counter whose expression is a
+	// selector or the sum of one, and nothing of another counter.
+	Course []Point
+	// Remark says why values are missing, or how they are special, such as a reset; mostly empty.
 	Remark string
 }
 
-// Report is what a run made of all queries.
+// Point is a value at a time after the beginning of the run.
+type Point struct {
+	After time.Duration
+	Value float64
+}
+
+// mostPoints is how many a course has at most.
+const mostPoints = 300
+
+// Report is the results of all queries over a run.
 type Report struct {
+	Began    time.Time     // by this machine's clock
 	Length   time.Duration // of the run, by Prometheus' clock
 	Readings []Reading
 	Notes    []string
 }
 
-// Begin takes the time at the beginning of a run, and tries all queries so that a mistake shows now and not at the end.
-// problems are of single queries. A Mark is good for End even where Prometheus could not be read.
+// Begin marks the beginning of a run, and tries all queries, so that mistakes show before the run. problems are the errors of
+// single queries. The Mark is valid for End even if Prometheus could not be read.
 func (r *Reader) Begin(ctx context.Context) (mark Mark, problems []string, err error) {
 	defer r.close()
 	ctx, cancel := context.WithTimeout(ctx, readingLimit)
@@ -79,19 +92,19 @@ func (r *Reader) Begin(ctx context.Context) (mark Mark, problems []string, err e
 	return mark, problems, nil
 }
 
-// measurement is one End.
+// measurement is the state of one call of End.
 type measurement struct {
 	r        *Reader
-	from, to time.Time // the run, by Prometheus' clock
+	from, to time.Time // start and end of the run, by Prometheus' clock
 	notes    *notes
 	readings []Reading
 	interval time.Duration // between two scrapes, of the slowest counter; 0: unknown
-	rises    []rise
-	stale    []bool // counters whose last scrape is older than it should be
+	rises    []rise        // of the counters, by index in readings
+	stale    []bool        // counters not yet scraped after the run, by index in readings
 }
 
-// End reads what the run made of each query. For counters it waits for scrapes that are newer than the run: at most 20 s or
-// two intervals between scrapes, whichever is more, and never more than 2 minutes or until 5 s before the context's deadline.
+// End returns the results of a run. For counters it waits for scrapes that are newer than the run: at most 20 s or two
+// intervals between scrapes, whichever is longer, and never longer than 2 minutes or 5 s before the context's deadline.
 func (r *Reader) End(ctx context.Context, mark Mark) (Report, error) {
 	defer r.close()
 	elapsed := time.Since(mark.taken)
@@ -127,10 +140,10 @@ func (r *Reader) End(ctx context.Context, mark Mark) (Report, error) {
 			m.interval.Seconds()))
 	}
 	m.leaveOutAbsentExporters()
-	return Report{Length: m.length(), Readings: m.readings, Notes: m.notes.all()}, nil
+	return Report{Began: mark.taken, Length: m.length(), Readings: m.readings, Notes: m.notes.all()}, nil
 }
 
-// leaveOutAbsentExporters puts one sentence in the place of the default readings of an exporter of which Prometheus has none.
+// leaveOutAbsentExporters replaces the default readings of an exporter by one note, if Prometheus has none of its series.
 func (m *measurement) leaveOutAbsentExporters() {
 	defaults := Defaults()
 	for _, exporter := range []string{"redis", "postgres"} {
@@ -174,6 +187,7 @@ func (m *measurement) readGauge(ctx context.Context, reading *Reading) {
 		return
 	}
 	reading.Peak = peakOf(between, start, end)
+	reading.Course = m.values(between)
 	switch {
 	case reading.Peak == nil && start == nil && end == nil:
 		reading.Remark = noSuchSeries
@@ -184,7 +198,7 @@ func (m *measurement) readGauge(ctx context.Context, reading *Reading) {
 	}
 }
 
-// peakOf returns the highest value that is a number.
+// peakOf returns the highest value that is a number, or nil.
 func peakOf(between model.Matrix, ends ...*float64) *float64 {
 	var peak *float64
 	consider := func(value float64) {
@@ -205,7 +219,7 @@ func peakOf(between model.Matrix, ends ...*float64) *float64 {
 	return peak
 }
 
-// delay is how much later than it happened the service may count what an expression reads.
+// delay returns how late the service may count the events of an expression.
 func delay(expr string) time.Duration {
 	if strings.Contains(expr, "pg_stat_") {
 		return postgresDelay
@@ -213,11 +227,11 @@ func delay(expr string) time.Duration {
 	return 0
 }
 
-// until is the time from which on a scrape has all that a query counts of the run.
+// until returns from when on a scrape has everything that a query counts of the run.
 func (m *measurement) until(query Query) time.Time { return m.to.Add(delay(query.Expr)) }
 
-// awaitScrapes waits until all counters were scraped after the run, and returns how long that took. Of an expression that is
-// no selector the scrapes are not known; it gets the time that the others take, or a while where there are none.
+// awaitScrapes waits until all counters were scraped after the run, at most for limit, and returns how long it waited. The
+// scrapes of an expression that is no selector are unknown; for those it waits at least blindWait.
 func (m *measurement) awaitScrapes(ctx context.Context, limit time.Duration) time.Duration {
 	begun, blind := time.Now(), m.blindWait()
 	ticker := time.NewTicker(m.r.pace.every)
@@ -236,7 +250,7 @@ func (m *measurement) awaitScrapes(ctx context.Context, limit time.Duration) tim
 	}
 }
 
-// blindWait is how long to wait for counters whose scrapes are not known.
+// blindWait returns how long to wait at least: 0, or pace.least if there are counters whose scrapes are unknown.
 func (m *measurement) blindWait() time.Duration {
 	var wait time.Duration
 	for _, reading := range m.readings {
@@ -247,7 +261,7 @@ func (m *measurement) blindWait() time.Duration {
 	return wait
 }
 
-// patience returns how long to wait for scrapes: two intervals of the slowest, as far as there is time.
+// patience returns how long to wait for scrapes at most: two intervals of the slowest counter, within the bounds of the pace.
 func (m *measurement) patience(ctx context.Context) time.Duration {
 	intervals := make([]time.Duration, len(m.readings))
 	m.r.each(func(i int, query Query) {
@@ -257,7 +271,7 @@ func (m *measurement) patience(ctx context.Context) time.Duration {
 		}
 		series, err := m.r.raw(ctx, selected, m.to.Add(-lookback), m.to, m.notes)
 		if err != nil {
-			return // what is wrong with it shows when it is read
+			return // readCounters reports the error
 		}
 		for _, samples := range series {
 			intervals[i] = max(intervals[i], samples.interval())
@@ -271,7 +285,7 @@ func (m *measurement) patience(ctx context.Context) time.Duration {
 	return min(limit, m.r.pace.most)
 }
 
-// timeLeft is how much of a wait the deadline of the context has room for, with a reading after it.
+// timeLeft shortens a wait so that a reading still fits before the context's deadline.
 func timeLeft(ctx context.Context, wait time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline)-deadlineMargin-readingLimit)
@@ -279,8 +293,8 @@ func timeLeft(ctx context.Context, wait time.Duration) time.Duration {
 	return max(0, wait)
 }
 
-// poll notes which counters have yet to be scraped, and reports whether waiting for them is over: when there are none, or when
-// Prometheus does not answer at all any more.
+// poll notes which counters have yet to be scraped, and reports whether waiting is over: there are none, or Prometheus answers
+// for none of them.
 func (m *measurement) poll(ctx context.Context) (over bool) {
 	reading, cancel := context.WithTimeout(ctx, readingLimit)
 	defer cancel()
@@ -302,7 +316,7 @@ func (m *measurement) poll(ctx context.Context) (over bool) {
 	return stale == failed
 }
 
-// unscraped reports whether a series of a selector has not been scraped since a time. Series that are gone cannot be waited for.
+// unscraped reports whether a series of a selector has not been scraped since a time. Series that have ended do not count.
 func (r *Reader) unscraped(ctx context.Context, selected string, since time.Time) (bool, error) {
 	value, err := r.query(ctx, "timestamp("+selected+")", time.Time{}, newNotes())
 	if err != nil {
@@ -320,7 +334,7 @@ func (r *Reader) unscraped(ctx context.Context, selected string, since time.Time
 	return false, nil
 }
 
-// readCounters reads what counters gained, up to now.
+// readCounters reads the increase of each counter, up to now.
 func (m *measurement) readCounters(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, readingLimit)
 	defer cancel()
@@ -328,8 +342,8 @@ func (m *measurement) readCounters(ctx context.Context, now time.Time) {
 		if query.Kind != Counter {
 			return
 		}
-		gained, remark, err := m.rise(ctx, query, m.stale[i], now)
 		reading := &m.readings[i]
+		gained, remark, err := m.rise(ctx, reading, m.stale[i], now)
 		if err != nil {
 			reading.Remark = err.Error()
 			return
@@ -348,9 +362,10 @@ func perSecond(increase float64, length time.Duration) *float64 {
 	return new(increase / length.Seconds())
 }
 
-// rise returns what one counter gained. A selector is counted series by series, from its samples as they were scraped, so
-// that a reset of one is seen as what it is; anything else by the values of the whole expression.
-func (m *measurement) rise(ctx context.Context, query Query, stale bool, now time.Time) (gained rise, remark string, err error) {
+// rise returns the increase of one counter. For a selector it is computed from the scraped samples of each series, so that
+// resets are recognised; for another expression, from its values over time.
+func (m *measurement) rise(ctx context.Context, reading *Reading, stale bool, now time.Time) (gained rise, remark string, err error) {
+	query := reading.Query
 	selected, summed, ok := selector(query.Expr)
 	if !ok {
 		return m.climb(ctx, query, now)
@@ -362,9 +377,10 @@ func (m *measurement) rise(ctx context.Context, query Query, stale bool, now tim
 	if !summed && len(series) > 1 {
 		return rise{}, "", fmt.Errorf("the expression has %d series; aggregate it, for example with sum()", len(series))
 	}
+	reading.Course = m.rates(series)
 	w := window{start: timeOf(m.from), end: timeOf(m.to), until: timeOf(m.until(query))}
 	if stale {
-		w.end = 0 // a series that was waited for in vain is not gone
+		w.end = 0 // a series that was not scraped in time has not ended
 	}
 	for _, samples := range series {
 		gained = gained.add(samples.riseOf(w))
@@ -380,9 +396,41 @@ func (m *measurement) rise(ctx context.Context, query Query, stale bool, now tim
 	return gained, gained.remark(), nil
 }
 
+// values are the course of a gauge.
+func (m *measurement) values(over model.Matrix) []Point {
+	var points []Point
+	for _, stream := range over {
+		every := (len(stream.Values) + mostPoints - 1) / mostPoints
+		for i, sample := range stream.Values {
+			if value := float64(sample.Value); i%every == 0 && isFinite(value) {
+				points = append(points, Point{sample.Timestamp.Time().Sub(m.from), value})
+			}
+		}
+	}
+	return points
+}
+
+// rates are the course of a counter: the increase per second of all its series together, between the scrapes before and after a time.
+func (m *measurement) rates(series map[model.Fingerprint]history) []Point {
+	var points []Point
+	step := max(time.Second, m.length()/mostPoints)
+	for after := step; after <= m.length(); after += step {
+		sum, isKnown := 0.0, false
+		for _, samples := range series {
+			if rate, ok := samples.rateAt(timeOf(m.from.Add(after))); ok {
+				sum, isKnown = sum+rate, true
+			}
+		}
+		if isKnown {
+			points = append(points, Point{after, sum})
+		}
+	}
+	return points
+}
+
 func timeOf(t time.Time) model.Time { return model.TimeFromUnixNano(t.UnixNano()) }
 
-// remark says what is special about a counter.
+// remark returns the resets, and the series that began or ended during the run.
 func (r rise) remark() string {
 	var parts []string
 	if r.resets > 0 {
@@ -420,7 +468,7 @@ func (m *measurement) climb(ctx context.Context, query Query, now time.Time) (ga
 	return gained, "", nil
 }
 
-// explainCounters adds the notes that say what the counters count.
+// explainCounters adds notes on the time that the counters cover.
 func (m *measurement) explainCounters() {
 	var all rise
 	var late []string

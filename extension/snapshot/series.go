@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,31 +13,31 @@ import (
 )
 
 const (
-	// lookback is how far back Prometheus itself looks for the last sample of a series.
+	// lookback is how far back Prometheus looks for the last sample of a series, by default.
 	lookback = 5 * time.Minute
-	// chunk is how much of a run one request asks raw samples of.
+	// chunk is how long a part of a run is whose raw samples are read by one request.
 	chunk = 6 * time.Hour
 )
 
-// history is one series as it was scraped: samples in the order of their times.
+// history is the scraped samples of one series, in the order of their times.
 type history []model.SamplePair
 
-// window is the run, and the time from which on a scrape has all that a service counts of it.
+// window is the start and end of the run, and from when on a scrape has everything that the service counts of it.
 type window struct{ start, end, until model.Time }
 
-// rise is how much a counter, or several together, grew.
+// rise is the increase of a counter, or of several together.
 type rise struct {
 	value  float64
 	resets int
 	series int
-	began  int // series that were not there when the run began; they count from their first scrape
-	ended  int // series that were gone when the run ended
+	began  int // series that began during the run; they count from their first scrape
+	ended  int // series that ended before the run did
 	first  model.Time
-	last   model.Time // the scrapes between which it was counted
+	last   model.Time // the scrapes between which value was counted
 }
 
-// riseOf counts from the last scrape that is not after the start to the first that is not before until. A counter that fell
-// began again from zero. Without a scrape in the window there is no rise: then it counts no series.
+// riseOf returns the increase from the last scrape at or before the start to the first at or after until. A counter that fell
+// was reset to zero. Without a scrape in the window the result has no series.
 func (h history) riseOf(w window) rise {
 	r := rise{series: 1}
 	for _, sample := range h.numbers() {
@@ -65,8 +66,8 @@ func (h history) riseOf(w window) rise {
 	return r
 }
 
-// climbOf adds up how much the value of an expression grew. Where it fell it may have been any part of it that was reset, so
-// what it gained then is unknown.
+// climbOf returns the increase of the value of an expression. Where the value fell, any of its series may have been reset, so
+// that the increase at that time is unknown and left out.
 func (h history) climbOf() rise {
 	numbers := h.numbers()
 	if len(numbers) == 0 {
@@ -77,7 +78,7 @@ func (h history) climbOf() rise {
 	return r
 }
 
-// between adds up how much the samples from first to last grew, and counts how often they fell, and to what in sum.
+// between returns by how much the samples from first to last grew, how often they fell, and the sum of the values they fell to.
 func (h history) between(first, last model.Time) (grew float64, falls int, to float64) {
 	before := math.NaN()
 	for _, sample := range h.numbers() {
@@ -97,7 +98,22 @@ func (h history) between(first, last model.Time) (grew float64, falls int, to fl
 	return grew, falls, to
 }
 
-// interval is the usual time between two scrapes; 0 where there are no two.
+// rateAt is the increase per second between the scrapes before and after a time. A counter that fell began again from zero.
+func (h history) rateAt(at model.Time) (perSecond float64, ok bool) {
+	i, _ := slices.BinarySearchFunc(h, at, func(sample model.SamplePair, at model.Time) int { return cmp.Compare(sample.Timestamp, at) })
+	if i == 0 || i == len(h) {
+		return 0, false
+	}
+	before, after := h[i-1], h[i]
+	grew := float64(after.Value - before.Value)
+	if grew < 0 {
+		grew = float64(after.Value)
+	}
+	perSecond = grew / after.Timestamp.Sub(before.Timestamp).Seconds()
+	return perSecond, isFinite(perSecond)
+}
+
+// interval returns the median time between two scrapes, or 0 if there are fewer than two.
 func (h history) interval() time.Duration {
 	if len(h) < 2 {
 		return 0
@@ -110,12 +126,12 @@ func (h history) interval() time.Duration {
 	return gaps[len(gaps)/2]
 }
 
-// numbers leaves out the samples that are not finite.
+// numbers returns the finite samples.
 func (h history) numbers() history {
 	return slices.DeleteFunc(slices.Clone(h), func(s model.SamplePair) bool { return !isFinite(float64(s.Value)) })
 }
 
-// add adds up the rises of several series.
+// add returns the sum of two rises.
 func (r rise) add(other rise) rise {
 	if other.series == 0 {
 		return r
@@ -130,7 +146,7 @@ func (r rise) add(other rise) rise {
 	}
 }
 
-// raw returns the samples of a selector as they were scraped, from one time to another.
+// raw returns the scraped samples of a selector between two times.
 func (r *Reader) raw(ctx context.Context, selected string, from, to time.Time, notes *notes) (map[model.Fingerprint]history, error) {
 	all := make(map[model.Fingerprint]history)
 	for from.Before(to) {
@@ -156,7 +172,7 @@ func (r *Reader) raw(ctx context.Context, selected string, from, to time.Time, n
 	return all, nil
 }
 
-// join appends later samples. Chunks of Prometheus 2 share the sample at their border.
+// join appends later samples. With Prometheus 2, adjacent chunks share the sample at their border.
 func (h history) join(later []model.SamplePair) history {
 	for len(h) > 0 && len(later) > 0 && later[0].Timestamp <= h[len(h)-1].Timestamp {
 		later = later[1:]

@@ -20,7 +20,7 @@ import (
 func counter(expr string) Query { return Query{"n", Counter, expr} }
 func gauge() Query              { return Query{"n", Gauge, "g"} }
 
-// A run of 60 s that begins at the epoch; the scrapes are every 15 s, the last before it 5 s earlier.
+// The run has 60 s and begins at the epoch; scrapes are 15 s apart, the last before the run 5 s earlier.
 func TestTheIncreaseOfACounter(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -94,7 +94,30 @@ func TestACounterWithoutAnIncreaseSaysWhy(t *testing.T) {
 	}
 }
 
-// An expression that is no selector has no samples of its own: it is evaluated over time.
+// The course of a counter is the increase per second of all its series, as their scrapes show it; that of a gauge is its values.
+func TestTheCourseOfAReading(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string]answer{
+		"x_total[]": series([]float64{-5, 100, 5, 120, 15, 10, 65, 60}, []float64{5, 0, 15, 40, 65, 40}),
+		"timestamp(x_total)": func(clock, at float64) any {
+			return values(at, epoch+float64(int((clock-epoch+5)/15))*15-5)
+		},
+		"sum(clients)": constant(4), "sum(clients) over time": series([]float64{0, 4, 30, math.NaN(), 60, 8}),
+	})
+	readings := run(t, f, 60, counter("sum(x_total)"), Query{"clients", Gauge, "sum(clients)"}).Readings
+	course := map[time.Duration]float64{}
+	for _, point := range readings[0].Course {
+		course[point.After.Round(time.Second)] = point.Value
+	}
+	require.InDelta(t, 2, course[3*time.Second], 1e-9, "20 in 10 s, before there is a second series")
+	require.InDelta(t, 1+4, course[10*time.Second], 1e-9, "one began again from zero")
+	require.InDelta(t, 1, course[40*time.Second], 1e-9)
+	require.Len(t, readings[0].Course, 60)
+	require.Len(t, readings[1].Course, 2, "what is no number is left out")
+	require.InDelta(t, 8, readings[1].Course[1].Value, 0)
+}
+
+// An expression that is no selector has no raw samples, and is evaluated over time.
 func TestTheIncreaseOfAnExpression(t *testing.T) {
 	t.Parallel()
 	const expr = "sum(x_total) + sum(y_total)"
@@ -110,8 +133,8 @@ func TestTheIncreaseOfAnExpression(t *testing.T) {
 	require.Equal(t, "no such series", run(t, newFake(t, nil), 60, counter(expr)).Readings[0].Remark)
 }
 
-// Nine rows that all say so are one sentence for each exporter; a query of the reader's own keeps its row.
-func TestExportersThatAreNotThere(t *testing.T) {
+// One note replaces the default rows of an absent exporter; a query that the user added keeps its row.
+func TestAbsentExporters(t *testing.T) {
 	t.Parallel()
 	own := Query{"ghosts", Gauge, "missing"}
 	answers := map[string]answer{}
@@ -131,7 +154,7 @@ func TestExportersThatAreNotThere(t *testing.T) {
 
 	answers["sum(redis_connected_clients)"] = constant(4)
 	report = run(t, newFake(t, answers), 60, Defaults()...)
-	require.Len(t, report.Readings, 4, "of an exporter that is there each reading is told")
+	require.Len(t, report.Readings, 4, "each reading of a present exporter is reported")
 	require.NotContains(t, report.Notes[0], "redis_exporter")
 }
 
@@ -156,7 +179,7 @@ func TestGaugesOfARunBetweenTwoScrapes(t *testing.T) {
 		"the run was shorter than the time between two scrapes, about 30 s: gauges may be those of before it")
 }
 
-// Postgres counts late, so what it counts needs a scrape that is later, too.
+// Postgres counts late, so its counters need a later scrape.
 func TestEndWaitsLongerForPostgres(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string]answer{
@@ -324,7 +347,7 @@ func TestReadReadsEachQueryOnce(t *testing.T) {
 	require.EqualError(t, err, "D: the expression has 2 series; aggregate it, for example with sum()")
 }
 
-func TestBeginTellsProblemsOfSingleQueries(t *testing.T) {
+func TestBeginReturnsProblemsOfSingleQueries(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string]answer{"bad": func(float64, float64) any { return refusal("no") }, "two": constant(1, 2)})
 	_, problems, err := newReader(t, f, Query{"a", Gauge, "bad"}, Query{"b", Gauge, "missing"}, Query{"c", Gauge, "two"}).Begin(t.Context())
@@ -334,7 +357,7 @@ func TestBeginTellsProblemsOfSingleQueries(t *testing.T) {
 	}, problems)
 }
 
-// What can be wrong with a Prometheus as a whole. The token is in none of the messages.
+// Errors that concern a Prometheus as a whole. None of the messages has the token.
 func TestAPrometheusThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	const token = "KeepThisToYourself"
@@ -392,7 +415,7 @@ func TestAPrometheusThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// waitFor reads the request, without which its end is not noticed, and waits for it.
+// waitFor reads the request, as net/http notices its end only then, and waits for that end.
 func waitFor(r *http.Request) {
 	_ = r.ParseForm()
 	<-r.Context().Done()
@@ -414,7 +437,7 @@ func TestAPrometheusThatIsDown(t *testing.T) {
 	require.ErrorIs(t, err, ErrStopped)
 }
 
-// One that hangs after the first answer does not hold up a run for long.
+// A Prometheus that hangs after its first answer delays a run only briefly.
 func TestAPrometheusThatBeginsToHang(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, nil)
@@ -442,8 +465,7 @@ func TestAPrometheusThatBeginsToHang(t *testing.T) {
 	}
 }
 
-// The token goes to the address that was given, with its base path, over TLS that is checked, and never to where a redirect
-// leads.
+// The token is sent only to the given address, with its base path and over verified TLS, and never to the target of a redirect.
 func TestTheTokenGoesToItsAddressOnly(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string]answer{"g": constant(1)})
@@ -473,12 +495,12 @@ func TestTheTokenGoesToItsAddressOnly(t *testing.T) {
 	pool.AddCert(server.Certificate())
 	require.NoError(t, read("/base/path", "abc", &tls.Config{RootCAs: pool}))
 	require.NoError(t, read("/base/path/", "abc", &tls.Config{InsecureSkipVerify: true}))    //nolint:gosec // as k6's insecureSkipTLSVerify
-	require.ErrorContains(t, read("/base/path", "abc", nil), "failed to verify certificate") // the certificate is its own
+	require.ErrorContains(t, read("/base/path", "abc", nil), "failed to verify certificate") // it is self-signed
 	require.ErrorContains(t, read("/other", "abc", &tls.Config{RootCAs: pool}), "answered 307 Temporary Redirect, a redirect, which is not followed")
 	require.Zero(t, elsewhere.Load())
 }
 
-// endless is a transport whose answers do not end.
+// endless is a transport whose answers never end.
 type endless struct{}
 
 func (endless) RoundTrip(*http.Request) (*http.Response, error) {

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// newSID returns 20 characters, as the reference's ids have.
+// newSID returns a random id of 20 characters, the length of the reference's ids.
 func newSID() string {
 	var b [15]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// bearer returns the token of the Authorization header, if there is one.
+// bearer returns the token of the Authorization header, and whether there is such a header.
 func bearer(header []string) (token string, present bool) {
 	if len(header) == 0 {
 		return "", false
@@ -34,7 +34,7 @@ func (c *conn) token(auth json.RawMessage) string {
 	var data struct {
 		Token any `json:"token"`
 	}
-	_ = json.Unmarshal(auth, &data) // what is no object has no token
+	_ = json.Unmarshal(auth, &data) // only an object has a token
 	token, _ := data.Token.(string)
 	return token
 }

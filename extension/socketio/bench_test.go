@@ -62,8 +62,8 @@ func BenchmarkNewFrame(b *testing.B) {
 	}
 }
 
-// BenchmarkBroadcast is one queue:status to 500 clients in this process, to the moment when the last has counted it:
-// writing and reading together.
+// BenchmarkBroadcast sends one queue:status to 500 clients in this process and waits until the last has counted it, so that it
+// measures writing and reading together.
 func BenchmarkBroadcast(b *testing.B) {
 	const users = 500
 	var mu sync.Mutex
@@ -73,10 +73,10 @@ func BenchmarkBroadcast(b *testing.B) {
 		defer mu.Unlock()
 		sockets = append(sockets, s)
 	}})
-	var heard atomic.Int64
+	var counted atomic.Int64
 	all := make(chan struct{})
 	o := Options{URL: url, Namespaces: []string{"/queue"}, Wants: func(string, []byte) bool {
-		if heard.Add(1)%users == 0 {
+		if counted.Add(1)%users == 0 {
 			all <- struct{}{}
 		}
 		return false
@@ -98,8 +98,8 @@ func BenchmarkBroadcast(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/users, "ns/frame")
 }
 
-// BenchmarkIgnoredFrame is what one queue:status costs the client's process, from the kernel to the counter, when they come
-// as fast as they can over loopback. "bare gorilla" does nothing but ReadMessage.
+// BenchmarkIgnoredFrame measures what one queue:status costs the client's process, from the kernel to the counter, when the
+// frames arrive over loopback at full speed. "bare gorilla" only calls ReadMessage.
 func BenchmarkIgnoredFrame(b *testing.B) {
 	const frames = 500_000
 	_, url := serve(b, ServerOptions{Namespaces: []string{"/queue"}, QueueLimit: frames, OnEvent: func(s *Socket, _ Event) {
@@ -119,9 +119,10 @@ func BenchmarkIgnoredFrame(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleUser is the resident memory of one connected, idle user, each line measured in a process of its own after a
-// collection: both namespaces on one connection, beside a TCP connection that nobody reads, one that a goroutine reads, and
-// a bare gorilla client with the same buffers. "used" has received 100 ignored events and one wanted.
+// BenchmarkIdleUser measures the resident memory of one connected, idle user: both namespaces on one connection. For
+// comparison it measures a TCP connection without a reader, one with a goroutine that reads, and a bare gorilla client with the
+// same buffers. Each is measured in a process of its own after a collection. "used" has received 100 ignored events and one
+// wanted.
 func BenchmarkIdleUser(b *testing.B) {
 	const users = 2000
 	plain := holdConnections(b, nil)
@@ -159,14 +160,14 @@ func BenchmarkIdleUser(b *testing.B) {
 	}
 }
 
-// hideTime leaves out the time of a benchmark that measures something else, once.
+// hideTime removes the time from the results of a benchmark that measures something else.
 func hideTime(b *testing.B) {
 	for b.Loop() {
 	}
 	b.ReportMetric(0, "ns/op")
 }
 
-// holdConnections accepts connections, over TLS if there is a configuration, and leaves them alone.
+// holdConnections accepts connections, over TLS if there is a configuration, and sends nothing.
 func holdConnections(b *testing.B, config *tls.Config) string {
 	listener, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -189,7 +190,7 @@ func holdConnections(b *testing.B, config *tls.Config) string {
 	return "http://" + listener.Addr().String()
 }
 
-// A role is a measurement that this test binary makes as a process of its own, so that nothing but the client is in it.
+// A role is a measurement that this test binary makes in a process of its own, which contains only the client.
 const (
 	roleVariable  = "SOCKETIO_TEST_ROLE"
 	urlVariable   = "SOCKETIO_TEST_URL"
@@ -197,7 +198,7 @@ const (
 	countVariable = "SOCKETIO_TEST_COUNT"
 )
 
-// usage is what a role grew by.
+// usage is by how much a role's process grew.
 type usage struct{ RSS, Heap, Stack, Mallocs, Allocated float64 }
 
 // runRole runs a role and returns what it measured and its user CPU time.
@@ -240,7 +241,7 @@ func playRole(role string) int {
 		"flood":         p.flood,
 		"flood-gorilla": p.floodGorilla,
 	}[role]
-	if !strings.HasPrefix(role, "flood") { // what only the first connections cost is not a user's
+	if !strings.HasPrefix(role, "flood") { // the first connections cost more; do not count that
 		if err := play(20); err != nil {
 			return fail(err)
 		}
@@ -265,14 +266,14 @@ func fail(err error) int {
 
 func measure() usage {
 	debug.FreeOSMemory()
-	debug.FreeOSMemory() // pools are emptied by the second collection
+	debug.FreeOSMemory() // the second collection empties the pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	u := usage{
 		Heap: float64(m.HeapAlloc), Stack: float64(m.StackInuse),
 		Mallocs: float64(m.Mallocs), Allocated: float64(m.TotalAlloc),
 	}
-	if statm, err := os.ReadFile("/proc/self/statm"); err == nil { // elsewhere there is no RSS to be had
+	if statm, err := os.ReadFile("/proc/self/statm"); err == nil { // Linux only
 		var size, resident float64
 		if _, err := fmt.Fscan(bytes.NewReader(statm), &size, &resident); err == nil {
 			u.RSS = resident * float64(os.Getpagesize())
@@ -289,7 +290,7 @@ type player struct {
 	open   []any
 }
 
-// each lets n users connect, eight at a time.
+// each connects n users, eight at a time.
 func (p *player) each(n int, connect func() (any, error)) error {
 	var workers sync.WaitGroup
 	var left atomic.Int64
@@ -335,7 +336,7 @@ func (p *player) tcpRead() (any, error) {
 	return conn, err
 }
 
-// bare opens a websocket with this package's buffers and nothing else of it.
+// bare opens a websocket that uses only this package's buffers.
 func (p *player) bare(frames ...string) (*websocket.Conn, error) {
 	dialer := websocket.Dialer{ReadBufferSize: bufferSize, WriteBufferSize: bufferSize, WriteBufferPool: &writeBuffers}
 	ws, response, err := dialer.Dial("ws"+strings.TrimPrefix(p.url, "http")+Path+"?EIO=4&transport=websocket", nil)

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// writeTimeout bounds one write: a server that takes nothing for so long is gone.
+	// writeTimeout bounds one write; a server that accepts no bytes for this long counts as lost.
 	writeTimeout = 10 * time.Second
 	// closeTimeout bounds Close.
 	closeTimeout = 2 * time.Second
@@ -22,14 +22,14 @@ const (
 
 // Client is one connection and the namespaces joined over it. Its methods are safe for concurrent use.
 //
-// One goroutine reads; writes share a mutex. The server's pings are answered as they come, and one timer per connection
-// looks for those that do not come: a ping only leaves its time behind, it does not reset the timer.
+// One goroutine reads; writes share a mutex. The reader answers the server's pings. One timer per connection notices missing
+// pings: a ping only stores its time and does not reset the timer.
 type Client struct {
 	ws         *websocket.Conn
-	conn       *tcpConn // under ws, and under TLS: closing it interrupts everything at once
+	conn       *tcpConn // below ws and TLS: closing it interrupts all reads and writes at once
 	handshake  Handshake
 	namespaces []namespace
-	waiting    int // namespaces not yet joined; the reader's
+	waiting    int // namespaces not yet joined; used by the reader only
 	stream     stream
 	secrets    secrets
 
@@ -38,7 +38,7 @@ type Client struct {
 	onClose func(error)
 
 	opened   time.Time
-	lastPing atomic.Int64 // time.Duration since opened
+	lastPing atomic.Int64 // when the last ping came, as a time.Duration since opened
 	watchdog *time.Timer
 
 	mu       sync.Mutex // guards writes to ws, calls and lastCall
@@ -49,11 +49,11 @@ type Client struct {
 	done chan struct{}
 }
 
-// namespace is written by the reader only. Its name never changes.
+// namespace is one that the client joins. Only the reader writes it; its name never changes.
 type namespace struct {
 	name   string
 	joined bool
-	at     time.Time
+	at     time.Time // when it was joined
 }
 
 func newClient(o *Options) *Client {
@@ -72,15 +72,15 @@ func newClient(o *Options) *Client {
 	return c
 }
 
-// start sets the watchdog and the reader to work.
+// start starts the watchdog and the reader.
 func (c *Client) start() {
 	c.opened = time.Now()
-	c.watchdog = time.AfterFunc(maxMillis*time.Millisecond, c.watch) // set again once the field is written
+	c.watchdog = time.AfterFunc(maxMillis*time.Millisecond, c.watch) // not yet due: watch reads this field
 	c.watchdog.Reset(c.patience())
 	go c.read()
 }
 
-// Handshake returns what the server said when the connection opened.
+// Handshake returns the server's handshake.
 func (c *Client) Handshake() Handshake { return c.handshake }
 
 // Done is closed when the connection has ended and the last callback has returned.
@@ -95,7 +95,7 @@ func (c *Client) Err() error {
 	return nil
 }
 
-// Emit sends an event. Each argument is anything that encoding/json marshals; it does not wait for the server.
+// Emit sends an event and does not wait for the server. Each argument is anything that encoding/json marshals.
 func (c *Client) Emit(namespace, event string, args ...any) error {
 	return c.emit(namespace, -1, event, args)
 }
@@ -147,9 +147,9 @@ func (c *Client) Ack(e Event, args ...any) error {
 	return c.send(frame)
 }
 
-// Close leaves the namespaces (41/queue,), closes the connection (1, websocket close without a status) and returns when
-// the server has closed its side too and the last callback has returned, or after 2 s. On a connection that has ended, or
-// that another Close is ending, it returns at once.
+// Close leaves the namespaces (41/queue,) and closes the connection (1, websocket close without a status). It returns when
+// the server has closed its side and the last callback has returned, or after 2 s. If the connection has ended, or another
+// Close is ending it, Close returns at once.
 func (c *Client) Close() {
 	if !c.finish(ErrClosed) {
 		return
@@ -162,6 +162,7 @@ func (c *Client) Close() {
 	}
 }
 
+// goodbye sends the packets and the close frame of Close.
 func (c *Client) goodbye() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -178,7 +179,7 @@ func (c *Client) goodbye() {
 	}
 }
 
-// finish records why the connection ends; false when that is known already.
+// finish records why the connection ends, and reports whether it is the first to do so.
 func (c *Client) finish(reason error) bool { return c.end.CompareAndSwap(nil, &reason) }
 
 func (c *Client) ending() bool { return c.end.Load() != nil }
@@ -197,7 +198,7 @@ func (c *Client) emit(namespace string, id int64, event string, args []any) erro
 	return c.send(frame)
 }
 
-// send writes a frame that a caller wants sent.
+// send writes the frame of an event or acknowledgement, unless it is too large or the connection has ended.
 func (c *Client) send(frame []byte) error {
 	if limit := c.handshake.MaxPayload; limit > 0 && int64(len(frame)) > limit {
 		return fmt.Errorf("%w: %d bytes, the server takes %d", ErrTooLarge, len(frame), limit)
@@ -208,7 +209,7 @@ func (c *Client) send(frame []byte) error {
 	return c.write(frame)
 }
 
-// write writes one text frame. A write that fails ends the connection, for part of the frame may have gone.
+// write writes one text frame. A failed write ends the connection, as part of the frame may have been sent.
 func (c *Client) write(frame []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -222,15 +223,15 @@ func (c *Client) write(frame []byte) error {
 }
 
 func (c *Client) writeLocked(frame []byte, deadline time.Time) error {
-	_ = c.ws.SetWriteDeadline(deadline) // only notes it
+	_ = c.ws.SetWriteDeadline(deadline) // never fails
 	return c.ws.WriteMessage(websocket.TextMessage, frame)
 }
 
-// patience is how long the server may be silent.
+// patience returns how long the server may send no ping.
 func (c *Client) patience() time.Duration { return c.handshake.PingInterval + c.handshake.PingTimeout }
 
-// watch runs when the watchdog fires: it ends a connection without pings and otherwise goes back to sleep for as long as
-// the last ping allows.
+// watch runs when the watchdog fires. It ends a connection whose pings stopped, or sets the watchdog to when the next ping
+// would be overdue.
 func (c *Client) watch() {
 	if c.ending() {
 		return
@@ -245,8 +246,8 @@ func (c *Client) watch() {
 	}
 }
 
-// read is the reader goroutine. It calls NextReader itself, not next: besides buffers, what an idle connection occupies is
-// this goroutine's stack, and each call between here and the network makes it deeper.
+// read is the reader goroutine. It calls NextReader directly, not through next, to keep its stack shallow: besides buffers,
+// that stack is the memory of an idle connection.
 func (c *Client) read() {
 	for {
 		messageType, r, err := c.ws.NextReader()
@@ -262,7 +263,7 @@ func (c *Client) read() {
 	}
 }
 
-// next takes one message; it is for Dial, before there is a reader.
+// next reads and handles one message; Dial calls it before the reader starts.
 func (c *Client) next() error {
 	messageType, r, err := c.ws.NextReader()
 	if err != nil {
@@ -271,7 +272,7 @@ func (c *Client) next() error {
 	return c.receive(messageType, r)
 }
 
-// receive takes the message that NextReader has found.
+// receive reads and handles the message that NextReader returned.
 func (c *Client) receive(messageType int, r io.Reader) error {
 	buf := getBuffer()
 	defer putBuffer(buf)
@@ -281,7 +282,7 @@ func (c *Client) receive(messageType int, r io.Reader) error {
 	return c.handle(messageType, buf.Bytes())
 }
 
-// ended cleans up after the last message.
+// ended closes the client after its last message.
 func (c *Client) ended(err error) {
 	c.finish(err)
 	c.watchdog.Stop()
@@ -292,7 +293,7 @@ func (c *Client) ended(err error) {
 	close(c.done)
 }
 
-// readError names the end of a connection that gorilla reports.
+// readError converts gorilla's error of a read to one of this package.
 func (c *Client) readError(err error) error {
 	if errors.Is(err, websocket.ErrReadLimit) {
 		return fmt.Errorf("%w: over the read limit", ErrTooLarge)
@@ -303,7 +304,7 @@ func (c *Client) readError(err error) error {
 	return fmt.Errorf("%w: %w", ErrLost, c.conn.cause(err))
 }
 
-// handle takes one message. What still arrives once the end is decided is nobody's any more.
+// handle handles one message. Once the connection is ending, messages are ignored.
 func (c *Client) handle(messageType int, frame []byte) error {
 	if c.ending() {
 		return nil
@@ -326,7 +327,7 @@ func (c *Client) handle(messageType int, frame []byte) error {
 		return c.stream.attachment()
 	case engineClose:
 		return ErrServerClosed
-	case enginePong, engineUpgrade, engineNoop: // nothing that a server sends here, and nothing that harms
+	case enginePong, engineUpgrade, engineNoop: // harmless; a server does not send them here
 		return nil
 	}
 	return errEngineType
@@ -335,13 +336,13 @@ func (c *Client) handle(messageType int, frame []byte) error {
 var errEngineType = protocolError("unknown Engine.IO packet type")
 
 func (c *Client) pong() error {
-	if !c.opened.IsZero() { // else Dial is at work, and its own time limit holds
+	if !c.opened.IsZero() { // else Dial still runs, with its own timeout
 		c.lastPing.Store(int64(time.Since(c.opened)))
 	}
 	return c.write([]byte{enginePong})
 }
 
-// handlePacket takes one Socket.IO packet. Packets of other namespaces are ignored, as the reference client ignores them.
+// handlePacket handles one Socket.IO packet. Like the reference client it ignores packets of other namespaces.
 func (c *Client) handlePacket(b []byte) error {
 	p, err := c.stream.packet(b)
 	if err != nil {
@@ -390,7 +391,7 @@ func (c *Client) handleEvent(n *namespace, p *Packet) error {
 	return nil
 }
 
-// handleAck passes an acknowledgement on; one that nobody waits for any more is dropped.
+// handleAck passes an acknowledgement to its Call, and drops it if that has returned.
 func (c *Client) handleAck(p *Packet) error {
 	var values []json.RawMessage
 	if json.Unmarshal(p.Data, &values) != nil {

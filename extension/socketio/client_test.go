@@ -157,7 +157,7 @@ func TestDialRefusedOverHTTP(t *testing.T) {
 	}
 }
 
-func TestDialToNobody(t *testing.T) {
+func TestDialRefusedConnection(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := listener.Addr().String()
@@ -240,7 +240,7 @@ func TestDialNotAnswered(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			url := script(t, func(w *wire) {
 				w.send(tt.sends...)
-				for !strings.Contains(w.next(), "close") { // until the client gives up
+				for !strings.Contains(w.next(), "close") { // until the client closes
 				}
 			})
 			o := both(url)
@@ -267,9 +267,9 @@ func TestDialGivesUpAfter20Seconds(t *testing.T) {
 	})
 }
 
-// Ctrl-C must not wait for a server that hangs, wherever it hangs.
+// Ctrl-C must not wait for a server that hangs, in whatever phase of Dial.
 func TestDialCanceled(t *testing.T) {
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // takes connections, says nothing
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // accepts connections, sends nothing
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	muted, url := serve(t, ServerOptions{})
@@ -340,7 +340,7 @@ func TestEvents(t *testing.T) {
 			`42/queue,["match",{"sessionId":"s1"}]`,
 			`42["match",{"sessionId":"of no namespace of ours"}]`,
 			`42/chat,["match",{"sessionId":"of no namespace of ours"}]`,
-			`42/queue,["queue:status",not even JSON]`, // ignored is not decoded
+			`42/queue,["queue:status",not even JSON]`, // ignored, so not decoded
 			`451-/video,["photo",{"_placeholder":true,"num":0}]`,
 		)
 		w.sendBinary(`42/queue,["match",{"sessionId":"inside an attachment"}]`)
@@ -372,7 +372,7 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, map[string]int{"/queue queue:status": 2, "/queue match": 1, "/video photo": 1, "/video session:start": 1}, counts)
 }
 
-// A namespace may speak before the next has answered; nothing it says may be lost.
+// Events of a namespace may arrive before the next namespace is accepted; none may be lost.
 func TestEventsWhileDialing(t *testing.T) {
 	url := script(t, func(w *wire) {
 		w.send(strings.Replace(opening, "*", "e", 1))
@@ -401,7 +401,7 @@ func TestEndOfConnection(t *testing.T) {
 			_ = w.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, "good:ada"), time.Now().Add(patience))
 		}, ErrServerClosed, "closed by the server: close code 1001"},
 		{"Engine.IO close packet", func(w *wire) { w.send(`1`) }, ErrServerClosed, "closed by the server"},
-		{"without a word", func(*wire) {}, ErrLost, "connection lost: ended without a close frame (close code 1006)"},
+		{"no close frame", func(*wire) {}, ErrLost, "connection lost: ended without a close frame (close code 1006)"},
 		{"in the middle of a frame", func(w *wire) { _, _ = w.ws.NetConn().Write([]byte{0x81, 20, '4', '2'}) },
 			ErrLost, "connection lost: ended without a close frame (close code 1006)"},
 		{"over the read limit", func(w *wire) { w.send(strings.Repeat("4", 501)) }, ErrTooLarge, "message too large: over the read limit"},
@@ -447,7 +447,7 @@ func TestEndOfConnection(t *testing.T) {
 	}
 }
 
-func TestHandshakeThatIsNone(t *testing.T) {
+func TestInvalidHandshake(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		say  func(*wire)
@@ -464,7 +464,7 @@ func TestHandshakeThatIsNone(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			url := script(t, func(w *wire) {
 				tt.say(w)
-				for !strings.Contains(w.next(), "close") { // until the client gives up
+				for !strings.Contains(w.next(), "close") { // until the client closes
 				}
 			})
 			_, err := Dial(t.Context(), both(url))
@@ -514,7 +514,7 @@ func TestServerThatNeverPings(t *testing.T) {
 func TestCloseIsBoundedInTime(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		reads bool // does the server read at all
+		reads bool // the server reads
 	}{{"the server reads but does not answer", true}, {"the server does not even read", false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -530,7 +530,7 @@ func TestCloseIsBoundedInTime(t *testing.T) {
 	}
 }
 
-// In real time, because synctest's clock stands still while a mutex is waited for.
+// In real time, because synctest's clock stops while a goroutine waits for a mutex.
 func TestCloseIsNotHeldUpByAWriteThatBlocks(t *testing.T) {
 	t.Parallel()
 	c, stop := dialPuppet(t, false)
@@ -551,7 +551,7 @@ func TestCloseIsNotHeldUpByAWriteThatBlocks(t *testing.T) {
 	receive(t, c.Done())
 }
 
-// dialPuppet connects, over a network in memory, to a server that after the opening only reads or does not even that.
+// dialPuppet connects in memory to a server that, after the opening, only reads or does nothing.
 func dialPuppet(t *testing.T, reads bool) (c *Client, stop func()) {
 	client, server := net.Pipe()
 	var serving sync.WaitGroup
@@ -566,7 +566,7 @@ func dialPuppet(t *testing.T, reads bool) (c *Client, stop func()) {
 	}
 }
 
-// playOpening opens a connection as a server does and then only reads, or does not even that.
+// playOpening opens a connection as a server does, and then only reads or does nothing.
 func playOpening(t *testing.T, conn net.Conn, reads bool) {
 	listener := newMemory()
 	upgraded := make(chan *websocket.Conn, 1)
@@ -593,7 +593,7 @@ func playOpening(t *testing.T, conn net.Conn, reads bool) {
 	}
 }
 
-func TestNothingIsHeardAfterClose(t *testing.T) {
+func TestEventsAfterCloseAreIgnored(t *testing.T) {
 	url := script(t, func(w *wire) {
 		w.greet()
 		w.expect(`41/queue,`, `41/video,`, `1`)
@@ -611,7 +611,7 @@ func TestNothingIsHeardAfterClose(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-func TestCloseFromManySides(t *testing.T) {
+func TestConcurrentCloses(t *testing.T) {
 	_, url := serve(t, ServerOptions{})
 	ended := make(chan error, 10)
 	o := both(url)
@@ -698,7 +698,7 @@ func TestEmitRefuses(t *testing.T) {
 	require.NoError(t, c.Err(), "and the connection goes on")
 }
 
-func TestEmitFromManySides(t *testing.T) {
+func TestConcurrentEmits(t *testing.T) {
 	heard := make(chan string, 100)
 	_, url := serve(t, ServerOptions{OnEvent: func(_ *Socket, e Event) { heard <- e.Name + string(e.Args[0]) }})
 	c := connect(t, both(url))

@@ -15,33 +15,33 @@ import (
 const (
 	// closeGrace is how long a connection that this side closes may take to empty its queue and to answer the close frame.
 	closeGrace = 2 * time.Second
-	// batchSize is how much of a queue goes into one write.
+	// batchSize is how many bytes of a queue go into one write.
 	batchSize = 16 << 10
-	// maxSpare keeps a queue that was long once from staying so.
+	// maxSpare is the largest capacity of an emptied queue that is reused; a longer one is freed.
 	maxSpare = 256
 )
 
 // conn is one connection of a Server.
 //
-// One goroutine reads. Frames to be written wait in a queue; the goroutine that empties it exists only while there is
-// something in it, and puts small frames together into one write. Each write to net is one or more whole frames, and
-// net.Conn does not mix concurrent writes, so gorilla's own answers to control frames can go between.
+// One goroutine reads. Frames to be written wait in a queue. The goroutine that empties the queue runs only while it holds
+// frames, and joins small frames into one write. Each write to net is one or more whole frames and net.Conn does not mix
+// concurrent writes, so that gorilla can answer control frames between them.
 type conn struct {
 	server     *Server
 	ws         *websocket.Conn
 	net        net.Conn
-	authorized bool   // there was an Authorization header
-	bearer     string // its token
-	stream     stream // the reader's
+	authorized bool   // the opening request had an Authorization header
+	bearer     string // the token of that header
+	stream     stream // used by the reader only
 
 	mu       sync.Mutex
 	sockets  []*Socket
 	queue    []*Frame
 	flushing bool
-	closing  bool        // no more frames are taken, and what arrives is ignored
-	awaiting bool        // a pong
-	timer    *time.Timer // the next ping; then the end of patience with the pong; when closing, the end
-	joining  *time.Timer // the end of patience with a connection that joins no namespace
+	closing  bool        // no more frames are queued, and arriving ones are ignored
+	awaiting bool        // a pong is due
+	timer    *time.Timer // when to ping, when the pong is overdue or, when closing, when to cut the connection
+	joining  *time.Timer // closes a connection that has joined no namespace
 }
 
 func newConn(s *Server, ws *websocket.Conn, authorization []string) *conn {
@@ -60,7 +60,7 @@ func (c *conn) echoClose(code int, _ string) error {
 	return nil
 }
 
-// open greets the client and starts the timers.
+// open sends the handshake and starts the timers.
 func (c *conn) open() {
 	o := &c.server.o
 	c.mu.Lock()
@@ -71,7 +71,7 @@ func (c *conn) open() {
 	c.joining = time.AfterFunc(o.ConnectTimeout, c.shutdown)
 }
 
-// serve reads until the connection ends, and cleans up.
+// serve reads until the connection ends, then cleans up.
 func (c *conn) serve() {
 	err := c.next()
 	for err == nil {
@@ -91,13 +91,13 @@ func (c *conn) next() error {
 	}
 	defer putBuffer(buf)
 	if c.listening() && c.handle(messageType, buf.Bytes()) != nil {
-		c.shutdown() // and read on, up to the client's close frame
+		c.shutdown() // serve reads on, up to the client's close frame
 	}
 	return nil
 }
 
-// drain reads the rest of a message that was too large: closing with bytes unread would reset the connection, and the
-// client would not see the close code 1009 that gorilla has sent.
+// drain reads the rest of a message that was too large. Closing with unread bytes would reset the connection, and the client
+// would not see the close code 1009 that gorilla has sent.
 func (c *conn) drain() {
 	c.mu.Lock()
 	c.closing = true
@@ -106,13 +106,14 @@ func (c *conn) drain() {
 	_, _ = io.Copy(io.Discard, c.net)
 }
 
+// listening reports whether arriving frames are handled.
 func (c *conn) listening() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.closing && !c.server.muted.Load()
 }
 
-// finish tells of the end of each socket.
+// finish closes the connection and calls OnDisconnect for each of its sockets.
 func (c *conn) finish() {
 	c.mu.Lock()
 	sockets := c.sockets
@@ -136,7 +137,7 @@ func (c *conn) disconnected(s *Socket) {
 // cut closes the TCP connection, which ends the reader and any write.
 func (c *conn) cut() { _ = c.net.Close() }
 
-// tick runs when the timer fires.
+// tick pings, or ends the connection: it runs when the timer fires.
 func (c *conn) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,7 +164,7 @@ func (c *conn) pong() {
 	}
 }
 
-// shutdown closes the connection with a close frame without a status, as the reference server does whatever the reason.
+// shutdown closes the connection with a close frame without a status, as the reference server does for any reason.
 func (c *conn) shutdown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +180,7 @@ func (c *conn) shutdownLocked() {
 	c.timer.Reset(closeGrace)
 }
 
-// dismiss disconnects every namespace, the extra ones too, and closes the connection.
+// dismiss disconnects every joined namespace and the extra ones, and closes the connection.
 func (c *conn) dismiss(extra ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,7 +197,7 @@ func disconnectFrame(namespace string) *Frame {
 	return textFrame(message(Packet{Type: PacketDisconnect, Namespace: []byte(namespace)}))
 }
 
-// enqueue lets a frame be written; it never waits.
+// enqueue queues a frame for writing; it never blocks.
 func (c *conn) enqueue(f *Frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -219,7 +220,7 @@ func (c *conn) enqueueLocked(f *Frame) {
 	}
 }
 
-// flush empties the queue. After a write that failed it leaves flushing set: nothing may be written after half a frame.
+// flush writes the queue. After a failed write, flushing stays set: nothing may be written after half a frame.
 func (c *conn) flush() {
 	var batch []*Frame
 	for {
@@ -234,7 +235,7 @@ func (c *conn) flush() {
 	}
 }
 
-// takeQueue takes what waits and leaves the emptied slice of the last time in its place.
+// takeQueue returns the queued frames, and makes spare, the batch written last, the new empty queue.
 func (c *conn) takeQueue(spare []*Frame) []*Frame {
 	clear(spare)
 	c.mu.Lock()
@@ -246,14 +247,14 @@ func (c *conn) takeQueue(spare []*Frame) []*Frame {
 	c.queue = spare[:0]
 	if len(batch) == 0 {
 		c.flushing = false
-		if c.closing && c.awaiting { // a client that owes a pong is not waited for
+		if c.closing && c.awaiting { // the pong is overdue: do not wait for the close frame
 			c.cut()
 		}
 	}
 	return batch
 }
 
-// write writes frames, small ones together.
+// write writes frames, joining small ones.
 func (c *conn) write(batch []*Frame) error {
 	if len(batch) == 1 {
 		_, err := c.net.Write(batch[0].wire)
@@ -273,7 +274,7 @@ func (c *conn) write(batch []*Frame) error {
 	return err
 }
 
-// handle takes one message; an error closes the connection.
+// handle handles one message; an error closes the connection.
 func (c *conn) handle(messageType int, frame []byte) error {
 	if messageType == websocket.BinaryMessage {
 		return c.stream.attachment()
@@ -291,7 +292,7 @@ func (c *conn) handle(messageType int, frame []byte) error {
 		return c.stream.attachment()
 	case enginePing:
 		return errHeartbeat
-	case engineOpen, engineClose, engineUpgrade, engineNoop: // ignored by the reference; a close frame follows a close
+	case engineOpen, engineClose, engineUpgrade, engineNoop: // as the reference; a close frame follows an engineClose
 		return nil
 	}
 	return errEngineType
@@ -318,7 +319,7 @@ func (c *conn) handlePacket(b []byte) error {
 	case p.Type == PacketDisconnect:
 		c.leave(s)
 	}
-	return nil // acknowledgements: this server asks for none
+	return nil // an acknowledgement: this server asks for none
 }
 
 func (c *conn) find(namespace []byte) *Socket {
@@ -332,7 +333,7 @@ func (c *conn) find(namespace []byte) *Socket {
 	return nil
 }
 
-// join answers a CONNECT.
+// join answers a CONNECT packet.
 func (c *conn) join(p *Packet) error {
 	if len(p.Data) > 0 && !json.Valid(p.Data) {
 		return errJSON
@@ -353,7 +354,7 @@ func (c *conn) join(p *Packet) error {
 	return nil
 }
 
-// authenticate finds out whose the socket is.
+// authenticate sets the socket's user, and reports whether the token was accepted.
 func (c *conn) authenticate(s *Socket, auth json.RawMessage) bool {
 	if c.server.o.Authenticate == nil {
 		return true

@@ -14,11 +14,11 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Dial connects and joins every namespace, and returns when the server has accepted them all.
+// Dial connects, joins every namespace, and returns when the server has accepted them all.
 //
 // Its errors, all prefixed with the host: *UpgradeError, *ConnectError, *DisconnectError (a refused token), ErrNotAnswered
 // together with context.DeadlineExceeded, the context's own error, ErrProtocol, ErrTooLarge, ErrServerClosed, ErrLost, or
-// what the dialer and TLS say. Callers tell them apart with errors.Is and errors.As.
+// an error of the dialer or of TLS. Distinguish them with errors.Is and errors.As.
 func Dial(ctx context.Context, o Options) (*Client, error) {
 	endpoint, host, err := o.endpoint()
 	if err != nil {
@@ -61,8 +61,8 @@ func dial(ctx context.Context, endpoint string, o *Options) (*Client, error) {
 	return c, nil
 }
 
-// open opens the websocket. From the moment there is a TCP connection until release is called, the end of the context
-// closes it, which is what interrupts any read and write on it; release reports whether it came before that.
+// open opens the websocket. From the opening of the TCP connection until release is called, the end of the context closes that
+// connection, which interrupts any read and write. release reports whether it was called before the context ended.
 func (c *Client) open(ctx context.Context, endpoint string, o *Options) (release func() bool, err error) {
 	release = func() bool { return true }
 	dial := o.Dialer
@@ -92,7 +92,7 @@ func (c *Client) open(ctx context.Context, endpoint string, o *Options) (release
 	if err != nil {
 		release()
 		if errors.Is(err, websocket.ErrBadHandshake) {
-			body, _ := io.ReadAll(response.Body) // gorilla has cut it to 1 KB
+			body, _ := io.ReadAll(response.Body) // gorilla limits it to 1 KB
 			err = &UpgradeError{Status: response.StatusCode, Message: c.secrets.quote(string(body))}
 		}
 		return nil, err
@@ -103,10 +103,10 @@ func (c *Client) open(ctx context.Context, endpoint string, o *Options) (release
 	return release, nil
 }
 
-// interrupted returns the context's error in place of the one it caused.
+// interrupted returns the context's error if the context ended, as it then caused err.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		<-ctx.Done() // gorilla gives the connection the context's deadline, and the connection may notice first
+		<-ctx.Done() // the connection has the context's deadline, from gorilla, and may see it first
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -114,7 +114,7 @@ func interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// notAnswered says what the server still owed when time ran out.
+// notAnswered adds to a timeout which answer the server did not send.
 func (c *Client) notAnswered(err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -150,7 +150,7 @@ func (c *Client) join(auth []byte) error {
 	return nil
 }
 
-// greet takes the first frame.
+// greet handles the first frame, the handshake.
 func (c *Client) greet(messageType int, frame []byte) error {
 	if messageType != websocket.TextMessage {
 		return errNotOpen
@@ -160,7 +160,7 @@ func (c *Client) greet(messageType int, frame []byte) error {
 	return err
 }
 
-// joined takes the answer to a CONNECT.
+// joined handles the answer to a CONNECT packet.
 func (c *Client) joined(n *namespace, p *Packet) error {
 	var answer struct {
 		SID string `json:"sid"`
@@ -176,16 +176,16 @@ func (c *Client) joined(n *namespace, p *Packet) error {
 	return nil
 }
 
-// errNoSID is what a server of Socket.IO 2 runs into.
+// errNoSID is the error for a server of Socket.IO 2.
 var errNoSID = protocolError("a namespace was accepted without a sid")
 
-// refused takes a CONNECT_ERROR.
+// refused handles a CONNECT_ERROR packet.
 func (c *Client) refused(n *namespace, p *Packet) error {
 	var answer struct {
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(p.Data, &answer) != nil {
-		_ = json.Unmarshal(p.Data, &answer.Message) // the older form: a string, or nothing
+		_ = json.Unmarshal(p.Data, &answer.Message) // the older form: a string or nothing
 	}
 	return &ConnectError{Namespace: n.name, Message: c.secrets.quote(answer.Message)}
 }

@@ -15,21 +15,21 @@ const (
 	engineMessage = '4'
 	engineUpgrade = '5'
 	engineNoop    = '6'
-	engineBase64  = 'b' // a binary message to a peer that takes no binary frames
+	engineBase64  = 'b' // a binary message as base64, for a peer without binary frames
 )
 
-// Path is where Socket.IO listens. The trailing slash matters: without it the request reaches the rest of the service.
+// Path is the path of Socket.IO. Without its trailing slash, a request goes to the rest of the service.
 const Path = "/socket.io/"
 
-// maxMillis is the longest timer of the reference implementation's platform, 2^31-1 ms.
+// maxMillis is the longest timer of Node, the reference implementation's platform, in milliseconds.
 const maxMillis = 1<<31 - 1
 
-// Handshake is the first packet of a connection, in which the server says what it expects.
+// Handshake is the first packet of a connection, with the server's settings.
 type Handshake struct {
 	SID          string
 	PingInterval time.Duration // between two pings, whole milliseconds
 	PingTimeout  time.Duration // for the answer to a ping, whole milliseconds
-	MaxPayload   int64         // largest message that the server takes, bytes; 0 means that it did not say
+	MaxPayload   int64         // largest message that the server accepts, in bytes; 0: not stated
 }
 
 type handshakeJSON struct {
@@ -81,7 +81,7 @@ func (h Handshake) Append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// stream keeps what one packet says about the next: how many attachments of a binary packet are still to come.
+// stream counts the attachments of a binary packet that are still to come.
 type stream struct{ attachments int }
 
 var (

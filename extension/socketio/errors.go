@@ -15,24 +15,24 @@ var (
 	// ErrServerClosed is the end of a connection that the server closed in an orderly way: a websocket close frame or an
 	// Engine.IO close packet, with no DISCONNECT before it.
 	ErrServerClosed = errors.New("closed by the server")
-	// ErrLost is the end of a connection that broke without a word: reset, cut off, or a write that did not get through.
+	// ErrLost is the end of a connection that broke without a close frame: it was reset or cut off, or a write failed.
 	ErrLost = errors.New("connection lost")
 	// ErrPingTimeout is the end of a connection whose server sent no ping for pingInterval + pingTimeout.
 	ErrPingTimeout = errors.New("no ping from the server")
-	// ErrTooLarge refuses a message that is larger than the receiver takes: to be sent, larger than the server's maxPayload
-	// (the connection goes on); received, larger than Options.ReadLimit (the connection ends).
+	// ErrTooLarge refuses a message that is too large for its receiver. One to be sent exceeds the server's maxPayload, and the
+	// connection stays open; one received exceeds Options.ReadLimit, and the connection ends.
 	ErrTooLarge = errors.New("message too large")
-	// ErrProtocol is the end of a connection whose peer sent what the protocol does not allow: a packet cut short, an
-	// unknown type, an attachment that nothing announced.
+	// ErrProtocol is the end of a connection whose peer violated the protocol, such as by a truncated packet, an unknown type
+	// or an unannounced attachment.
 	ErrProtocol = errors.New("not Socket.IO")
-	// ErrNotAnswered is a Dial whose server accepted the connection and then did not answer in time.
+	// ErrNotAnswered is the error of Dial if the server accepted the connection and did not answer in time.
 	ErrNotAnswered = errors.New("not answered in time")
-	// ErrNotJoined refuses a call that names a namespace which this connection has not joined.
+	// ErrNotJoined refuses a call for a namespace that this connection has not joined.
 	ErrNotJoined = errors.New("namespace not joined")
 )
 
-// CloseError is the end of a connection with a close frame of the server, which is an ErrServerClosed; or, with the code that
-// RFC 6455 keeps for it, 1006, of one that ended without a close frame, which is an ErrLost.
+// CloseError is the end of a connection with a close frame of the server, which is an ErrServerClosed, or without one, which
+// is an ErrLost and has the code that RFC 6455 reserves for it, 1006.
 type CloseError struct{ Code int }
 
 // Error implements error.
@@ -43,7 +43,7 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("%s: close code %d", ErrServerClosed, e.Code)
 }
 
-// Is tells which of the two it is.
+// Is reports whether target is ErrServerClosed or, for the code 1006, ErrLost.
 func (e *CloseError) Is(target error) bool {
 	if e.Code == websocket.CloseAbnormalClosure {
 		return target == ErrLost
@@ -51,10 +51,10 @@ func (e *CloseError) Is(target error) bool {
 	return target == ErrServerClosed
 }
 
-// UpgradeError is a Dial whose server answered over HTTP instead of opening the websocket.
+// UpgradeError is the error of Dial if the server answered the opening request without opening the websocket.
 type UpgradeError struct {
 	Status  int    // HTTP status
-	Message string // start of the body; Engine.IO explains itself there, as in {"code":0,"message":"Transport unknown"}
+	Message string // start of the body; Engine.IO gives its reason there, as in {"code":0,"message":"Transport unknown"}
 }
 
 // Error implements error.
@@ -68,7 +68,7 @@ func (e *UpgradeError) Error() string {
 // ConnectError is a namespace that the server refused with CONNECT_ERROR, as in 44/nope,{"message":"Invalid namespace"}.
 type ConnectError struct {
 	Namespace string
-	Message   string // in the server's words, without anything from Options.Auth or the Authorization header
+	Message   string // of the server, with the values of Options.Auth and the Authorization header hidden
 }
 
 // Error implements error.
@@ -78,9 +78,9 @@ func (e *ConnectError) Error() string {
 
 // DisconnectError is a namespace that the server disconnected, as in 41/queue,.
 //
-// This, not a ConnectError, is how Verity refuses a bad, missing or expired token: it accepts the namespace, disconnects
-// it and closes. The DISCONNECT may arrive while Dial still waits for other namespaces, and then is Dial's error, or a
-// moment after Dial returned, and then is the client's end.
+// Verity refuses a bad, missing or expired token with this error, not with a ConnectError: it accepts the namespace,
+// disconnects it and closes. A DISCONNECT that arrives while Dial waits for other namespaces is Dial's error; one that arrives
+// later is Client.Err.
 type DisconnectError struct {
 	Namespace string
 	After     time.Duration // since the namespace was joined

@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// Event is one event that arrived.
+// Event is one received event.
 type Event struct {
 	Namespace string
 	Name      string
-	Args      []json.RawMessage // what follows the name; the receiver may keep it
+	Args      []json.RawMessage // the arguments after the name; the receiver may keep them
 	At        time.Time         // when the frame had been read, with its monotonic reading
 
-	// Attachments is the number of binary attachments. Their bytes are skipped; in Args they show as
-	// {"_placeholder":true,"num":0}.
+	// Attachments is the number of binary attachments. Their bytes are skipped; Args has {"_placeholder":true,"num":0} in
+	// their place.
 	Attachments int
 
 	id    int64
-	wants bool // an acknowledgement
+	wants bool // the sender asked for an acknowledgement
 }
 
 // WantsAck reports whether the sender asked for an acknowledgement.
 func (e *Event) WantsAck() bool { return e.wants }
 
-// decodeEvent decodes the whole of an event's packet.
+// decodeEvent decodes the packet of an event with its arguments.
 func decodeEvent(p *Packet, namespace string, name []byte) (Event, error) {
 	e := Event{
 		Namespace: namespace, Name: string(name), At: time.Now(),

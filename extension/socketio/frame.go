@@ -2,7 +2,7 @@ package socketio
 
 import "encoding/binary"
 
-// Frame is an event encoded once, down to the bytes on the wire, for any number of sockets. It never changes.
+// Frame is an event encoded once, as the bytes on the wire, for any number of sockets. It never changes.
 type Frame struct{ wire []byte }
 
 // NewFrame encodes an event. Each argument is anything that encoding/json marshals.
@@ -14,7 +14,8 @@ func NewFrame(namespace, event string, args ...any) (*Frame, error) {
 	return textFrame(message), nil
 }
 
-// RFC 6455, section 5.2, as far as a server needs it: whole text frames and a close frame without a status, not masked.
+// The parts of RFC 6455, section 5.2, that a server needs: unfragmented text frames and a close frame without a status, not
+// masked.
 const (
 	finalText  = 0x80 | 0x1
 	finalClose = 0x80 | 0x8

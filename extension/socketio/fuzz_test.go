@@ -20,7 +20,7 @@ var packetSeeds = []string{
 	"2[\"\xd9\xd90\"]",
 }
 
-// Whatever ParsePacket takes, it takes apart without loss, and the name it reads is the name that JSON means.
+// Whatever ParsePacket accepts, Append restores, and EventName returns the name that encoding/json decodes.
 func FuzzParsePacket(f *testing.F) {
 	for _, seed := range packetSeeds {
 		f.Add([]byte(seed))
@@ -84,7 +84,7 @@ func frames(input string, take func(messageType int, frame []byte) error) error 
 	return nil
 }
 
-// A client fed anything neither panics nor hands out what is not JSON nor fails without a name for it.
+// Whatever a client receives, it does not panic, passes on only JSON, and fails only with its documented errors.
 func FuzzClientFrames(f *testing.F) {
 	f.Add("40/queue,{\"sid\":\"x\"}\n42/queue,[\"match\",{}]\n43/queue,1[]\n41/queue,")
 	f.Add("451-/queue,[\"a\",{\"_placeholder\":true,\"num\":0}]\n#bytes\n42/queue,[\"b\"]")
@@ -98,7 +98,7 @@ func FuzzClientFrames(f *testing.F) {
 		}})
 		c.handshake.SID = "engine-id"
 		err := frames(input, func(messageType int, frame []byte) error {
-			if len(frame) > 0 && frame[0] == enginePing { // answered on the connection, and here is none
+			if len(frame) > 0 && frame[0] == enginePing { // its answer would need a connection
 				return nil
 			}
 			return c.handle(messageType, frame)
@@ -110,7 +110,7 @@ func FuzzClientFrames(f *testing.F) {
 	})
 }
 
-// A server's connection fed anything neither panics nor hands out what is not JSON.
+// Whatever a server receives, it does not panic and passes on only JSON.
 func FuzzServerFrames(f *testing.F) {
 	f.Add("40/queue,{\"token\":\"x\"}\n42/queue,1[\"a\",{}]\n41/queue,")
 	f.Add("40/nope,\n40/queue,\n40/queue,")

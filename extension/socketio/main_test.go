@@ -23,10 +23,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience bounds every wait of a test that goes well.
+// patience is how long a test waits before it fails.
 const patience = 10 * time.Second
 
-// serve starts a Server on a loopback port and ends both with the test.
+// serve starts a Server on a loopback port and closes it at the end of the test.
 func serve(t testing.TB, o ServerOptions) (*Server, string) {
 	t.Helper()
 	if o.Namespaces == nil {
@@ -41,7 +41,7 @@ func serve(t testing.TB, o ServerOptions) (*Server, string) {
 	return s, h.URL
 }
 
-// script starts a server that speaks frame by frame what a test wants. The connection is closed when say returns.
+// script starts a server that calls say for each connection, and closes the connection when say returns.
 func script(t testing.TB, say func(*wire)) string {
 	t.Helper()
 	var open sync.WaitGroup
@@ -70,7 +70,7 @@ type wire struct {
 	header http.Header // of the opening request; servers only
 }
 
-// dialWire opens a websocket to a Server without any of the package's client.
+// dialWire opens a websocket to a Server without the package's client.
 func dialWire(t testing.TB, url string, header http.Header) *wire {
 	t.Helper()
 	return dialWireThrough(t, new(net.Dialer).DialContext, url, header)
@@ -112,7 +112,7 @@ func (w *wire) next() string {
 	return string(frame)
 }
 
-// expect requires the next frames to be exactly these; an asterisk stands for one sid.
+// expect requires the next frames to be exactly these; an asterisk stands for a sid.
 func (w *wire) expect(frames ...string) {
 	w.t.Helper()
 	for _, want := range frames {
@@ -129,8 +129,8 @@ func (w *wire) expect(frames ...string) {
 	}
 }
 
-// expectClose requires the connection to be closed next, with a close frame of this code; 1005 means without a status,
-// 1006 without a close frame.
+// expectClose requires the connection to be closed next, with a close frame of this code; 1005 means a close frame without a
+// status, 1006 no close frame.
 func (w *wire) expectClose(code int) {
 	w.t.Helper()
 	_, frame, err := w.ws.ReadMessage()
@@ -150,7 +150,7 @@ func (w *wire) greet() {
 	w.send(`40/queue,{"sid":"a"}`, `40/video,{"sid":"b"}`)
 }
 
-// memory is a network without a machine below it, which synctest's clock can run.
+// memory is a network in memory, so that tests can use synctest's clock.
 type memory struct {
 	conns chan net.Conn
 	done  chan struct{}

@@ -7,16 +7,17 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// bufferSize is small because an idle connection keeps its read buffer; frames here are about 100 bytes.
+// bufferSize is the size in bytes of gorilla's buffers. It is small because an idle connection keeps its read buffer; frames
+// have about 100 bytes.
 const bufferSize = 1024
 
-// writeBuffers lends gorilla's write buffers to all connections: an idle one has none.
+// writeBuffers is the pool of gorilla's write buffers; an idle connection holds none.
 var writeBuffers sync.Pool
 
-// buffers lends a buffer for as long as messages are looked at or put together: an idle connection has none.
+// buffers is the pool of buffers for messages that are being read or joined; an idle connection holds none.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maxPooled keeps the rare large message from occupying the pool.
+// maxPooled is the largest capacity in bytes of a buffer that is returned to the pool.
 const maxPooled = 64 << 10
 
 func getBuffer() *bytes.Buffer {
@@ -31,7 +32,7 @@ func putBuffer(buf *bytes.Buffer) {
 	}
 }
 
-// readMessage reads one message into a buffer from the pool; the caller puts it back.
+// readMessage reads one message into a buffer from the pool; the caller returns it with putBuffer.
 func readMessage(ws *websocket.Conn) (messageType int, buf *bytes.Buffer, err error) {
 	messageType, r, err := ws.NextReader()
 	if err != nil {

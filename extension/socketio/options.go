@@ -20,26 +20,27 @@ import (
 const (
 	// DefaultTimeout is the reference client's.
 	DefaultTimeout = 20 * time.Second
-	// DefaultReadLimit is what the reference server takes, 1 MB, which is more than Verity sends.
+	// DefaultReadLimit is the reference server's own limit, 1 MB, and more than Verity sends.
 	DefaultReadLimit = 1_000_000
 )
 
-// Options says where and how Dial connects, and who hears what arrives.
+// Options says where and how Dial connects, and has the callbacks for received events.
 type Options struct {
-	// URL is the origin of the service: scheme http, https, ws or wss, host, perhaps a port; no path, query or credentials.
+	// URL is the origin of the service: scheme http, https, ws or wss, host and optional port; no path, query or credentials.
 	URL string
 	// Namespaces are joined over this one connection, in this order.
 	Namespaces []string
-	// Auth goes with each CONNECT; Verity reads {"token": <access token>}. Its values appear in no error.
+	// Auth is sent with each CONNECT; Verity reads {"token": <access token>}. Its values never appear in an error.
 	Auth map[string]string
-	// Header goes with the opening request. The Authorization header, which wins over Auth, appears in no error.
+	// Header is added to the opening request. An Authorization header takes precedence over Auth, and its credentials never
+	// appear in an error.
 	Header http.Header
 
 	// Dialer opens the TCP connection; nil means a net.Dialer.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	// TLSConfig is for https and wss; nil means Go's defaults. HTTP/2 is never negotiated.
 	TLSConfig *tls.Config
-	// Proxy is asked for a proxy as http.Transport asks; nil means none.
+	// Proxy returns the proxy for a request, as in http.Transport; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
 
 	// Timeout bounds Dial, on top of its context; 0 means DefaultTimeout.
@@ -47,21 +48,21 @@ type Options struct {
 	// ReadLimit is the largest message to accept, in bytes; a larger one ends the connection. 0 means DefaultReadLimit.
 	ReadLimit int64
 
-	// Wants is asked about each event before it is decoded: true hands it to OnEvent, false drops it at the cost of having
-	// looked at its name. It is where events are counted. The name is valid during the call only. nil wants every event.
+	// Wants reports whether an event is decoded and passed to OnEvent. It is called for each event, also to count it; for
+	// false, only the name has been parsed. The name is valid only during the call. nil wants every event.
 	Wants func(namespace string, event []byte) bool
 	// OnEvent gets the wanted events in the order of their arrival.
 	OnEvent func(Event)
-	// OnClose is told the end of the connection, once and as the last callback; perhaps before Dial has returned the Client,
-	// and never when Dial fails.
+	// OnClose gets why the connection ended, once and as the last callback. It may run before Dial has returned the Client,
+	// and does not run if Dial fails.
 	OnClose func(error)
 
-	// Callbacks run one at a time on the goroutine that reads: at first Dial's, since a namespace may speak before the
-	// next is joined, then the client's own. While one runs nothing is read and no ping is answered, so it must be quick,
-	// and it must not wait for the Client: no Call, and Close only in a goroutine.
+	// Callbacks run one at a time on the goroutine that reads. At first that is Dial's, as events may arrive before all
+	// namespaces are joined; then it is the client's own. While a callback runs, nothing is read and no ping is answered:
+	// it must be quick and must not wait for the Client (no Call, and Close only in a goroutine).
 }
 
-// endpoint returns the websocket URL and the origin's host for error messages.
+// endpoint returns the websocket URL, and the host for error messages.
 func (o *Options) endpoint() (endpoint, host string, err error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -98,7 +99,7 @@ func (o *Options) check() error {
 	return nil
 }
 
-// tlsConfig returns the TLS settings with nothing but HTTP/1.1 to negotiate: a websocket cannot be opened over HTTP/2.
+// tlsConfig returns TLSConfig limited to HTTP/1.1: gorilla cannot open a websocket over HTTP/2.
 func (o *Options) tlsConfig() *tls.Config {
 	if o.TLSConfig == nil || len(o.TLSConfig.NextProtos) == 0 {
 		return o.TLSConfig
@@ -117,7 +118,7 @@ func (o *Options) authData() []byte {
 	return data
 }
 
-// secrets are the texts that must not appear in an error, though a server may echo them.
+// secrets are the texts that must not appear in an error; a server may echo them.
 type secrets []string
 
 func (o *Options) secrets() secrets {
@@ -134,10 +135,10 @@ func (o *Options) secrets() secrets {
 	return s
 }
 
-// maxQuote bounds what an error repeats of a server's words, in bytes.
+// maxQuote is the longest quote of a server's message in an error, in bytes.
 const maxQuote = 200
 
-// quote makes a server's words fit for an error: without secrets, on one line, and short.
+// quote prepares a server's message for an error: without secrets, on one line, and short.
 func (s secrets) quote(words string) string {
 	for _, secret := range s {
 		if secret != "" {

@@ -20,11 +20,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file hold the package against the reference implementation, socket.io and socket.io-client 4.8 from npm.
+// The tests in this file compare the package with the reference implementation, socket.io and socket.io-client 4.8 from npm.
 
 const oracle = "testdata/oracle"
 
-// node is a script of the oracle that runs.
+// node is a running script of the oracle.
 type node struct {
 	t     testing.TB
 	input io.WriteCloser
@@ -85,7 +85,7 @@ func (n *node) expect(lines ...string) {
 	}
 }
 
-// rest returns the lines to the script's end.
+// rest returns the remaining lines, up to the script's end.
 func (n *node) rest() []string {
 	var lines []string
 	for n.lines.Scan() {
@@ -279,7 +279,7 @@ func TestEndsByTheReferenceServer(t *testing.T) {
 	})
 }
 
-// What this package's server does with broken input and bad requests is what the reference does.
+// The reference treats broken input and bad requests as this package's server does.
 func TestReferenceServerRefusesTheSame(t *testing.T) {
 	_, url := referenceServer(t, `{"maxHttpBufferSize":5000}`)
 	for _, tt := range refusals {
@@ -553,12 +553,12 @@ var frameCases = [][]any{
 	{`7`}, {`9["a"]`}, {`x`}, {`/queue,`}, {`-1["a"]`},
 }
 
-// attached stands for one binary message.
+// attached represents one binary message.
 var attached = map[string]bool{"binary": true}
 
-// The codec takes what the reference takes, refuses what it refuses, and reads the same in it. It is stricter on purpose in
-// what an oversight of the reference lets through: an empty message (a CONNECT there), an event or an acknowledgement
-// without data, one without an id, an event whose name is a number.
+// The codec accepts and refuses what the reference does, and decodes the same. On purpose it also refuses what the reference
+// accepts by an oversight: an empty message (which the reference reads as a CONNECT), an event or acknowledgement without
+// data, an acknowledgement without an id, and an event whose name is a number.
 func TestCodecAgainstTheReferenceCodec(t *testing.T) {
 	n := startNode(t, "codec.mjs")
 	for _, frames := range frameCases {
@@ -569,7 +569,7 @@ func TestCodecAgainstTheReferenceCodec(t *testing.T) {
 		var want decoded
 		n.next(&want)
 		got := decode(frames)
-		if want.Refused { // how far the reference came before is of no interest
+		if want.Refused { // ignore what the reference decoded before
 			require.True(t, got.Refused, "%s: the reference refuses it", line)
 			continue
 		}
@@ -591,7 +591,7 @@ type decodedPacket struct {
 	Data        any
 }
 
-// decode decodes as a connection does that wants every event.
+// decode decodes as a connection that wants every event.
 func decode(frames []any) decoded {
 	var s stream
 	var d decoded
@@ -626,8 +626,8 @@ func wellFormed(p *Packet) bool {
 	return len(p.Data) == 0 || json.Valid(p.Data)
 }
 
-// asReference gives the packet the form of the reference, which calls a binary packet whose attachments have come a plain
-// one, and puts the attachments in place of their placeholders.
+// asReference converts the packet to the reference's form, which turns a complete binary packet into a plain one, with the
+// attachments in place of their placeholders.
 func asReference(p *Packet) decodedPacket {
 	d := decodedPacket{Type: p.Type, Nsp: string(p.Namespace)}
 	if p.HasID {

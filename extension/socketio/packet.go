@@ -34,11 +34,11 @@ func (t PacketType) String() string {
 func (t PacketType) binary() bool { return t == PacketBinaryEvent || t == PacketBinaryAck }
 
 const (
-	// maxAttachments bounds the attachments of one packet; the reference takes 10 unless configured otherwise.
+	// maxAttachments limits the attachments of one packet; the reference accepts 10 by default.
 	maxAttachments = 1000
-	// maxID is the largest acknowledgement id that JavaScript counts exactly.
+	// maxID is the largest integer that JavaScript represents exactly.
 	maxID = 1<<53 - 1
-	// mainNamespace is meant when a packet names none.
+	// mainNamespace is the namespace of a packet that names none.
 	mainNamespace = "/"
 )
 
@@ -54,14 +54,14 @@ type Packet struct {
 	Namespace   []byte // "/" when the packet names none
 	ID          int64  // acknowledgement id, when HasID
 	HasID       bool
-	Data        []byte // JSON; its brackets are checked, its inside is not
+	Data        []byte // JSON; only its first and last byte are checked
 }
 
-// ParsePacket parses a packet, which is a text frame without its leading '4'. Namespace and Data share memory with b and
-// nothing is allocated, so that frames can be counted without being decoded.
+// ParsePacket parses a packet: a text frame without its leading '4'. Namespace and Data share memory with b and nothing is
+// allocated, so that frames can be counted cheaply.
 //
-// It checks what costs nothing: the header, which fields the type takes, and the first and last byte of the data, by
-// which a packet that was cut short is noticed. Every error wraps ErrProtocol and none quotes the packet.
+// It checks only the header, which fields the type has, and the first and last byte of the data, which reveal a truncated
+// packet. Every error wraps ErrProtocol and none quotes the packet.
 func ParsePacket(b []byte) (Packet, error) {
 	if len(b) == 0 {
 		return Packet{}, errEmpty
@@ -97,7 +97,7 @@ func ParsePacket(b []byte) (Packet, error) {
 	return p, nil
 }
 
-// These are made once: a storm of broken frames must not cost more than a storm of good ones.
+// The errors are made once, so that broken frames cost no more than good ones.
 var (
 	errEmpty         = protocolError("empty packet")
 	errPacketType    = protocolError("unknown packet type")
@@ -113,7 +113,7 @@ var (
 
 func protocolError(what string) error { return fmt.Errorf("%w: %s", ErrProtocol, what) }
 
-// checkShape holds the fields of the packet against its type.
+// checkShape checks that the packet has the fields of its type.
 func (p *Packet) checkShape() error {
 	switch p.Type {
 	case PacketConnect:
@@ -132,7 +132,7 @@ func (p *Packet) checkShape() error {
 	}
 }
 
-// checkPlain is for packets that nobody acknowledges.
+// checkPlain checks a packet that cannot be acknowledged.
 func (p *Packet) checkPlain(dataFits bool) error {
 	if p.HasID {
 		return errIDUnexpected
@@ -147,8 +147,8 @@ func checkData(fits bool) error {
 	return nil
 }
 
-// EventName returns the name of an EVENT or BINARY_EVENT without decoding what follows it. The name shares memory with
-// the packet unless it contains escapes. A name that Socket.IO reserves, such as connect, is an error, as is a number.
+// EventName returns the name of an EVENT or BINARY_EVENT without decoding its arguments. The name shares memory with the
+// packet unless it contains escapes. A name that is a number, or reserved by Socket.IO such as connect, is an error.
 func (p *Packet) EventName() ([]byte, error) {
 	if !enclosed(p.Data, '[', ']') {
 		return nil, errData
@@ -176,8 +176,8 @@ func (p *Packet) EventName() ([]byte, error) {
 	return name, nil
 }
 
-// stringEnd returns the length of the JSON string that b starts with, quotes included, and whether it has escapes; 0 when
-// there is none.
+// stringEnd returns the length of the JSON string that b starts with, quotes included, and whether it has escapes; 0 if b does
+// not start with a string.
 func stringEnd(b []byte) (end int, escaped bool) {
 	if len(b) == 0 || b[0] != '"' {
 		return 0, false
@@ -196,7 +196,7 @@ func stringEnd(b []byte) (end int, escaped bool) {
 	return 0, false
 }
 
-// reserved reports whether Socket.IO keeps the name of an event for itself.
+// reserved reports whether Socket.IO reserves the name of an event.
 func reserved(name []byte) bool {
 	switch string(name) {
 	case "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
@@ -205,7 +205,7 @@ func reserved(name []byte) bool {
 	return false
 }
 
-// isSpace reports JSON's white space. The reference sends none, other implementations may.
+// isSpace reports whether c is white space in JSON. The reference sends none, other implementations may.
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
 func trimLeft(b []byte) []byte {
@@ -228,7 +228,7 @@ func enclosed(b []byte, first, last byte) bool {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// cutNumber splits the digits off the front of b; not ok when there are none or the number is over limit.
+// cutNumber parses the digits at the start of b; ok is false if there are none or the number exceeds limit.
 func cutNumber(b []byte, limit int64) (n int64, rest []byte, ok bool) {
 	i := 0
 	for ; i < len(b) && isDigit(b[i]); i++ {
@@ -287,7 +287,7 @@ func ackMessage(namespace string, id int64, args []any) ([]byte, error) {
 	return message(Packet{Type: PacketAck, Namespace: []byte(namespace), ID: id, HasID: true, Data: data}), nil
 }
 
-// appendArray appends a JSON array the way JSON.stringify writes it, with < > & as they are.
+// appendArray appends a JSON array as JSON.stringify writes it, without escaping < > &.
 func appendArray(dst []byte, values []any) ([]byte, error) {
 	buf := bytes.NewBuffer(append(dst, '['))
 	enc := json.NewEncoder(buf)

@@ -127,7 +127,7 @@ func TestEventNameRefuses(t *testing.T) {
 	}
 }
 
-// A storm of frames that nobody wants must cost no memory.
+// Counting unwanted frames must not allocate memory.
 func TestCountingAnEventAllocatesNothing(t *testing.T) {
 	frame := []byte(`2/queue,["queue:status",{"usersSearching":1234}]`)
 	broken := []byte(`2/queue,["queue:status",{"usersSearching":12`)

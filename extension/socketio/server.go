@@ -11,42 +11,42 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// The defaults of ServerOptions: what Verity uses, which is what the reference server uses.
+// The defaults of ServerOptions are those of Verity and of the reference server.
 const (
 	DefaultPingInterval   = 25 * time.Second
 	DefaultPingTimeout    = 20 * time.Second
 	DefaultConnectTimeout = 45 * time.Second
 	DefaultMaxPayload     = 1_000_000
-	// DefaultQueueLimit is far more than a client that reads ever leaves waiting.
+	// DefaultQueueLimit is far more than the backlog of a client that reads.
 	DefaultQueueLimit = 16384
 )
 
-// ServerOptions says what a Server offers and who hears what happens.
+// ServerOptions configures a Server.
 type ServerOptions struct {
-	// Namespaces can be joined; all others are answered 44/nope,{"message":"Invalid namespace"}.
+	// Namespaces can be joined; a CONNECT to another is answered 44/nope,{"message":"Invalid namespace"}.
 	Namespaces []string
-	// Authenticate says who joins the namespace with this token, which is "" when there is none. An error is answered as
-	// Verity answers it: the namespace is accepted, disconnected, and the connection closed. nil lets everybody in.
+	// Authenticate returns the user of this token; the token is "" if there is none. On an error the server does as Verity:
+	// it accepts the namespace, disconnects it, and closes the connection. nil accepts every client.
 	//
-	// The token is auth.token of the CONNECT packet, unless the opening request had an Authorization header: that wins, and
-	// one that does not start with "Bearer " is no token.
+	// The token is auth.token of the CONNECT packet. An Authorization header of the opening request takes precedence, and
+	// counts as an empty token if it does not start with "Bearer ".
 	Authenticate func(namespace, token string) (user string, err error)
 
-	// OnConnect is told of each socket that joined, after its answer was queued: what it emits arrives after the answer.
+	// OnConnect gets each socket that joined, after the answer to its CONNECT was queued: emitted events follow that answer.
 	OnConnect func(*Socket)
-	// OnDisconnect is told once of each socket of OnConnect: it left, or its connection ended.
+	// OnDisconnect gets each socket of OnConnect once, when it left or its connection ended.
 	OnDisconnect func(*Socket)
 	// OnEvent gets the events that clients emit; nil ignores them.
 	OnEvent func(*Socket, Event)
 
 	// Callbacks of one connection run one at a time on the goroutine that reads from it; those of different connections run
-	// at the same time.
+	// concurrently.
 
 	PingInterval   time.Duration // between a pong and the next ping; 0 means DefaultPingInterval
-	PingTimeout    time.Duration // for the pong; then the connection is closed; 0 means DefaultPingTimeout
-	ConnectTimeout time.Duration // for the first namespace; then the connection is closed; 0 means DefaultConnectTimeout
-	MaxPayload     int64         // largest message from a client, bytes; a larger one closes; 0 means DefaultMaxPayload
-	// QueueLimit is how many frames may wait for a slow client; one more cuts its connection. 0 means DefaultQueueLimit.
+	PingTimeout    time.Duration // for the pong, else the connection is closed; 0 means DefaultPingTimeout
+	ConnectTimeout time.Duration // for joining a namespace, else the connection is closed; 0 means DefaultConnectTimeout
+	MaxPayload     int64         // largest message from a client in bytes, else the connection is closed; 0 means DefaultMaxPayload
+	// QueueLimit is how many frames may wait for a slow client; one more closes its connection. 0 means DefaultQueueLimit.
 	QueueLimit int
 }
 
@@ -75,15 +75,15 @@ func NewServer(o ServerOptions) *Server {
 			ReadBufferSize:  bufferSize,
 			WriteBufferSize: bufferSize,
 			WriteBufferPool: &writeBuffers,
-			CheckOrigin:     func(*http.Request) bool { return true }, // the reference checks none for websockets
+			CheckOrigin:     func(*http.Request) bool { return true }, // the reference does not check it for websockets
 		},
 		conns: make(map[*conn]struct{}),
 	}
 }
 
-// ServeHTTP opens a connection, or refuses the request with the status and the body of the reference server; only another
-// version of Engine.IO is refused before the websocket is opened, not after. A path outside Path, such as /socket.io
-// without the slash, is answered 404: there it is not Socket.IO that listens.
+// ServeHTTP opens a connection, or refuses the request with the status and the body of the reference server. Unlike the
+// reference, it refuses another version of Engine.IO before it opens the websocket. A path outside Path, such as /socket.io
+// without the slash, is answered 404.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.URL.Path, Path) {
 		http.NotFound(w, r)
@@ -95,7 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ws, err := s.upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		return // answered by the upgrader
+		return // the upgrader has answered
 	}
 	c := newConn(s, ws, r.Header.Values("Authorization"))
 	if !s.add(c) {
@@ -103,13 +103,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// engineError is a request that Engine.IO refuses.
+// engineError is the answer to a request that Engine.IO refuses.
 type engineError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 }
 
-// refusal says why a request does not open a connection, in the order in which the reference looks; nil when it does.
+// refusal returns why a request opens no connection, checked in the reference's order; nil if it opens one.
 func refusal(r *http.Request) *engineError {
 	query := r.URL.Query()
 	switch {
@@ -127,7 +127,7 @@ func refusal(r *http.Request) *engineError {
 	return nil
 }
 
-// write answers a plain request in JSON and an upgrade in plain words, both with 400.
+// write answers with status 400: a plain request as JSON, an upgrade as text.
 func (e *engineError) write(w http.ResponseWriter, upgrade bool) {
 	body, _ := json.Marshal(e) // a number and a string always marshal
 	contentType := "application/json"
@@ -140,7 +140,7 @@ func (e *engineError) write(w http.ResponseWriter, upgrade bool) {
 	_, _ = w.Write(body)
 }
 
-// add starts a connection; false when the server is closed.
+// add starts a connection; it returns false if the server is closed.
 func (s *Server) add(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,13 +166,12 @@ func (s *Server) Connections() int {
 	return len(s.conns)
 }
 
-// Mute makes the server play dead, as a process that hangs does: connections stay open, what arrives is ignored, and
-// nothing is written any more, neither answers nor pings nor events. Unmuting does not make up for what was left out. It
-// is for tests of clients.
+// Mute makes the server behave like a process that hangs, for tests of clients: connections stay open, messages are ignored,
+// and no answers, pings or events are sent. Unmuting does not send what was left out.
 func (s *Server) Mute(muted bool) { s.muted.Store(muted) }
 
-// Close closes all connections, refuses new ones, and returns when the last callback has returned; a client that does not
-// answer the close frame is cut off after 2 s. Callbacks must not call it.
+// Close closes all connections, refuses new ones, and returns when the last callback has returned. A client that does not
+// answer the close frame is cut off after 2 s. Callbacks must not call Close.
 func (s *Server) Close() {
 	s.Mute(false)
 	s.mu.Lock()
@@ -184,8 +183,8 @@ func (s *Server) Close() {
 	s.group.Wait()
 }
 
-// Socket is one namespace of one connection. Its methods are safe for concurrent use; on a socket whose connection has
-// ended they do nothing.
+// Socket is one namespace of one connection. Its methods are safe for concurrent use, and do nothing once the connection has
+// ended.
 type Socket struct {
 	conn      *conn
 	namespace string
@@ -193,7 +192,7 @@ type Socket struct {
 	user      string
 }
 
-// ID returns the socket's id, the sid of the answer to CONNECT. It is unique.
+// ID returns the socket's unique id, the sid of the answer to CONNECT.
 func (s *Socket) ID() string { return s.id }
 
 // Namespace returns the namespace, such as /queue.
@@ -202,7 +201,7 @@ func (s *Socket) Namespace() string { return s.namespace }
 // User returns what Authenticate returned.
 func (s *Socket) User() string { return s.user }
 
-// Emit sends an event; the error says why it cannot be encoded. It does not wait for the client.
+// Emit sends an event and does not wait for the client. Its error says why the event cannot be encoded.
 func (s *Socket) Emit(event string, args ...any) error {
 	frame, err := NewFrame(s.namespace, event, args...)
 	if err != nil {
@@ -212,8 +211,8 @@ func (s *Socket) Emit(event string, args ...any) error {
 	return nil
 }
 
-// Send sends a frame that was encoded once for many sockets. It never waits: the frame joins the connection's queue, and a
-// connection whose queue is full is cut off. The frame's namespace should be the socket's.
+// Send queues a frame that was encoded once for many sockets. It never blocks: a connection whose queue is full is cut off.
+// The frame's namespace must be the socket's.
 func (s *Socket) Send(frame *Frame) { s.conn.enqueue(frame) }
 
 // Ack acknowledges an event whose WantsAck is true.
@@ -229,5 +228,5 @@ func (s *Socket) Ack(e Event, args ...any) error {
 // Close disconnects every namespace of the socket's connection (41/queue,) and closes it without a status.
 func (s *Socket) Close() { s.conn.dismiss() }
 
-// Drop cuts the connection off without a word, as a broken network does.
+// Drop closes the TCP connection without a close frame, as a broken network does.
 func (s *Socket) Drop() { s.conn.cut() }

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tokens lets "good:<user>" in.
+// tokens accepts the tokens "good:<user>".
 func tokens(_, token string) (string, error) {
 	user, ok := strings.CutPrefix(token, "good:")
 	if !ok {
@@ -132,8 +132,8 @@ func TestServerClosesWhatBreaksTheProtocol(t *testing.T) {
 	})
 }
 
-// breaches are frames for which a server closes a connection that has joined /queue; the reference server is held against
-// the same table.
+// breaches are frames for which a server closes a connection that has joined /queue; the reference server is tested with the
+// same table.
 var breaches = []struct {
 	name   string
 	frames []string
@@ -207,7 +207,7 @@ func TestServerRefusesRequests(t *testing.T) {
 			require.Equal(t, rawAnswer{tt.status, tt.contentType, tt.body}, got)
 		})
 	}
-	// The reference answers 101 first and then writes its refusal into the websocket, which helps nobody.
+	// The reference answers 101 first and then writes its refusal into the websocket, where clients do not look for it.
 	for _, version := range []string{"", "EIO=3&", "EIO=5&"} {
 		t.Run("version "+version, func(t *testing.T) {
 			got := rawRequest(t, url, "GET", "/socket.io/?"+version+"transport=websocket", upgradeHeader)
@@ -222,7 +222,7 @@ func TestServerRefusesRequests(t *testing.T) {
 
 const upgradeHeader = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
-// refusals are requests that open no connection; the reference server is held against the same table.
+// refusals are requests that open no connection; the reference server is tested with the same table.
 var refusals = []struct {
 	name, method, target, header string
 	status                       int
@@ -244,7 +244,7 @@ type rawAnswer struct {
 	contentType, body string
 }
 
-// rawRequest sends a request byte by byte, for net/http does not send all of them.
+// rawRequest sends a request as raw bytes, since net/http does not send all of these requests.
 func rawRequest(t testing.TB, url, method, target, header string) rawAnswer {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
@@ -262,7 +262,7 @@ func rawRequest(t testing.TB, url, method, target, header string) rawAnswer {
 	return rawAnswer{response.StatusCode, contentType, string(body)}
 }
 
-// 25 s, 20 s and 45 s are Verity's; synctest's clock runs through them at once.
+// The times are Verity's, 25 s, 20 s and 45 s; synctest's clock skips them.
 func TestServerPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		left := make(chan time.Duration, 1)
@@ -287,7 +287,7 @@ func TestServerPings(t *testing.T) {
 	})
 }
 
-func TestServerClosesWhoJoinsNothing(t *testing.T) {
+func TestServerClosesAConnectionWithoutANamespace(t *testing.T) {
 	for _, joins := range []string{"", `40/nope,`} {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now()
@@ -306,7 +306,7 @@ func TestServerClosesWhoJoinsNothing(t *testing.T) {
 	}
 }
 
-func TestServerKeepsWhoJoined(t *testing.T) {
+func TestServerKeepsAConnectionWithANamespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, network, stop := serveMemory(ServerOptions{})
 		defer stop()
@@ -322,7 +322,7 @@ func TestServerKeepsWhoJoined(t *testing.T) {
 	})
 }
 
-func TestServerTellsOfEachDisconnectOnce(t *testing.T) {
+func TestServerReportsEachDisconnectOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		end  func(s *Server, socket *Socket, w *wire)
@@ -372,14 +372,14 @@ func TestServerTellsOfEachDisconnectOnce(t *testing.T) {
 	}
 }
 
-func TestClosedServerTakesNobody(t *testing.T) {
+func TestClosedServerRefusesClients(t *testing.T) {
 	s, url := serve(t, ServerOptions{})
 	s.Close()
 	w := dialWire(t, url, nil)
 	w.expectClose(websocket.CloseAbnormalClosure)
 }
 
-func TestServerCutsOffWhoDoesNotAnswerTheCloseFrame(t *testing.T) {
+func TestServerCutsOffAClientThatDoesNotAnswerTheCloseFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, network, stop := serveMemory(ServerOptions{})
 		defer stop()
@@ -391,7 +391,7 @@ func TestServerCutsOffWhoDoesNotAnswerTheCloseFrame(t *testing.T) {
 	})
 }
 
-// One client that does not read must neither hold up the others nor fill the memory.
+// One client that does not read must neither delay the others nor fill the memory.
 func TestBroadcastDropsTheSlowAndReachesTheRest(t *testing.T) {
 	const clients, limit = 5, 20
 	var mu sync.Mutex
@@ -440,7 +440,7 @@ func TestBroadcastDropsTheSlowAndReachesTheRest(t *testing.T) {
 		}
 		mu.Unlock()
 		n := sent.Add(1)
-		for i := range counts { // keep pace with those that read
+		for i := range counts { // send no faster than the clients read
 			eventually(t, "quick clients get every frame", func() bool { return counts[i].Load() >= n-limit/2 })
 		}
 	}
@@ -472,7 +472,7 @@ func TestFrameLengths(t *testing.T) {
 	}
 }
 
-func TestMutedServerPlaysDead(t *testing.T) {
+func TestMutedServerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, network, stop := serveMemory(ServerOptions{})
 		defer stop()

@@ -8,21 +8,21 @@ import (
 	"sync/atomic"
 )
 
-// maxUpgrade is how many bytes the server may send, TLS included, before the websocket is open.
+// maxUpgrade limits the bytes that the server may send, TLS included, before the websocket is open.
 const maxUpgrade = 256 << 10
 
 var errUpgradeTooLarge = fmt.Errorf("%w: more than %d KB before the websocket was open", ErrTooLarge, maxUpgrade>>10)
 
-// tcpConn is the connection below a websocket and its TLS. It limits the answer to the opening request, of which gorilla reads
-// any number of headers, and keeps what the network said, of which gorilla reports only the text.
+// tcpConn is the connection below a websocket and its TLS. It limits the answer to the opening request, whose headers gorilla
+// reads without a limit, and keeps the network's error, of which gorilla reports only the text.
 type tcpConn struct {
 	net.Conn
 	failed atomic.Pointer[error] // the first error of a read or write
-	read   int                   // bytes, while the websocket is not open
+	read   int                   // bytes read before the websocket was open
 	open   atomic.Bool
 }
 
-// Read reads within the limit.
+// Read fails once maxUpgrade is exceeded before the websocket is open.
 func (c *tcpConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if !c.open.Load() {
@@ -34,7 +34,7 @@ func (c *tcpConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes.
+// Write keeps the first error.
 func (c *tcpConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.note(err)
@@ -47,7 +47,7 @@ func (c *tcpConn) note(err error) {
 	}
 }
 
-// cause returns what the network said, where it said something, in place of an error that repeats it.
+// cause returns the network's error, if there was one, or else err.
 func (c *tcpConn) cause(err error) error {
 	if failed := c.failed.Load(); failed != nil {
 		return *failed

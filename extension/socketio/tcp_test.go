@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hijacked serves the bytes of each connection by hand, once its request has been read.
+// hijacked starts a server that reads the request of each connection and then calls serve for it.
 func hijacked(t *testing.T, serve func(conn net.Conn)) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -43,7 +43,7 @@ func TestAnUpgradeWithoutEndIsCutOff(t *testing.T) {
 	require.ErrorContains(t, err, "message too large: more than 256 KB before the websocket was open")
 }
 
-// A server that closes the connection anywhere in the handshake ends Dial: nobody waits on.
+// A server that closes the connection at any point of the handshake ends Dial before its timeout.
 func TestAConnectionThatIsClosedInItsHandshakeEndsDial(t *testing.T) {
 	for name, before := range map[string][]string{
 		"after the websocket": {},
@@ -85,7 +85,7 @@ func TestAConnectionThatIsClosedInItsHandshakeEndsDial(t *testing.T) {
 	})
 }
 
-// gorilla reports it as a text only.
+// gorilla reports only the text of the network's error.
 func TestAResetIsKnownAsOne(t *testing.T) {
 	url := script(t, func(w *wire) {
 		w.greet()
@@ -98,7 +98,7 @@ func TestAResetIsKnownAsOne(t *testing.T) {
 	require.ErrorIs(t, c.Err(), syscall.ECONNRESET)
 }
 
-func TestTheWordsOfAServerAreMadePlain(t *testing.T) {
+func TestAServersMessageIsMadePrintable(t *testing.T) {
 	url := script(t, func(w *wire) {
 		w.send(`0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`)
 		w.next()

@@ -10,10 +10,9 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
-)
 
-// maxBody is the 100 KB that the service takes.
-const maxBody = 100 << 10
+	"github.com/verity-app/xk6-verity/extension/contract"
+)
 
 var (
 	errBodyTooLarge = errors.New("body over 100 KB")
@@ -21,10 +20,10 @@ var (
 	byteOrderMark   = []byte("\ufeff")
 )
 
-// readBody reads into buf, whose length becomes the body's.
+// readBody reads the body into buf, and returns it.
 func readBody(r *http.Request, buf []byte) ([]byte, error) {
 	buf = buf[:0]
-	if r.ContentLength > maxBody {
+	if r.ContentLength > contract.MaxBody {
 		return buf, errBodyTooLarge
 	}
 	if r.ContentLength < 0 {
@@ -40,29 +39,29 @@ func readBody(r *http.Request, buf []byte) ([]byte, error) {
 
 func readChunked(body io.Reader, buf []byte) ([]byte, error) {
 	into := bytes.NewBuffer(buf)
-	n, err := into.ReadFrom(io.LimitReader(body, maxBody+1))
-	if err == nil && n > maxBody {
+	n, err := into.ReadFrom(io.LimitReader(body, contract.MaxBody+1))
+	if err == nil && n > contract.MaxBody {
 		err = errBodyTooLarge
 	}
 	return into.Bytes(), err
 }
 
-// isJSON reports whether the service reads the body: of another type, or of none, it sees nothing.
+// isJSON reports whether the body is declared as JSON. The service ignores a body of another type or of none.
 func isJSON(r *http.Request) bool {
 	values := r.Header["Content-Type"]
 	if len(values) == 0 {
 		return false
 	}
-	if values[0] == "application/json" {
+	if values[0] == contract.ContentType {
 		return true
 	}
 	mediaType, _, err := mime.ParseMediaType(values[0])
-	return err == nil && mediaType == "application/json"
+	return err == nil && mediaType == contract.ContentType
 }
 
 const unexpectedEnd = "Unexpected end of JSON input"
 
-// jsonFault says in V8's words why the body is neither a JSON object nor an array; empty when it is one.
+// jsonFault returns V8's error for a body that is neither a JSON object nor an array, or "".
 func jsonFault(body []byte) string {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	start := bytes.TrimLeft(body, " \t\r\n")
@@ -87,7 +86,7 @@ func unexpectedToken(body []byte, at int) string {
 	return fmt.Sprintf("Unexpected token %c in JSON at position %d", r, at)
 }
 
-// members calls visit with each member of a JSON object, in order; no body is an empty object.
+// members calls visit with each member of a JSON object, in order. An empty body counts as an empty object.
 func members(body []byte, visit func(name string, value json.RawMessage)) error {
 	if len(body) == 0 {
 		return nil

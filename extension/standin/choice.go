@@ -10,30 +10,18 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// choiceWindow is how long the second user may take to choose after the first. Verity's own is not known.
+// choiceWindow is how long the second user may take to choose after the first. Verity's window is not known.
 const choiceWindow = 10 * time.Minute
 
-// What a user chooses.
-const (
-	chooseMatch = "MATCH"
-	choosePass  = "PASS"
-)
-
-// outcome of both choices.
-type outcome string
-
-const (
-	mutual    outcome = "mutual"
-	nonMutual outcome = "non_mutual"
-)
-
-// Why a choice is refused.
+// The refusals of a choice.
 var (
 	errNoSession   = deny(http.StatusNotFound, "Session not found")
 	errNotYours    = deny(http.StatusForbidden, "Not a participant of this session")
-	errNotEnded    = deny(http.StatusBadRequest, "Session has not ended")
+	errNotEnded    = deny(http.StatusBadRequest, contract.SaysSessionNotEnded)
 	errSessionBusy = deny(http.StatusConflict, "Session operation in progress")
 )
 
@@ -47,35 +35,35 @@ func (s *Server) choice(c *call) answer {
 		return s.failure(c, err)
 	}
 	if decision == "" {
-		c.out = append(c.out, `{"status":"pending","deadline":`...)
+		c.out = append(c.out, `{"status":"`+contract.ChoicePending+`","deadline":`...)
 		c.out = strconv.AppendInt(c.out, deadline, 10)
 		return c.say(http.StatusCreated, "}")
 	}
-	c.out = append(c.out, `{"status":"resolved","outcome":"`...)
+	c.out = append(c.out, `{"status":"`+contract.ChoiceResolved+`","outcome":"`...)
 	c.out = append(c.out, decision...)
 	return c.say(http.StatusCreated, `"}`)
 }
 
-func checkChoice(body []byte) (string, error) {
+func checkChoice(body []byte) (contract.Choice, error) {
 	var messages []string
-	var choice string
+	var choice contract.Choice
 	err := members(body, func(name string, value json.RawMessage) {
 		if name != "choice" {
 			messages = append(messages, shouldNotExist(name))
 			return
 		}
 		choice = ""
-		_ = json.Unmarshal(value, &choice) // what is not a string is not a choice
+		_ = json.Unmarshal(value, &choice) // fails for a value that is not a string, and leaves it empty
 	})
-	if choice != chooseMatch && choice != choosePass {
+	if choice != contract.ChoiceMatch && choice != contract.ChoicePass {
 		messages = append(messages, "choice must be one of the following values: MATCH, PASS")
 	}
 	return choice, listed(messages, err)
 }
 
-// choose notes the user's choice. The decision is empty until both have chosen, before the deadline in ms since the
-// epoch.
-func (s *Server) choose(ctx context.Context, u *user, sessionID, choice string) (outcome, int64, error) {
+// choose stores the user's choice. The decision is empty until both users have chosen or the deadline, in ms since the epoch,
+// is over.
+func (s *Server) choose(ctx context.Context, u *user, sessionID string, choice contract.Choice) (contract.ChoiceOutcome, int64, error) {
 	s.wait()
 	s.choosing.Lock()
 	defer s.choosing.Unlock()
@@ -83,22 +71,22 @@ func (s *Server) choose(ctx context.Context, u *user, sessionID, choice string) 
 	if err != nil {
 		return "", 0, err
 	}
-	lock := redis.SetArgs{Mode: "NX", TTL: sessionLockTTL}
-	if err := s.store.client.SetArgs(ctx, sessionLock+of.ID, "1", lock).Err(); err != nil {
+	lock := redis.SetArgs{Mode: "NX", TTL: contract.RedisSessionLockLife}
+	if err := s.store.client.SetArgs(ctx, contract.RedisSessionLock+of.ID, "1", lock).Err(); err != nil {
 		if errors.Is(err, redis.Nil) {
 			err = errSessionBusy
 		}
 		return "", 0, err
 	}
 	decision, deadline, err := s.noteChoice(ctx, of, u.id, choice)
-	return decision, deadline, errors.Join(err, s.store.client.Del(ctx, sessionLock+of.ID).Err())
+	return decision, deadline, errors.Join(err, s.store.client.Del(ctx, contract.RedisSessionLock+of.ID).Err())
 }
 
-// endedSession is the session with this id, if it is over and the user's.
+// endedSession returns the session with this id, if it has ended and the user took part in it.
 func (s *Server) endedSession(ctx context.Context, u *user, id string) (session, error) {
 	pipe := s.store.client.Pipeline()
-	state := pipe.Get(ctx, stateKey+id)
-	ended := pipe.Exists(ctx, endedKey+id)
+	state := pipe.Get(ctx, contract.RedisSession+id)
+	ended := pipe.Exists(ctx, contract.RedisEnded+id)
 	_, err := pipe.Exec(ctx)
 	if errors.Is(err, redis.Nil) {
 		return session{}, errNoSession
@@ -119,26 +107,26 @@ func (s *Server) endedSession(ctx context.Context, u *user, id string) (session,
 	return of, nil
 }
 
-// noteChoice decides when both have chosen or the deadline is over. What is decided stays.
-func (s *Server) noteChoice(ctx context.Context, of session, userID, choice string) (outcome, int64, error) {
+// noteChoice stores a choice, and decides once both users have chosen or the deadline is over. A decision never changes.
+func (s *Server) noteChoice(ctx context.Context, of session, userID string, choice contract.Choice) (contract.ChoiceOutcome, int64, error) {
 	now := time.Now()
 	pipe := s.store.client.Pipeline()
-	decided := pipe.Get(ctx, decisionKey+of.ID)
-	pipe.SetArgs(ctx, deadlineKey+of.ID, now.Add(choiceWindow).UnixMilli(), redis.SetArgs{Mode: "NX", TTL: decisionTTL})
-	until := pipe.Get(ctx, deadlineKey+of.ID)
+	decided := pipe.Get(ctx, contract.RedisDecision+of.ID)
+	pipe.SetArgs(ctx, contract.RedisChoicesDeadline+of.ID, now.Add(choiceWindow).UnixMilli(), redis.SetArgs{Mode: "NX", TTL: contract.RedisDecisionLife})
+	until := pipe.Get(ctx, contract.RedisChoicesDeadline+of.ID)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return "", 0, fmt.Errorf("reading a decision: %w", err)
 	}
 	if decided.Err() == nil {
-		return outcome(decided.Val()), 0, nil
+		return contract.ChoiceOutcome(decided.Val()), 0, nil
 	}
 	deadline, err := until.Int64()
 	if err != nil {
 		return "", 0, fmt.Errorf("deadline of a choice: %w", err)
 	}
-	pipe.HSet(ctx, choiceKey+of.ID, userID, choice)
-	pipe.PExpireAt(ctx, choiceKey+of.ID, time.UnixMilli(deadline))
-	chosen := pipe.HGetAll(ctx, choiceKey+of.ID)
+	pipe.HSet(ctx, contract.RedisChoices+of.ID, userID, string(choice))
+	pipe.PExpireAt(ctx, contract.RedisChoices+of.ID, time.UnixMilli(deadline))
+	chosen := pipe.HGetAll(ctx, contract.RedisChoices+of.ID)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return "", 0, fmt.Errorf("noting a choice: %w", err)
 	}
@@ -146,11 +134,11 @@ func (s *Server) noteChoice(ctx context.Context, of session, userID, choice stri
 	if len(choices) < 2 && now.UnixMilli() < deadline {
 		return "", deadline, nil
 	}
-	decision := nonMutual
-	if choices[of.UserA] == chooseMatch && choices[of.UserB] == chooseMatch {
-		decision = mutual
+	decision := contract.OutcomeNonMutual
+	if choices[of.UserA] == string(contract.ChoiceMatch) && choices[of.UserB] == string(contract.ChoiceMatch) {
+		decision = contract.OutcomeMutual
 	}
-	if err := s.store.client.Set(ctx, decisionKey+of.ID, string(decision), decisionTTL).Err(); err != nil {
+	if err := s.store.client.Set(ctx, contract.RedisDecision+of.ID, string(decision), contract.RedisDecisionLife).Err(); err != nil {
 		return "", 0, fmt.Errorf("noting a decision: %w", err)
 	}
 	s.options.observer.decided(of, decision)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 func choose(u testUser, sessionID, choice string) reply {
@@ -45,7 +47,7 @@ func TestChoiceRefusals(t *testing.T) {
 	}
 	ts.matcher.endDue(t.Context(), s.EndAt)
 	require.Equal(t, 403, choose(stranger, s.ID, "MATCH").status)
-	require.NoError(t, ts.store.client.Set(t.Context(), "session:lock:"+s.ID, "x", sessionLockTTL).Err())
+	require.NoError(t, ts.store.client.Set(t.Context(), "session:lock:"+s.ID, "x", contract.RedisSessionLockLife).Err())
 	require.Equal(t, 409, choose(a, s.ID, "MATCH").status)
 }
 
@@ -63,7 +65,7 @@ func TestChoices(t *testing.T) {
 			s, a, b := sessionOf(t, ts, &heard)
 			ts.matcher.endDue(t.Context(), s.EndAt)
 			before := time.Now().Add(choiceWindow).UnixMilli()
-			for range 2 { // chosen again: nothing changes
+			for range 2 { // a repeated choice changes nothing
 				r := choose(a, s.ID, tc.first)
 				require.Equal(t, 201, r.status)
 				deadline, found := strings.CutPrefix(r.body, `{"status":"pending","deadline":`)

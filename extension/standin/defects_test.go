@@ -7,10 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-func TestStartRefusesDefectsThatCannotBe(t *testing.T) {
+func TestStartRefusesInvalidDefects(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		options Options
@@ -73,7 +74,7 @@ func TestLostStart(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Defects: Defects{LoseStart: 1}})
 	_, _, earA, earB := ts.pair()
-	time.AfterFunc(2*gaps*gapStep, func() { ts.matcher.endDue(t.Context(), time.Now().Add(time.Hour).UnixMilli()) })
+	time.AfterFunc(2*contract.StartGapMost, func() { ts.matcher.endDue(t.Context(), time.Now().Add(time.Hour).UnixMilli()) })
 	for _, e := range []*ear{earA, earB} {
 		e.await("match")
 		e.await("session:end")
@@ -107,9 +108,9 @@ func TestTokenError(t *testing.T) {
 		require.Zero(t, e.count("session:start"))
 	}
 	require.Equal(t, Sessions{Made: 1, Ended: 1}, ts.Stats().Sessions)
-	require.Zero(t, ts.store.client.Exists(t.Context(), activeKey+a.id, activeKey+b.id).Val())
+	require.Zero(t, ts.store.client.Exists(t.Context(), contract.RedisActive+a.id, contract.RedisActive+b.id).Val())
 
-	// Sessions that last are not in the way of one that does not.
+	// Longer sessions do not delay the end of a shorter one.
 	mixed := start(t, Options{Tick: 5 * time.Millisecond, Defects: Defects{TokenError: 0.5}})
 	_, _, lasting, _ := mixed.pair()
 	lasting.await("session:start")
@@ -129,7 +130,7 @@ func TestCrossedPairs(t *testing.T) {
 
 	right, _ := earA.only("match", matchKeys)
 	require.Equal(t, first.ID, right["sessionId"])
-	require.Equal(t, anonymousID(first.ID, first.UserB), right["partnerAnonymousId"])
+	require.Equal(t, contract.AnonymousID(first.ID, first.UserB), right["partnerAnonymousId"])
 	wrong, _ := earB.only("match", matchKeys)
 	require.NotContains(t, []any{first.ID, second.ID}, wrong["sessionId"], "nobody's: there is no pair before")
 
@@ -137,7 +138,7 @@ func TestCrossedPairs(t *testing.T) {
 	require.Equal(t, second.ID, right["sessionId"])
 	wrong, _ = earD.only("match", matchKeys)
 	require.Equal(t, first.ID, wrong["sessionId"])
-	require.Equal(t, anonymousID(first.ID, first.UserA), wrong["partnerAnonymousId"])
+	require.Equal(t, contract.AnonymousID(first.ID, first.UserA), wrong["partnerAnonymousId"])
 	begin, _ := earD.only("session:start", startKeys)
 	require.Equal(t, []any{first.ID, first.Channel}, []any{begin["sessionId"], begin["channelName"]}, "true to the mistake")
 	end, _ := earD.only("session:end", endKeys)
@@ -178,12 +179,12 @@ func TestMuteDoesNotSurviveClose(t *testing.T) {
 	require.ErrorIs(t, e.Err(), socketio.ErrServerClosed)
 }
 
-func TestASeparateMatcherMakesSessionsOfWhichNobodyHears(t *testing.T) {
+func TestASeparateMatcherMakesSessionsWithoutEvents(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Tick: 5 * time.Millisecond, Defects: Defects{SeparateMatcher: true}})
 	a, b, earA, earB := ts.pair()
 	require.Eventually(t, func() bool {
-		return ts.store.client.Exists(t.Context(), matchedKey+a.id, matchedKey+b.id, activeKey+a.id, activeKey+b.id).Val() == 4
+		return ts.store.client.Exists(t.Context(), contract.RedisMatched+a.id, contract.RedisMatched+b.id, contract.RedisActive+a.id, contract.RedisActive+b.id).Val() == 4
 	}, 5*time.Second, 5*time.Millisecond)
 	for _, u := range []testUser{a, b} {
 		left := ts.do("DELETE", "/queue/leave", "", "Authorization: Bearer "+u.token())

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/queue"
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
@@ -19,24 +20,24 @@ import (
 // pooledBody is the largest body whose buffer is kept for the next request.
 const pooledBody = 16 << 10
 
-// Limits of requests in a minute.
-const (
-	signUpLimit  = 10
-	refreshLimit = 20
-	otherLimit   = 120
-)
-
-// route is one handler of the service, and what is counted about it.
+// route is one handler of the service, with its counts.
 type route struct {
-	name     string // "POST /queue/join"
-	limit    int    // requests a minute and client; 0 for no limit
-	signedIn bool   // needs an access token
-	raw      bool   // the handler wants the body's bytes, JSON or not
-	handle   func(*call) answer
+	contract.Route      // the zero value is the route of unknown paths
+	signedIn       bool // needs an access token
+	raw            bool // the handler gets the body's bytes, which need not be JSON
+	handle         func(*call) answer
 
-	limiter  *limiter // nil without throttle
-	answered [600]atomic.Int64
+	limiter  *limiter          // nil without throttle
+	answered [600]atomic.Int64 // by status
 	took     *latencies
+}
+
+// name returns the name of the route in Stats.
+func (rt *route) name() string {
+	if rt.Path == "" {
+		return "unknown"
+	}
+	return rt.Method + " " + rt.Path
 }
 
 // call is one request under way.
@@ -46,7 +47,7 @@ type call struct {
 	body      []byte
 	user      *user  // of the access token
 	sessionID string // of the path
-	out       []byte // an answer may be written here
+	out       []byte // buffer for the body of the answer
 }
 
 // calls are reused with their buffers.
@@ -72,16 +73,16 @@ type routes struct {
 
 func (s *Server) newRoutes() routes {
 	fixed := []*route{
-		{name: "GET /health", limit: otherLimit, handle: s.health},
-		{name: "POST /auth/signup-anonymous", limit: signUpLimit, handle: s.signUp},
-		{name: "POST /auth/refresh", limit: refreshLimit, handle: s.refresh},
-		{name: "POST /queue/join", limit: otherLimit, signedIn: true, handle: s.join},
-		{name: "DELETE /queue/leave", limit: otherLimit, signedIn: true, handle: s.leave},
-		{name: "GET /tokens/balance", limit: otherLimit, signedIn: true, handle: s.balance},
-		{name: "POST /webhooks/stripe", limit: otherLimit, raw: true, handle: s.webhook},
+		{Route: contract.RouteHealth, handle: s.health},
+		{Route: contract.RouteSignUp, handle: s.signUp},
+		{Route: contract.RouteRefresh, handle: s.refresh},
+		{Route: contract.RouteJoin, signedIn: true, handle: s.join},
+		{Route: contract.RouteLeave, signedIn: true, handle: s.leave},
+		{Route: contract.RouteBalance, signedIn: true, handle: s.balance},
+		{Route: contract.RouteWebhook, raw: true, handle: s.webhook},
 	}
-	choice := &route{name: "POST /sessions/<id>/choice", limit: otherLimit, signedIn: true, handle: s.choice}
-	unknown := &route{name: "unknown", handle: notFound}
+	choice := &route{Route: contract.RouteChoice, signedIn: true, handle: s.choice}
+	unknown := &route{handle: notFound}
 	rs := routes{
 		all:     slices.Concat(fixed, []*route{choice, unknown}),
 		fixed:   make(map[endpoint]*route, len(fixed)),
@@ -89,34 +90,31 @@ func (s *Server) newRoutes() routes {
 		unknown: unknown,
 	}
 	for _, rt := range fixed {
-		method, path, _ := strings.Cut(rt.name, " ")
-		rs.fixed[endpoint{method, path}] = rt
+		rs.fixed[endpoint{rt.Method, rt.Path}] = rt
 	}
 	for _, rt := range rs.all {
 		rt.took = newLatencies()
-		if s.options.Throttle && rt.limit > 0 {
-			rt.limiter = newLimiter(rt.limit, s.options.now)
+		if s.options.Throttle && rt.PerMinute > 0 {
+			rt.limiter = newLimiter(rt.PerMinute, s.options.now)
 		}
 	}
 	return rs
 }
 
-// find also returns the session id of the path, where it has one.
+// find returns the route of a request, and the session id of the path, if it has one.
 func (rs *routes) find(r *http.Request) (rt *route, sessionID string) {
 	if rt, ok := rs.fixed[endpoint{r.Method, r.URL.Path}]; ok {
 		return rt, ""
 	}
-	if r.Method == http.MethodPost {
-		id, found := strings.CutPrefix(r.URL.Path, "/sessions/")
-		id, isChoice := strings.CutSuffix(id, "/choice")
-		if found && isChoice && id != "" && !strings.Contains(id, "/") {
+	if r.Method == rs.choice.Method {
+		if id, ok := contract.SessionOfChoice(r.URL.Path); ok {
 			return rs.choice, id
 		}
 	}
 	return rs.unknown, ""
 }
 
-var jsonType = []string{"application/json; charset=utf-8"}
+var jsonType = []string{contract.ContentType + "; charset=utf-8"}
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -137,12 +135,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := s.answer(rt, c)
 	rt.answered[a.status].Add(1)
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that is gone misses its answer
+	_, _ = w.Write(a.body) // fails only if the client is gone
 	rt.took.record(time.Since(start))
 }
 
-// answer does in the service's order what comes before a handler: the body is read and parsed, then the route looked up,
-// then the request counted, then the access token checked.
+// answer does the checks before a handler in the service's order: it reads and parses the body, looks up the route, counts the
+// request, and checks the access token.
 func (s *Server) answer(rt *route, c *call) answer {
 	if refusal, ok := c.readBody(rt.raw); !ok {
 		return refusal
@@ -158,7 +156,7 @@ func (s *Server) answer(rt *route, c *call) answer {
 	return rt.handle(c)
 }
 
-// readBody refuses a body that is too large or, unless raw, not the JSON that it says it is.
+// readBody reads the body. It refuses one that is too large or, unless raw, declared as JSON and invalid.
 func (c *call) readBody(raw bool) (refusal answer, ok bool) {
 	if c.r.ContentLength == 0 || !raw && !isJSON(c.r) {
 		return answer{}, true
@@ -180,20 +178,20 @@ func (c *call) readBody(raw bool) (refusal answer, ok bool) {
 	return answer{}, true
 }
 
-// bearer returns whose access token the request has; nil for none, a bad or an expired one.
+// bearer returns the user of the request's access token; nil for none, a bad or an expired one.
 func (s *Server) bearer(r *http.Request) *user {
 	values := r.Header["Authorization"]
 	if len(values) == 0 {
 		return nil
 	}
-	token, ok := strings.CutPrefix(values[0], "Bearer ")
+	token, ok := strings.CutPrefix(values[0], contract.Bearer)
 	if !ok {
 		return nil
 	}
 	return s.tokens.user(token)
 }
 
-// failure is the answer to what a handler could not do.
+// failure returns the answer for a handler's error.
 func (s *Server) failure(c *call, err error) answer {
 	if d, ok := errors.AsType[*denial](err); ok {
 		return d.answer
@@ -248,7 +246,7 @@ func (s *Server) signUp(c *call) answer {
 	return c.say(http.StatusCreated, `"}`)
 }
 
-// checkSignUp refuses fields that a sign-up has not, and texts that are none.
+// checkSignUp refuses unknown fields, and fields that must be strings and are not.
 func checkSignUp(body []byte) error {
 	var unknown, wrong []string
 	err := members(body, func(name string, value json.RawMessage) {
@@ -267,7 +265,7 @@ func checkSignUp(body []byte) error {
 
 func shouldNotExist(name string) string { return fmt.Sprintf("property %s should not exist", name) }
 
-// listed makes an error of what validation found, unless reading the body failed.
+// listed returns the error of validation with these messages, or that of reading the body.
 func listed(messages []string, err error) error {
 	if err != nil || len(messages) == 0 {
 		return err
@@ -275,16 +273,13 @@ func listed(messages []string, err error) error {
 	return &denial{refuse(http.StatusBadRequest, messages)}
 }
 
-const refreshCookie = "refresh_token"
-
 func (c *call) setRefreshCookie(token string) {
-	const attributes = "; Max-Age=2592000; Path=/auth/refresh; HttpOnly; SameSite=Strict"
-	c.header["Set-Cookie"] = []string{refreshCookie + "=" + token + attributes}
+	c.header["Set-Cookie"] = []string{contract.RefreshCookie + "=" + token + contract.RefreshCookieAttributes}
 }
 
 func (s *Server) refresh(c *call) answer {
 	var token string
-	if cookie, err := c.r.Cookie(refreshCookie); err == nil {
+	if cookie, err := c.r.Cookie(contract.RefreshCookie); err == nil {
 		token = cookie.Value
 	}
 	access, refresh, err := s.tokens.renew(token, s.wait)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 	serverErrorBody  = `{"statusCode":500,"message":"Internal server error"}`
 )
 
-// signedInRoutes need an access token.
+// signedInRoutes are the routes that need an access token.
 var signedInRoutes = []struct{ method, path string }{
 	{"POST", "/queue/join"},
 	{"DELETE", "/queue/leave"},
@@ -56,7 +58,7 @@ func TestAccessTokenIsNeeded(t *testing.T) {
 	}
 	require.Equal(t, 200, ts.do("GET", "/tokens/balance", "", bearer).status)
 
-	clock.advance(DefaultTokenTTL - time.Second)
+	clock.advance(contract.AccessTokenLife - time.Second)
 	require.Equal(t, 200, ts.do("GET", "/tokens/balance", "", bearer).status, "899 s old")
 	clock.advance(time.Second)
 	for _, rt := range signedInRoutes {
@@ -133,7 +135,7 @@ func TestBodies(t *testing.T) {
 	require.Len(t, ts.Users(), 1, "no refused sign-up made a user")
 }
 
-func TestBodiesThatAreTaken(t *testing.T) {
+func TestAcceptedBodies(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	for _, tc := range []struct{ name, body, contentType, city string }{

@@ -12,6 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
 func TestMatcherPairsFirstComeFirstServed(t *testing.T) {
@@ -176,7 +178,7 @@ func TestMatcherWorksByItself(t *testing.T) {
 	}
 }
 
-// TestTickIsSkippedWhileTheLastRuns has the first tick take two and a half. Sessions end to the millisecond.
+// In TestTickIsSkippedWhileTheLastRuns the first tick takes two and a half intervals. Sessions end to the millisecond.
 func TestTickIsSkippedWhileTheLastRuns(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
@@ -189,7 +191,7 @@ func TestTickIsSkippedWhileTheLastRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &slowObserver{start: time.Now()}
 		m := newMatcher(ts.queues, ts.accounts, &store{client: ts.store.client},
-			Options{Tick: DefaultTick, PairsPerTick: 1, Session: DefaultSession, observer: slow})
+			Options{Tick: contract.Tick, PairsPerTick: 1, Session: contract.Session, observer: slow})
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { m.run(ctx) })
@@ -197,7 +199,7 @@ func TestTickIsSkippedWhileTheLastRuns(t *testing.T) {
 		cancel()
 		running.Wait()
 		require.Equal(t, []time.Duration{
-			500 * time.Millisecond, // until 1750, over the ticks of 1000 and 1500
+			500 * time.Millisecond, // runs until 1750, over the ticks of 1000 and 1500
 			2000 * time.Millisecond, 2500 * time.Millisecond, 3000 * time.Millisecond,
 		}, slow.matches)
 		require.Equal(t, []time.Duration{
@@ -206,7 +208,7 @@ func TestTickIsSkippedWhileTheLastRuns(t *testing.T) {
 	})
 }
 
-// slowObserver notes when sessions begin and end, and holds the first match up.
+// slowObserver records when sessions begin and end, and delays the first match.
 type slowObserver struct {
 	nobody
 	start   time.Time
@@ -223,7 +225,7 @@ func (s *slowObserver) matched(session, string) {
 	}
 }
 
-func TestMatcherMeetsAnotherHandInItsRedis(t *testing.T) {
+func TestMatcherToleratesAnotherProcessInItsRedis(t *testing.T) {
 	t.Parallel()
 	withEachRedis(t, func(t *testing.T, url string) {
 		var heard recorder
@@ -248,7 +250,7 @@ func TestMatcherMeetsAnotherHandInItsRedis(t *testing.T) {
 	})
 }
 
-func TestMatcherSaysThatRedisIsGone(t *testing.T) {
+func TestMatcherLogsThatRedisIsDown(t *testing.T) {
 	t.Parallel()
 	lines := make(logLines, 100)
 	ts := start(t, Options{Log: textLog(lines)})
@@ -279,7 +281,7 @@ func pairsOf(r *recorder) [][2]string {
 	return pairs
 }
 
-// nextMillisecond waits until the clock of join times has moved on.
+// nextMillisecond waits until the next millisecond, as join times are in milliseconds.
 func nextMillisecond() {
 	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
 		time.Sleep(100 * time.Microsecond)
@@ -295,8 +297,8 @@ func TestLoneKeysCostNoCommand(t *testing.T) {
 	require.Equal(t, before, ts.store.embedded.CommandCount())
 }
 
-// Verity's matcher takes its time over users who are alone in their keys, and all others wait; sessions end on time all the
-// same. A pair that joins at some moment waits half of what there is between two rounds.
+// Verity's matcher takes time for each user that is alone in its key, and all others wait; sessions still end on time. A pair
+// that joins at a random moment waits on average half of the time between two rounds.
 func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 	t.Parallel()
 	for lone, between := range map[int]time.Duration{ // docs/verity-api.md: a median of 0.33, 0.95, 2.1 and 5.9 s
@@ -311,9 +313,9 @@ func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 			require.NoError(t, err)
 		}
 		synctest.Test(t, func(t *testing.T) {
-			heard := &slowObserver{start: time.Now(), matches: make([]time.Duration, 1)} // which holds nothing up
+			heard := &slowObserver{start: time.Now(), matches: make([]time.Duration, 1)} // not the first match, so it delays none
 			m := newMatcher(ts.queues, ts.accounts, &store{client: ts.store.client},
-				Options{Tick: DefaultTick, PairsPerTick: 1, LoneKey: VerityLoneKey, Session: DefaultSession, observer: heard})
+				Options{Tick: contract.Tick, PairsPerTick: 1, LoneKey: contract.LoneKey, Session: contract.Session, observer: heard})
 			ctx, cancel := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			running.Go(func() { m.run(ctx) })
@@ -326,13 +328,13 @@ func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 				require.InDelta(t, between, matches[i+1]-matches[i], float64(510*time.Millisecond), "%d lone keys", lone)
 			}
 			for i, end := range heard.ends {
-				require.InDelta(t, DefaultSession, end-matches[i], float64(2*time.Millisecond))
+				require.InDelta(t, contract.Session, end-matches[i], float64(2*time.Millisecond))
 			}
 		})
 	}
 }
 
-// joinAlone queues users alone in their keys.
+// joinAlone queues users, each alone in its key.
 func joinAlone(t testing.TB, s *Server, users int) {
 	t.Helper()
 	for i := range users {
@@ -345,12 +347,12 @@ func joinAlone(t testing.TB, s *Server, users int) {
 
 func TestPairOrderIsThatOfRedis(t *testing.T) {
 	t.Parallel()
-	// Users of one millisecond are in the order of their ids, in Redis as here.
+	// Users that join in the same millisecond are ordered by id, in Redis and here.
 	var heard recorder
 	ts := start(t, Options{observer: &heard})
 	ids := []string{"cb", "ca", "cd", "cc"}
 	for _, id := range ids {
-		require.NoError(t, ts.store.client.ZAdd(t.Context(), zsetKey+"k", redis.Z{Score: 5, Member: id}).Err())
+		require.NoError(t, ts.store.client.ZAdd(t.Context(), contract.RedisQueue+"k", redis.Z{Score: 5, Member: id}).Err())
 	}
 	ts.queues.stripe("k").waiting["k"] = len(ids)
 	ts.matcher.match(t.Context())

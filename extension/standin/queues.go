@@ -12,56 +12,25 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// The keys in Redis (docs/verity-api.md, Redis); those that end in a colon are followed by an id.
-const (
-	keysKey     = "queue:keys"
-	zsetKey     = "queue:zset:"
-	userKey     = "queue:user:"
-	lockKey     = "queue:lock:"
-	matchedKey  = "queue:matched:"
-	stateKey    = "session:state:"
-	activeKey   = "session:active:"
-	endedKey    = "session:ended:"
-	sessionLock = "session:lock:"
-	choiceKey   = "session:choice:"
-	deadlineKey = "session:choice:deadline:"
-	decisionKey = "session:decision:"
-)
-
-// How long they live.
-const (
-	lockTTL        = 3 * time.Second
-	matchTTL       = time.Hour // of everything about a match and its session
-	sessionLockTTL = 10 * time.Second
-	decisionTTL    = 2 * time.Hour
-)
-
-// The statuses of a join and a leave.
-const (
-	queued         = "queued"
-	alreadyQueued  = "already_queued"
-	left           = "left"
-	notQueued      = "not_queued"
-	alreadyMatched = "already_matched"
-)
-
-// Why a join or a leave is refused.
+// The refusals of a join or a leave.
 var (
-	errNoTokens  = deny(http.StatusBadRequest, "Insufficient token balance")
-	errSuspended = deny(http.StatusUnauthorized, "Account is temporarily suspended")
-	errBusy      = deny(http.StatusConflict, "Queue operation in progress")
+	errNoTokens  = deny(http.StatusBadRequest, contract.SaysNoTokens)
+	errSuspended = deny(http.StatusUnauthorized, contract.SaysSuspended)
+	errBusy      = deny(http.StatusConflict, contract.SaysQueueBusy)
 )
 
 // stripes is how many locks the queues share.
 const stripes = 64
 
-// queues are the queues in Redis. What Redis says decides; beside it there is only the number of users in each key, so
-// that the matcher asks Redis about keys with a pair in them and no others.
+// queues are the queues in Redis, which is the truth. Besides Redis there is only the number of users in each key, so that the
+// matcher reads only keys with a pair from Redis.
 //
-// Joins, leaves and the matcher hold a key's stripe while they change it in Redis. So the number is exact, the matcher
-// never takes a user who has no partner, and a leave finds its user either queued or matched.
+// Joins, leaves and the matcher lock a key's stripe while they change the key in Redis. So the number is exact, the matcher
+// never takes a user without a partner, and a leave finds its user either queued or matched.
 type queues struct {
 	redis    *redis.Client
 	observer observer
@@ -72,7 +41,7 @@ type queues struct {
 
 type stripe struct {
 	mu      sync.Mutex
-	waiting map[string]int // queue key → users in it; 0 until the matcher forgets the key
+	waiting map[string]int // queue key → number of users; 0 until the matcher removes the key
 }
 
 func newQueues(client *redis.Client, o observer, pause func()) *queues {
@@ -93,20 +62,20 @@ type entry struct {
 	JoinedAt int64  `json:"joinedAt"` // ms since the epoch
 }
 
-// waiter is what Redis knows of a user.
+// waiter is the state of a user in Redis.
 type waiter struct {
-	queueKey string // empty when in no queue
+	queueKey string // "": in no queue
 	matched  bool   // within the last hour
 }
 
 // place is the answer to a join.
 type place struct {
-	status   string
+	status   contract.JoinStatus
 	queueKey string
-	position *int64 // from 0; nil when the user is matched already
+	position *int64 // from 0; nil: the user is matched already
 }
 
-// join queues the user under the key and takes a token for it, unless the user is queued already.
+// join queues the user under the key and charges a token, unless the user is queued already.
 func (q *queues) join(ctx context.Context, u *user, key string) (place, error) {
 	if u.isBanned() {
 		return place{}, errSuspended
@@ -124,7 +93,7 @@ func (q *queues) join(ctx context.Context, u *user, key string) (place, error) {
 		return q.alreadyQueued(ctx, u, w.queueKey, true)
 	}
 	if !u.pay() {
-		if err := q.redis.Del(ctx, lockKey+u.id).Err(); err != nil {
+		if err := q.redis.Del(ctx, contract.RedisUserLock+u.id).Err(); err != nil {
 			return place{}, fmt.Errorf("unlocking a queue: %w", err)
 		}
 		return place{}, errNoTokens
@@ -134,20 +103,20 @@ func (q *queues) join(ctx context.Context, u *user, key string) (place, error) {
 		u.refund()
 		return place{}, err
 	}
-	return place{queued, key, &position}, nil
+	return place{contract.JoinQueued, key, &position}, nil
 }
 
-// begin takes the user's lock, in this process and in Redis, whose own ends after 3 s, and reads what is known of the
-// user. It is errBusy when another operation of the user has the lock. Of the two locks the caller unlocks both.
+// begin locks the user in this process and in Redis, where the lock expires after 3 s, and reads the user's state. It returns
+// errBusy if another operation of the user holds a lock. The caller must unlock both.
 func (q *queues) begin(ctx context.Context, u *user) (waiter, error) {
 	if !u.operating.TryLock() {
 		return waiter{}, errBusy
 	}
 	pipe := q.redis.Pipeline()
-	lock := pipe.SetArgs(ctx, lockKey+u.id, "1", redis.SetArgs{Mode: "NX", TTL: lockTTL})
-	value := pipe.Get(ctx, userKey+u.id)
-	matched := pipe.Exists(ctx, matchedKey+u.id)
-	_, _ = pipe.Exec(ctx) // the error is also in the commands
+	lock := pipe.SetArgs(ctx, contract.RedisUserLock+u.id, "1", redis.SetArgs{Mode: "NX", TTL: contract.RedisUserLockLife})
+	value := pipe.Get(ctx, contract.RedisUser+u.id)
+	matched := pipe.Exists(ctx, contract.RedisMatched+u.id)
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	w, err := readWaiter(value, matched)
 	if err == nil {
 		err = lock.Err()
@@ -170,7 +139,7 @@ func readWaiter(value *redis.StringCmd, matched *redis.IntCmd) (waiter, error) {
 	return waiter{queueKey: key, matched: matched.Val() > 0}, matched.Err()
 }
 
-// queueKeyOf reads an entry; there is none when the user is in no queue.
+// queueKeyOf returns the queue key of an entry, or "" if there is none: the user is in no queue.
 func queueKeyOf(value *redis.StringCmd) (string, error) {
 	text, err := value.Bytes()
 	if errors.Is(err, redis.Nil) {
@@ -188,7 +157,7 @@ func queueKeyOf(value *redis.StringCmd) (string, error) {
 
 // joinWhileBusy answers a join while another operation of the user is under way.
 func (q *queues) joinWhileBusy(ctx context.Context, u *user) (place, error) {
-	key, err := queueKeyOf(q.redis.Get(ctx, userKey+u.id))
+	key, err := queueKeyOf(q.redis.Get(ctx, contract.RedisUser+u.id))
 	if err != nil {
 		return place{}, fmt.Errorf("reading a queue: %w", err)
 	}
@@ -198,24 +167,24 @@ func (q *queues) joinWhileBusy(ctx context.Context, u *user) (place, error) {
 	return q.alreadyQueued(ctx, u, key, false)
 }
 
-// alreadyQueued finds the user's place, and unlocks the user in Redis when the caller has the lock.
+// alreadyQueued returns the user's place, and unlocks the user in Redis if unlock is set.
 func (q *queues) alreadyQueued(ctx context.Context, u *user, key string, unlock bool) (place, error) {
 	pipe := q.redis.Pipeline()
-	rank := pipe.ZRank(ctx, zsetKey+key, u.id)
+	rank := pipe.ZRank(ctx, contract.RedisQueue+key, u.id)
 	if unlock {
-		pipe.Del(ctx, lockKey+u.id)
+		pipe.Del(ctx, contract.RedisUserLock+u.id)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return place{}, fmt.Errorf("reading a queue: %w", err)
 	}
-	p := place{status: alreadyQueued, queueKey: key}
+	p := place{status: contract.JoinAlreadyQueued, queueKey: key}
 	if position, err := rank.Result(); err == nil {
 		p.position = &position
 	}
 	return p, nil
 }
 
-// enter puts the user at the end of the queue, whose length so far is the position, and unlocks the user in Redis.
+// enter appends the user to the queue, returns its position, which is the previous length, and unlocks the user in Redis.
 func (q *queues) enter(ctx context.Context, u *user, key string) (int64, error) {
 	st := q.stripe(key)
 	st.mu.Lock()
@@ -226,10 +195,10 @@ func (q *queues) enter(ctx context.Context, u *user, key string) (int64, error) 
 	value = append(strconv.AppendInt(append(value, `","joinedAt":`...), now, 10), '}')
 
 	pipe := q.redis.Pipeline()
-	pipe.SAdd(ctx, keysKey, key)
-	pipe.Set(ctx, userKey+u.id, value, 0)
-	pipe.ZAdd(ctx, zsetKey+key, redis.Z{Score: float64(now), Member: u.id})
-	pipe.Del(ctx, lockKey+u.id)
+	pipe.SAdd(ctx, contract.RedisQueueKeys, key)
+	pipe.Set(ctx, contract.RedisUser+u.id, value, 0)
+	pipe.ZAdd(ctx, contract.RedisQueue+key, redis.Z{Score: float64(now), Member: u.id})
+	pipe.Del(ctx, contract.RedisUserLock+u.id)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return 0, fmt.Errorf("entering a queue: %w", err)
 	}
@@ -241,12 +210,12 @@ func (q *queues) enter(ctx context.Context, u *user, key string) (int64, error) 
 
 // departure is the answer to a leave.
 type departure struct {
-	status   string
+	status   contract.LeaveStatus
 	refunded bool
 	queueKey string
 }
 
-// leave takes the user out of its queue and gives its token back, unless the user was matched within the last hour.
+// leave removes the user from its queue and refunds its token, unless the user was matched within the last hour.
 func (q *queues) leave(ctx context.Context, u *user) (departure, error) {
 	w, err := q.begin(ctx, u)
 	if err != nil {
@@ -259,22 +228,22 @@ func (q *queues) leave(ctx context.Context, u *user) (departure, error) {
 		return departure{}, err
 	}
 	if !was {
-		return departure{status: notQueued}, nil
+		return departure{status: contract.LeaveNotQueued}, nil
 	}
 	switch {
 	case w.matched:
 		u.forfeit()
-		return departure{alreadyMatched, false, w.queueKey}, nil
+		return departure{contract.LeaveAlreadyMatched, false, w.queueKey}, nil
 	case u.losesRefund():
 		u.forfeit()
-		return departure{left, false, w.queueKey}, nil
+		return departure{contract.LeaveLeft, false, w.queueKey}, nil
 	default:
 		u.refund()
-		return departure{left, true, w.queueKey}, nil
+		return departure{contract.LeaveLeft, true, w.queueKey}, nil
 	}
 }
 
-// vacate takes the user out of its queue as Verity does when a socket closes: its token comes back, whatever was before.
+// vacate removes the user from its queue, as Verity does when a socket closes: it always refunds the token.
 func (q *queues) vacate(ctx context.Context, u *user) error {
 	w, err := q.begin(ctx, u)
 	if err != nil {
@@ -288,11 +257,11 @@ func (q *queues) vacate(ctx context.Context, u *user) error {
 	return err
 }
 
-// exit removes the user from the queue and unlocks the user in Redis. It reports whether the user was there: another, the
-// matcher, may have been faster.
+// exit removes the user from the queue and unlocks the user in Redis. It reports whether the user was in the queue: the matcher
+// may have been faster.
 func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 	if key == "" {
-		if err := q.redis.Del(ctx, lockKey+u.id).Err(); err != nil {
+		if err := q.redis.Del(ctx, contract.RedisUserLock+u.id).Err(); err != nil {
 			return false, fmt.Errorf("unlocking a queue: %w", err)
 		}
 		return false, nil
@@ -301,8 +270,8 @@ func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	pipe := q.redis.Pipeline()
-	removed := pipe.ZRem(ctx, zsetKey+key, u.id)
-	pipe.Del(ctx, userKey+u.id, lockKey+u.id)
+	removed := pipe.ZRem(ctx, contract.RedisQueue+key, u.id)
+	pipe.Del(ctx, contract.RedisUser+u.id, contract.RedisUserLock+u.id)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return false, fmt.Errorf("leaving a queue: %w", err)
 	}
@@ -314,16 +283,16 @@ func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 	return true, nil
 }
 
-// members returns the queue key of everybody who is in a queue's sorted set, by user id.
+// members returns the queue key of each user in a queue's sorted set, by user id.
 func (q *queues) members(ctx context.Context) (map[string]string, error) {
-	keys, err := q.redis.SMembers(ctx, keysKey).Result()
+	keys, err := q.redis.SMembers(ctx, contract.RedisQueueKeys).Result()
 	if err != nil {
 		return nil, fmt.Errorf("reading the queues: %w", err)
 	}
 	pipe := q.redis.Pipeline()
 	sets := make([]*redis.StringSliceCmd, len(keys))
 	for i, key := range keys {
-		sets[i] = pipe.ZRange(ctx, zsetKey+key, 0, -1)
+		sets[i] = pipe.ZRange(ctx, contract.RedisQueue+key, 0, -1)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("reading the queues: %w", err)
@@ -337,7 +306,7 @@ func (q *queues) members(ctx context.Context) (map[string]string, error) {
 	return members, nil
 }
 
-// clear takes everybody out of the queues.
+// clear removes all queues and their users from Redis.
 func (q *queues) clear(ctx context.Context) error {
 	members, err := q.members(ctx)
 	if err != nil {
@@ -345,9 +314,9 @@ func (q *queues) clear(ctx context.Context) error {
 	}
 	pipe := q.redis.Pipeline()
 	for id, key := range members {
-		pipe.Del(ctx, userKey+id, zsetKey+key)
+		pipe.Del(ctx, contract.RedisUser+id, contract.RedisQueue+key)
 	}
-	pipe.Del(ctx, keysKey)
+	pipe.Del(ctx, contract.RedisQueueKeys)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("clearing the queues: %w", err)
 	}

@@ -111,7 +111,7 @@ func TestCloseDoesNotWaitLongerThanItsContext(t *testing.T) {
 	cut := make(chan error)
 	go func() {
 		cut <- ts.mustFail(ts.request(context.Background(), "POST", "/webhooks/stripe", bytes.NewReader(event.Body),
-			"Stripe-Signature: "+event.Header))
+			"Stripe-Signature: "+event.Signature))
 	}()
 	state := func() eventState {
 		s.till.mu.Lock()
@@ -152,7 +152,7 @@ func (ts *testServer) mustFail(r *http.Request) error {
 	return errors.Join(errors.New("there is an answer: "+response.Status), response.Body.Close())
 }
 
-func TestAccountOfARun(t *testing.T) {
+func TestStatsOfARun(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	a, b, c, d := ts.signUp(2), ts.signUp(2), ts.signUp(2), ts.signUp(2)
@@ -197,7 +197,7 @@ requests  1 unknown: 404×1, 0.2 ms (p50), 12.4 ms (p95)
 	require.EqualError(t, ts.Stats().Write(fullDisk{}), "writing the stand-in's account: disk full")
 }
 
-func TestLatencyIsThatOfEachRouteAndOfAll(t *testing.T) {
+func TestLatencyOfEachRouteAndOfAll(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Latency: 30 * time.Millisecond})
 	a := ts.signUp(1)

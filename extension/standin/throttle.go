@@ -6,10 +6,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
-)
 
-// throttleWindow is how far back requests count, and how long a client is blocked.
-const throttleWindow = time.Minute
+	"github.com/verity-app/xk6-verity/extension/contract"
+)
 
 // limiter counts the requests of each client to one route.
 type limiter struct {
@@ -29,7 +28,7 @@ func newLimiter(limit int, now func() time.Time) *limiter {
 	return &limiter{limit: limit, now: now, clients: make(map[string]*client)}
 }
 
-// verdict on a request: how many more the client may make before reset, or how long it is blocked.
+// verdict is the decision on a request: how many more the client may make before reset, or how long it is blocked.
 type verdict struct {
 	admitted  bool
 	remaining int
@@ -37,7 +36,7 @@ type verdict struct {
 	blocked   time.Duration
 }
 
-// take counts a request. One above the limit blocks its client; requests of a blocked client do not count.
+// take counts a request. A request above the limit blocks its client; requests of a blocked client do not count.
 func (l *limiter) take(ip string) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,16 +49,17 @@ func (l *limiter) take(ip string) verdict {
 	if blocked := c.blockedUntil.Sub(now); blocked > 0 {
 		return verdict{blocked: blocked}
 	}
-	c.hits = slices.DeleteFunc(c.hits, func(at time.Time) bool { return now.Sub(at) >= throttleWindow })
+	c.hits = slices.DeleteFunc(c.hits, func(at time.Time) bool { return now.Sub(at) >= contract.ThrottleWindow })
 	if len(c.hits) == l.limit {
-		c.blockedUntil = now.Add(throttleWindow)
-		return verdict{blocked: throttleWindow}
+		c.blockedUntil = now.Add(contract.ThrottleWindow)
+		return verdict{blocked: contract.ThrottleWindow}
 	}
 	c.hits = append(c.hits, now)
-	return verdict{admitted: true, remaining: l.limit - len(c.hits), reset: c.hits[0].Add(throttleWindow).Sub(now)}
+	return verdict{admitted: true, remaining: l.limit - len(c.hits), reset: c.hits[0].Add(contract.ThrottleWindow).Sub(now)}
 }
 
-// admit counts the request and sets its headers. The client is the peer of the connection, whatever a header says.
+// admit counts the request, sets its headers, and reports whether it is admitted. The client is the peer of the connection;
+// headers do not matter.
 func (l *limiter) admit(c *call) bool {
 	ip, _, err := net.SplitHostPort(c.r.RemoteAddr)
 	if err != nil {
@@ -67,17 +67,17 @@ func (l *limiter) admit(c *call) bool {
 	}
 	v := l.take(ip)
 	if !v.admitted {
-		c.header["Retry-After"] = []string{seconds(v.blocked)}
+		c.header[contract.HeaderRetryAfter] = []string{seconds(v.blocked)}
 		return false
 	}
-	// Assigned, for Set would write X-Ratelimit-Limit.
-	c.header["X-RateLimit-Limit"] = []string{strconv.Itoa(l.limit)}
-	c.header["X-RateLimit-Remaining"] = []string{strconv.Itoa(v.remaining)}
-	c.header["X-RateLimit-Reset"] = []string{seconds(v.reset)}
+	// Assigned, since Set would write X-Ratelimit-Limit.
+	c.header[contract.HeaderLimit] = []string{strconv.Itoa(l.limit)}
+	c.header[contract.HeaderRemaining] = []string{strconv.Itoa(v.remaining)}
+	c.header[contract.HeaderReset] = []string{seconds(v.reset)}
 	return true
 }
 
-// seconds rounds up: a client that waits that long is not early.
+// seconds formats a time in seconds, rounded up, so that a client that waits that long is not early.
 func seconds(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
 }

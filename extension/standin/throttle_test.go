@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// throttledRoutes and a request to each that creates nothing.
+// throttledRoutes are the routes with a limit, each with a request that creates nothing.
 var throttledRoutes = []struct {
 	method, path, body string
 	limit, status      int
@@ -58,12 +60,12 @@ func TestThrottleSparesUnknownRoutesAndUnreadableBodies(t *testing.T) {
 		r = ts.do("POST", "/auth/signup-anonymous", "{")
 		require.Equal(t, 400, r.status)
 		require.Empty(t, r.header.Get("X-RateLimit-Limit"))
-		require.Equal(t, 413, ts.do("POST", "/auth/signup-anonymous", strings.Repeat(" ", maxBody+1)).status)
+		require.Equal(t, 413, ts.do("POST", "/auth/signup-anonymous", strings.Repeat(" ", contract.MaxBody+1)).status)
 	}
 	require.Equal(t, "9", ts.do("POST", "/auth/signup-anonymous", "").header.Get("X-RateLimit-Remaining"))
 }
 
-func TestThrottleHeadersAreSpeltAsVeritySpellsThem(t *testing.T) {
+func TestThrottleHeadersAreSpelledAsByVerity(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Throttle: true})
 	raw := rawGet(t, ts.URL(), "/health")

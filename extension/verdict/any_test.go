@@ -11,7 +11,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// anyRun is evidence in which anything may be absent, and nothing fits together.
+// anyRun returns random evidence: any part may be absent, and the parts need not fit together.
 func anyRun(r *rand.Rand) *evidence.Run {
 	run := ended(r.IntN(80))
 	run.Header.PlannedUsers = r.IntN(3) * 50

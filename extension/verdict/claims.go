@@ -25,21 +25,21 @@ const (
 // kindNames are the kinds in the order in which messages list them.
 var kindNames = []string{KindUsers, KindWaiting, KindLatency, KindMatch, KindErrors, KindTokens, KindSessions, KindPurchases}
 
-// operationNames are the requests that have a series.
+// operationNames are the operations whose requests have a series in the evidence.
 var operationNames = []string{
 	platform.OpSignUp, platform.OpRefresh, platform.OpJoin, platform.OpLeave, platform.OpBalance, platform.OpWebhook,
 }
 
 const (
 	defaultQuantile = 0.95
-	// defaultBelow is the rate of dropped sessions that a sessions claim must stay under, and that of matches of which users did not hear.
+	// defaultBelow is the rate that dropped sessions must stay below, and also matches that users did not hear of.
 	defaultBelow = 0.001
 	defaultSent  = 0.95
-	// longestMs is the longest limit that makes sense: an hour.
+	// longestMs is the longest limit in ms that a claim may have: an hour.
 	longestMs = 3_600_000
 )
 
-// withDefaults fills in what a claim may leave out.
+// withDefaults returns a claim with its optional fields filled in.
 func withDefaults(c evidence.Claim) evidence.Claim {
 	switch c.Kind {
 	case KindLatency, KindMatch, KindPurchases:
@@ -57,7 +57,7 @@ func withDefaults(c evidence.Claim) evidence.Claim {
 	return c
 }
 
-// Check says what is wrong with claims, before anything is run.
+// Check refuses invalid claims; it is called before a run.
 func Check(claims []evidence.Claim) error {
 	for i, claim := range claims {
 		if err := checkClaim(claim); err != nil {
@@ -67,14 +67,14 @@ func Check(claims []evidence.Claim) error {
 	return nil
 }
 
-// field is a number of a claim, and what it may be.
+// field is a numeric field of a claim, with its valid values.
 type field struct {
 	name  string
 	value float64
-	takes string // which values
+	takes string // the valid values, as text
 	ok    func(float64) bool
-	kinds []string // that take it
-	need  bool     // by all of those kinds
+	kinds []string // the kinds of claims that have it
+	need  bool     // those kinds require it
 }
 
 func between(low, high float64) func(float64) bool {
@@ -161,12 +161,12 @@ func (j *judge) claim(c evidence.Claim) Result {
 	}
 }
 
-// everyCheck are the checks of the run that keep a claim from being proven.
+// everyCheck is the checks of the run that can make a claim NOT PROVEN.
 var everyCheck = []string{
 	CheckLevel, CheckInterrupted, CheckThrottled, CheckRestarted, CheckOverridden, CheckRunner, CheckSendRate,
 }
 
-// unfit is the first of these checks that failed. What a missing runner did may be why others did.
+// unfit returns the first of these checks that failed. A missing runner comes first, as it may be why other checks failed.
 func (j *judge) unfit(names []string) (name, text string, found bool) {
 	if j.missing && slices.Contains(names, CheckInterrupted) {
 		return CheckInterrupted, j.interrupted, true
@@ -179,7 +179,7 @@ func (j *judge) unfit(names []string) (name, text string, found bool) {
 	return "", "", false
 }
 
-// proven is PASS, or NOT PROVEN where one of these checks failed.
+// proven sets PASS, or NOT PROVEN if one of these checks failed.
 func (j *judge) proven(r *Result, names []string) {
 	r.Status = Pass
 	if name, text, found := j.unfit(names); found {
@@ -191,7 +191,7 @@ func (r *Result) notProven(why, reason string) { r.Status, r.Why, r.Reason = Not
 
 func (r *Result) fail(reason string) { r.Status, r.Reason = Fail, reason }
 
-// users is a fact that nothing else can take away: so many were present in one second.
+// users judges the highest number of users present in one second. No check can make that number wrong.
 func (j *judge) users(c evidence.Claim) Result {
 	readings := levels(j.run, evidence.LevelPresent, j.first, j.last)
 	peak := slices.Max(readings)
@@ -215,7 +215,7 @@ func (j *judge) users(c evidence.Claim) Result {
 	return r
 }
 
-// waiting is about the load: fewer who wait are no defect of the service.
+// waiting judges the number of waiting users. It is about the load and never FAIL: too few are no defect of the service.
 func (j *judge) waiting(c evidence.Claim) Result {
 	from, to := j.part()
 	readings := levels(j.run, evidence.LevelWaiting, from, to)
@@ -232,7 +232,7 @@ func (j *judge) waiting(c evidence.Claim) Result {
 	return r
 }
 
-// errors counts over the whole run.
+// errors judges the rate of errors over the whole run.
 func (j *judge) errors(c evidence.Claim) Result {
 	t := j.counts(evidence.CountOperations, evidence.CountErrors)
 	q := question{t: t, allowed: c.Below, level: confidence, what: "operations", missed: "did not do what was wanted", lasts: true}
@@ -241,7 +241,7 @@ func (j *judge) errors(c evidence.Claim) Result {
 	return r
 }
 
-// rate answers a question about a share, with the share as what was measured.
+// rate answers a question about a share, and sets the share as the measured value.
 func (j *judge) rate(q question) Result {
 	r := j.answer(q)
 	all, eff := q.t.all(), q.t.worth()
@@ -254,7 +254,7 @@ func (j *judge) rate(q question) Result {
 	return r
 }
 
-// counts is a tally of two counts: the operations, say, and those that failed, over the whole run.
+// counts returns the tally of two counts over the whole run, such as operations and failed operations.
 func (j *judge) counts(all, missed string) *tally {
 	t := newTally(j.last-j.first+1, 1)
 	for i := range t.n {
@@ -282,7 +282,7 @@ func (j *judge) counts(all, missed string) *tally {
 	return t
 }
 
-// kindOf is the last of a count's labels: HTTPError 500 of "queue_join}{HTTPError 500}".
+// kindOf returns the last of a count's labels: "HTTPError 500" for "queue_join}{HTTPError 500}".
 func kindOf(labels string) string {
 	parts := strings.Split(strings.TrimSuffix(labels, "}"), "}{")
 	return parts[len(parts)-1]

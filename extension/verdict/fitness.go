@@ -10,29 +10,29 @@ import (
 )
 
 const (
-	// runnerPart is how much of the least limit the runner's own delay (p95) may be.
+	// runnerPart is the highest p95 of the runner's own delay, as a share of the least limit.
 	runnerPart = 0.5
-	// busyPart is from which part of its processors a runner has none to spare.
+	// busyPart is the share of its processors at which a runner counts as having none to spare.
 	busyPart = 0.95
-	// uptimeSlack is how many seconds the two readings of the service's uptime may differ by rounding and the time they take.
+	// uptimeSlack is the tolerance in seconds for the two readings of the service's uptime, for rounding and the time they take.
 	uptimeSlack = 5
 )
 
-// judge has what the judgement of each claim needs.
+// judge is the state that the judgement of each claim uses.
 type judge struct {
 	run         *evidence.Run
 	window      window
 	first, last int64 // seconds of the run
-	overridden  bool
-	throttled   int64
+	overridden  bool  // a check of the preflight was overridden
+	throttled   int64 // answers 429
 	restarted   bool
-	interrupted string            // how the evidence is incomplete; "" for not
+	interrupted string            // how the evidence is incomplete; "": it is complete
 	missing     bool              // a runner's evidence is absent or ends early
-	lagged      bool              // the runner's delay was watched
-	lag         float64           // its p95 in the judged part, in ms
-	unread      int               // seconds of the judged part without a reading of it
-	checks      map[string]string // what is unfit, by the check's name
-	fit         map[string]string // what is fit
+	lagged      bool              // the runner's delay was recorded
+	lag         float64           // p95 in ms of the runner's delay in the judged part
+	unread      int               // seconds of the judged part without a reading of the runner's delay
+	checks      map[string]string // failed checks by name, with their text
+	fit         map[string]string // passed checks by name, with their text
 }
 
 func newJudge(run *evidence.Run, claims []evidence.Claim) *judge {
@@ -60,7 +60,7 @@ func (j *judge) cell(series evidence.Series, second int64) *evidence.Cell {
 	return nil
 }
 
-// part is the judged part of the run or, where the planned level was never reached, all of it.
+// part returns the judged part of the run or, if the planned level was never reached, the whole run.
 func (j *judge) part() (from, to int64) {
 	if j.window.found {
 		return j.window.from, j.window.to
@@ -107,7 +107,7 @@ func (j *judge) checkSendRate(claims []evidence.Claim) {
 	}
 }
 
-// sent counts the events that were due in the judged part, and those of them that were sent in time.
+// sent returns how many events were due in the judged part, and how many of them were sent in time.
 func (j *judge) sent(claim evidence.Claim) (due, inTime float64) {
 	from, to := j.part()
 	for at := from; at <= to; at++ {
@@ -156,7 +156,7 @@ func (j *judge) checkRunner(claims []evidence.Claim) {
 	}
 }
 
-// leastLimit is the least time in ms that is claimed, 0 for none.
+// leastLimit returns the least claimed time in ms, or 0.
 func leastLimit(claims []evidence.Claim) float64 {
 	least := 0.0
 	for _, claim := range claims {
@@ -183,8 +183,8 @@ func was(n int64) string {
 	return count(n) + " answers were"
 }
 
-// checkRestarted compares the uptime at the end with how long the run took: a process that is younger began during the run. One of
-// several replicas may have answered, so that a lesser uptime than at the start alone says nothing.
+// checkRestarted compares the uptime at the end with the length of the run: a younger process began during the run. An uptime
+// below that at the start is not enough, as another replica may have answered.
 func (j *judge) checkRestarted() {
 	end := j.run.End
 	if end == nil || end.UptimeAfter < 0 || end.UptimeAfter == 0 && end.UptimeBefore <= 0 {
@@ -236,7 +236,7 @@ func (j *judge) checkInterrupted() {
 	j.checks[CheckInterrupted] = j.interrupted
 }
 
-// runners are those of a run: how many there should be, and the numbers, from 1, of those that are not there or ended early.
+// runners is the expected number of runners of a run, and the numbers, from 1, of those that are missing or ended early.
 type runners struct {
 	expected     int
 	missing, cut []int
@@ -260,7 +260,7 @@ func runnersOf(run *evidence.Run) runners {
 	return found
 }
 
-// mostNumbers is how many runners are named.
+// mostNumbers is how many runners a message names.
 const mostNumbers = 10
 
 func numbers(of []int) string {
@@ -277,7 +277,7 @@ func numbers(of []int) string {
 	return "runner " + list[0]
 }
 
-// allChecks are the checks of the run and, of those that belong to a claim, the first that was unfit.
+// allChecks returns the checks of the run. Those that are made for each claim, samples and unsteady, show their first failure.
 func (j *judge) allChecks(results []Result) []Fitness {
 	order := []string{
 		CheckLevel, CheckSamples, CheckSendRate, CheckRunner, CheckThrottled, CheckRestarted, CheckOverridden, CheckUnsteady, CheckInterrupted,

@@ -9,10 +9,10 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// latency judges each named operation, all of which must hold, and any other that was seen, which may only fail.
+// latency judges each named operation, and any other with enough samples. PASS needs all named ones; FAIL needs one of any.
 func (j *judge) latency(c evidence.Claim) Result {
 	others := j.otherOperations(c)
-	// FAIL of any of several operations is FAIL: each needs the more confidence for it (Bonferroni).
+	// One FAIL among several operations is FAIL, so each needs more confidence (Bonferroni).
 	level := 1 - (1-confidence)/float64(len(c.Operations)+len(others))
 	worst := Result{}
 	for i, operation := range append(slices.Clone(c.Operations), others...) {
@@ -30,12 +30,12 @@ func (j *judge) latency(c evidence.Claim) Result {
 	return worst
 }
 
-// worse orders by the status, then by the upper end of what was measured.
+// worse reports whether a has the worse status or, with the same status, the higher upper end.
 func worse(a, b Result) bool {
 	return cmp.Or(cmp.Compare(a.Status, b.Status), cmp.Compare(a.High, b.High)) > 0
 }
 
-// otherOperations are those that the claim does not name and that have samples enough to fail.
+// otherOperations returns the operations that the claim does not name and that have enough samples to fail.
 func (j *judge) otherOperations(c evidence.Claim) []string {
 	from, to := j.part()
 	seen := map[string]int64{}
@@ -72,8 +72,8 @@ func (j *judge) match(c evidence.Claim) Result {
 	return r
 }
 
-// unheardMatches asks whether users hear of their matches at all: those who do not are a defect at a far lesser rate than a quantile of the
-// waits shows.
+// unheardMatches judges the rate of matches that users did not hear of. They are a defect at a far lower rate than a quantile of
+// the waits shows.
 func (j *judge) unheardMatches(c evidence.Claim) Result {
 	from, to := j.part()
 	limit := int64(math.Round(c.WithinMs * 1000))
@@ -124,7 +124,7 @@ func (j *judge) within(c evidence.Claim, series evidence.Series, what string, le
 	return r
 }
 
-// inSessions says of each second whether most of the users who were present were in sessions then.
+// inSessions returns for each second whether most of the users present were in sessions.
 func (j *judge) inSessions(from, to int64) []bool {
 	present, inside := levels(j.run, evidence.LevelPresent, from, to), levels(j.run, evidence.LevelInside, from, to)
 	most := make([]bool, len(present))
@@ -134,7 +134,7 @@ func (j *judge) inSessions(from, to int64) []bool {
 	return most
 }
 
-// sentLateBy is how late the events of the judged part were sent, in ms (p95).
+// sentLateBy returns the p95 in ms of how late the events of the judged part were sent.
 func (j *judge) sentLateBy(from, to int64) float64 {
 	cells := []*evidence.Histogram{}
 	for at := from; at <= to; at++ {
@@ -145,10 +145,10 @@ func (j *judge) sentLateBy(from, to int64) float64 {
 	return float64(evidence.Sum(cells...).Quantile(0.95)) / 1000
 }
 
-// share is which part may miss where a quantile must hold, without the rounding of 1 − 0.95.
+// share returns the share that may miss a quantile, without the rounding error of 1 − 0.95.
 func share(quantile float64) float64 { return math.Round((1-quantile)*1e9) / 1e9 }
 
-// sessions judges the level that was held, and the sessions that did not last.
+// sessions judges the number of sessions held at once, and the rate of dropped sessions.
 func (j *judge) sessions(c evidence.Claim) Result {
 	held := j.sessionsHeld(c)
 	t := j.counts(evidence.CountStarted, evidence.CountDropped)
@@ -163,7 +163,7 @@ func (j *judge) sessions(c evidence.Claim) Result {
 	return held
 }
 
-// nearly is below which part of the needed level a service has failed it; what lies between is too close to call.
+// nearly is the share of the needed level below which the claim is FAIL; from there up to the needed level it is TooClose.
 const nearly = 0.95
 
 func (j *judge) sessionsHeld(c evidence.Claim) Result {
@@ -195,7 +195,7 @@ func (j *judge) sessionsHeld(c evidence.Claim) Result {
 	return r
 }
 
-// purchases judges the ledger, the sending, and the time from when an event was due; the worst of them is what is shown.
+// purchases judges the ledger, the sending of events, and the time from when an event was due. It shows the worst of them.
 func (j *judge) purchases(c evidence.Claim) Result {
 	r := j.within(c, evidence.Series{Metric: evidence.MetricEvent}, "events", confidence)
 	r.Measured = fmt.Sprintf("%s after they were due (n %s)", r.Measured, count(r.N))

@@ -8,30 +8,30 @@ import (
 )
 
 const (
-	// trendLevel is how unlikely a trend must be in a steady run to be taken for one.
+	// trendLevel is the p-value below which a rise or fall counts as a trend.
 	trendLevel = 0.01
-	// trendBatches are the parts of the judged time whose quantiles a trend is looked for in; fewest are the least that show one.
+	// trendBatches is the number of batches of time whose quantiles are tested for a trend, fewestBatches the fewest for a test.
 	trendBatches, fewestBatches = 20, 8
-	// batchSamples is the least that a batch needs for a quantile.
+	// batchSamples is how many samples a batch needs for its quantile.
 	batchSamples = 20
-	// matchedUnheard is the fact that counts users whom the service matched and who heard no event.
+	// matchedUnheard is the fact that counts users that were matched and received no event.
 	matchedUnheard = "matched_unheard"
-	// cappedAt is how many times the limit a batch's quantile counts at the most, so that one without an answer fits a line.
+	// cappedAt limits a batch's quantile, as a multiple of the claim's limit, since that of unanswered requests is infinite.
 	cappedAt = 10
 )
 
-// question is whether fewer than a share of what was counted missed what is claimed.
+// question is whether less than an allowed share of the counted things missed the claim.
 type question struct {
 	t       *tally
-	allowed float64
+	allowed float64   // the share that may miss
 	level   float64   // the confidence of FAIL
-	what    string    // was counted: "queue_join requests"
-	missed  string    // how it missed: "took longer than 100 ms or failed"
-	limit   float64   // in ms; 0 where it is about no time
-	lasts   bool      // whether FAIL stands where the service restarted
-	queue   []float64 // users waiting, of a question about matches
-	away    []bool    // seconds in which most users were in sessions, and so asked nothing
-	late    float64   // in ms, how late events were sent (p95)
+	what    string    // the counted things: "queue_join requests"
+	missed  string    // how they missed the claim: "took longer than 100 ms or failed"
+	limit   float64   // in ms; 0: not about a time
+	lasts   bool      // FAIL stands even if the service restarted
+	queue   []float64 // users waiting by second, for a question about matches
+	away    []bool    // the seconds in which most users were in sessions and sent no requests
+	late    float64   // p95 in ms of how late events were sent
 }
 
 // answer judges a question.
@@ -55,7 +55,7 @@ func (j *judge) answer(q question) Result {
 	return r
 }
 
-// instead is what users did rather than what a claim is about, and what to do.
+// instead says why there were no samples, from what users were waiting for at the run's end, and what to do.
 func (j *judge) instead(least int) string {
 	if j.run.End == nil || len(j.run.End.Waiting) == 0 {
 		return fmt.Sprintf(", and %s are the least that can show it: run longer, with users who do that", count(float64(least)))
@@ -67,7 +67,7 @@ func (j *judge) instead(least int) string {
 	return fmt.Sprintf("; still waiting at its end: %s; find out why the service does not answer them", strings.Join(waiting, ", "))
 }
 
-// failed is FAIL, unless what failed may have been the restart or the start.
+// failed sets FAIL, or NOT PROVEN if a restart or the service's warm-up may be the reason.
 func (j *judge) failed(r *Result, q question, trend trend) {
 	switch {
 	case j.restarted && !q.lasts:
@@ -79,12 +79,13 @@ func (j *judge) failed(r *Result, q question, trend trend) {
 	}
 }
 
-// warmed is the reason where the service was slow at first only.
+// warmed returns the reason for a service that was slow only at first.
 func (q question) warmed() string {
 	return fmt.Sprintf("the %s were slow at first and grew faster all the time, and at the end they kept the limit: "+
 		"ramp up more slowly or run longer, so that the judged part is steady", q.what)
 }
 
+// failure returns the reason for a FAIL.
 func (q question) failure() string {
 	all, eff := q.t.all(), q.t.worth()
 	text := fmt.Sprintf("%s of %s %s %s", count(all.misses), count(all.n), q.what, q.missed)
@@ -112,7 +113,7 @@ func (q question) failure() string {
 	return text
 }
 
-// unheard says that users without a match were matched all the same.
+// unheard adds to a reason how many users were matched without receiving the event.
 func (j *judge) unheard(q question) string {
 	if q.queue == nil || j.run.End == nil || j.run.End.Facts[matchedUnheard] == 0 {
 		return ""
@@ -133,7 +134,7 @@ func (j *judge) doubtful() bool {
 	return runner || j.lagged || j.overridden || j.throttled > 0
 }
 
-// doubt is NOT PROVEN, for what would be FAIL may be the throttle's, the preflight's or the runner's doing.
+// doubt sets NOT PROVEN for a FAIL that the throttle, an overridden preflight or the runner may have caused.
 func (j *judge) doubt(r *Result, q question) {
 	if name, text, found := j.unfit([]string{CheckThrottled, CheckOverridden, CheckRunner}); found {
 		r.notProven(name, text)
@@ -152,7 +153,7 @@ func (j *judge) doubt(r *Result, q question) {
 		"use a machine with more processors, or several runners, and nothing else beside them", percent(q.t.all().share()), q.what, q.missed, delay))
 }
 
-// decide is for evidence that nothing of the run makes unfit.
+// decide sets PASS or NOT PROVEN, given that the checks of the run found the evidence fit.
 func (j *judge) decide(r *Result, q question, trend trend) {
 	all, eff := q.t.all(), q.t.worth()
 	least := float64(leastSamples(q.allowed, 0, confidence))
@@ -194,7 +195,7 @@ func times(factor float64) string {
 	return count(factor) + " times"
 }
 
-// longer says how much longer a run must be to decide, if it goes on as it went.
+// longer says how much longer a run must be for a decision, if its share of misses stays the same.
 func (q question) longer(eff sample) string {
 	for factor := 1.5; factor <= 20; factor *= 1.25 {
 		more := sample{n: eff.n * factor, misses: eff.misses * factor}
@@ -205,11 +206,11 @@ func (q question) longer(eff sample) string {
 	return "it is at the limit, so that a longer run may not tell either"
 }
 
-// lastQuarter is the sample of the end of the judged part.
+// lastQuarter returns the sample of the last quarter of the judged part.
 func (t *tally) lastQuarter() sample { return t.part(len(t.n)-max(len(t.n)/4, 1), len(t.n)) }
 
-// lastOver reports whether the end of the judged part is over the limit: by its mere share where it has samples enough, so that a service that
-// slows down never passes by how fast it was before.
+// lastOver reports whether the last quarter is over the limit, so that a service that slows down does not pass by its earlier
+// speed. With enough samples its share decides, else the lower bound of the share.
 func (t *tally) lastOver(allowed float64) bool {
 	last := t.lastQuarter()
 	if last.n >= float64(leastSamples(allowed, 0, confidence)) {
@@ -218,7 +219,7 @@ func (t *tally) lastOver(allowed float64) bool {
 	return last.lower(confidence) > allowed
 }
 
-// lastPartOver reports whether the last quarter alone is over the limit by what is certain.
+// lastPartOver reports whether the last quarter alone is over the limit, counting only certain misses.
 func (q question) lastPartOver() bool {
 	from := len(q.t.n) - max(len(q.t.n)/4, 1)
 	last := tally{n: q.t.n[from:]}
@@ -228,11 +229,11 @@ func (q question) lastPartOver() bool {
 	return last.certainlyOver(q.allowed, 1-(1-q.level)/2)
 }
 
-// brokenEnd reports whether the judged part ends with a quarter or more of it in which most missed: a service that died or stopped
-// answering. Seconds without samples count to it, for users who wait ask nothing.
+// brokenEnd reports whether most samples missed in a quarter or more of the judged part, up to its end: the service died or
+// stopped answering. Seconds without samples are included, as waiting users send no requests.
 func (q question) brokenEnd() bool { return q.brokenFrom() >= 0 }
 
-// brokenFrom is the second from which on that is so, -1 for none.
+// brokenFrom returns the second at which a broken end begins, or -1.
 func (q question) brokenFrom() int {
 	for _, misses := range q.t.certain {
 		end, start := sample{}, len(q.t.n)
@@ -253,8 +254,8 @@ func (q question) brokenFrom() int {
 	return -1
 }
 
-// stalled reports whether the load stood still for more than one second in twenty, though most seconds had requests. Users who are in
-// sessions do not wait for an answer.
+// stalled returns the number of seconds without requests, and whether that is more than one second in twenty although most
+// seconds had requests. Seconds in which most users were in sessions do not count.
 func (q question) stalled() (seconds int, found bool) {
 	if q.limit == 0 || median(q.t.n) < 5 {
 		return 0, false

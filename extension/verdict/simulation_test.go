@@ -17,17 +17,17 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// source draws the latencies of a service in ms, one after the other, a second at a time.
+// source returns the latencies in ms of n requests in the next second of a service.
 type source interface {
 	second(n int) []float64
 }
 
-// shape is a kind of service: a source of latencies whose true 95th percentile is given by scale.
+// shape is a kind of service: a source of latencies with a known 95th percentile.
 type shape struct {
 	name string
-	// decides: at 10 % from the limit 20,000 samples are enough. Correlated ones carry less information than that.
+	// decides: 20,000 samples decide a true value 10 % off the limit. Correlated samples carry less information.
 	decides bool
-	// needs is how many seconds a run needs to hold enough of what is slow about it.
+	// needs is how many seconds a run needs to contain enough of the service's slow times.
 	needs  int
 	source func(r *rand.Rand) source
 	p95    float64 // the true one of the source
@@ -50,7 +50,7 @@ func each(draw func() float64) drawn {
 // phi is the standard normal distribution.
 func phi(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
 
-// p95 solves a distribution function for 0.95.
+// p95 returns where a distribution function is 0.95.
 func p95(cdf func(float64) float64) float64 {
 	low, high := 0.0, 1e6
 	for range 100 {
@@ -71,7 +71,7 @@ func mixture(share float64, slow, fast func(float64) float64) func(float64) floa
 	return func(x float64) float64 { return share*slow(x) + (1-share)*fast(x) }
 }
 
-// ar1 is a stationary normal series whose neighbours have this correlation.
+// ar1 returns a stationary normal series whose neighbours have this correlation.
 func ar1(r *rand.Rand, rho float64) func() float64 {
 	z := r.NormFloat64()
 	return func() float64 {
@@ -80,7 +80,7 @@ func ar1(r *rand.Rand, rho float64) func() float64 {
 	}
 }
 
-// bursts says for each second whether it is in one of the bursts of 5 s, which are there for a share of the time.
+// bursts reports for each second whether it is in a burst; bursts have 5 s and fill a share of the time.
 func bursts(r *rand.Rand, share float64) func() bool {
 	const length = 5
 	left := 0
@@ -158,7 +158,7 @@ const limitMs = 100
 
 var joins = evidence.Series{Metric: evidence.MetricRequest, Label: "queue_join"}
 
-// ended is a run of so many seconds that went to its end and measured nothing.
+// ended returns a complete run of this many seconds, without measurements.
 func ended(seconds int) *evidence.Run {
 	run := &evidence.Run{Seconds: map[int64]*evidence.Second{}, Runners: []evidence.Runner{{Count: 1, Ended: true}}}
 	run.Header.Limits = map[evidence.Metric]int64{evidence.MetricRequest: limitMs * 1000, evidence.MetricMatch: 3_000_000, evidence.MetricEvent: limitMs * 1000}
@@ -172,7 +172,7 @@ func ended(seconds int) *evidence.Run {
 	return run
 }
 
-// simulated is a run of that many seconds of a service whose true 95th percentile is that part of the limit.
+// simulated returns a run of a service whose true 95th percentile is this part of the limit.
 func simulated(s shape, seed uint64, seconds, rate int, part float64) *evidence.Run {
 	r := rand.New(rand.NewPCG(seed, 15)) // #nosec G404 -- the same numbers each time
 	latencies, scale := s.source(r), part*limitMs/s.p95
@@ -193,7 +193,7 @@ func simulated(s shape, seed uint64, seconds, rate int, part float64) *evidence.
 	return run
 }
 
-// tried counts verdicts over many seeds, on all processors.
+// tried counts the verdicts of many seeds, on all processors.
 func tried(seeds int, judge func(seed uint64) verdict.Result) (statuses map[verdict.Status]int, whys map[string]int) {
 	statuses, whys = map[verdict.Status]int{}, map[string]int{}
 	var lock sync.Mutex
@@ -214,10 +214,11 @@ func tried(seeds int, judge func(seed uint64) verdict.Result) (statuses map[verd
 	return statuses, whys
 }
 
-// everyLength simulates runs of each length, for the table in docs/verdict.md.
+// everyLength makes the tests simulate runs of each length, for the table in docs/verdict.md.
 var everyLength = flag.Bool("every-length", false, "simulate runs of each length, which takes some minutes")
 
-// seeds are few where the race detector makes each ten times slower: there they show that the code runs, not how often it is wrong.
+// seeds returns the number of simulated runs. With the race detector, which makes each ten times slower, they are few and test
+// only the code, not the rate of wrong verdicts.
 func seeds() int {
 	switch {
 	case underRace:
@@ -231,7 +232,7 @@ func seeds() int {
 
 var joinsWithin = []evidence.Claim{{Kind: verdict.KindLatency, Operations: []string{"queue_join"}, WithinMs: limitMs}}
 
-// The table in docs/verdict.md is made from what these two tests log.
+// The logs of these two tests make the table in docs/verdict.md.
 func TestFalseVerdictsOnQuantilesAreRare(t *testing.T) {
 	for _, s := range shapes {
 		for _, length := range []struct{ seconds, rate int }{{600, 33}, {200, 100}, {60, 100}} {
@@ -240,7 +241,7 @@ func TestFalseVerdictsOnQuantilesAreRare(t *testing.T) {
 			}
 			for _, part := range []float64{0.99, 1.01, 0.9, 1.1} {
 				if !*everyLength && !s.decides && math.Abs(part-1) > 0.05 {
-					continue // nothing is required of it, and the closer ones are harder
+					continue // nothing is required here, and values closer to the limit are harder
 				}
 				name := fmt.Sprintf("%s/%d s of %d a second/true p95 %.2f of the limit", s.name, length.seconds, length.rate, part)
 				t.Run(name, func(t *testing.T) { falseOnQuantiles(t, s, length.seconds, length.rate, part) })
@@ -259,7 +260,7 @@ func falseOnQuantiles(t *testing.T, s shape, seconds, rate int, part float64) {
 		percentOf(whys[verdict.CheckUnsteady], n))
 	require.Equal(t, n, statuses[verdict.Pass]+statuses[verdict.Fail]+statuses[verdict.NotProven])
 	if seconds < s.needs || n < 1000 {
-		return // too short to hold what is slow about it, in whatever way it is judged; or too few seeds
+		return // the run is too short to contain the service's slow times, or there are too few seeds
 	}
 	if part > 1 {
 		require.LessOrEqual(t, pass, 5.0, "false PASS")
@@ -271,10 +272,10 @@ func falseOnQuantiles(t *testing.T, s shape, seconds, rate int, part float64) {
 	}
 }
 
-// errorShapes are how errors come: each says for a second how many of n operations fail.
+// errorShapes are patterns of errors: draw returns how many of n operations of a second fail.
 var errorShapes = []struct {
 	name    string
-	decides bool // at half and twice the limit, 60,000 operations are enough
+	decides bool // 60,000 operations decide a rate of half or twice the limit
 	draw    func(r *rand.Rand, rate float64) func(n int) int
 }{
 	{"independent errors", true, func(r *rand.Rand, rate float64) func(int) int {
@@ -337,8 +338,8 @@ func TestFalseVerdictsOnRatesAreRare(t *testing.T) {
 	}
 }
 
-// beside is a minute of a service beside a runner that is late twice for each request, for its answer too, by as much as its own
-// timers say: by mean ms on average.
+// beside returns a minute of a service, measured by a runner that delays each request and each answer as it delays its own
+// timers: by mean ms on average.
 func beside(seed uint64, mean float64, service func(r *rand.Rand) float64) *evidence.Run {
 	const seconds, rate = 60, 50
 	r := rand.New(rand.NewPCG(seed, 15)) // #nosec G404 -- the same numbers each time
@@ -374,7 +375,7 @@ func TestADelayedRunnerNeverFailsAHealthyService(t *testing.T) {
 	}
 }
 
-func TestAnUnquietRunnerStillFailsASlowService(t *testing.T) {
+func TestADelayedRunnerStillFailsASlowService(t *testing.T) {
 	n := max(seeds()/10, 10)
 	statuses, _ := tried(n, func(seed uint64) verdict.Result {
 		return verdict.Judge(beside(seed, 3, func(r *rand.Rand) float64 {

@@ -8,17 +8,18 @@ import (
 )
 
 const (
-	// confidence of PASS and of FAIL, each on its own side.
+	// confidence is the one-sided confidence of PASS and of FAIL.
 	confidence = 0.95
-	// fewestSeconds show how misses come in bunches; in fewer each second counts as one sample, unless all or none of them missed.
+	// fewestSeconds is the least number of seconds in which bunches of misses are recognised. With fewer, each second counts as
+	// one sample, unless all or none of the samples missed.
 	fewestSeconds = 4
-	// nearMisses is how many more than the misses are looked at to see how delays come in bunches, at least; nearShare is
-	// which multiple of the allowed share, and nearPart from which part of the limit on.
+	// nearMisses, nearShare and nearPart define which samples are near the limit: the slowest nearShare times the allowed share
+	// of all, at least nearMisses more than missed, and only those above nearPart of the limit.
 	nearMisses, nearShare, nearPart = 20, 2, 0.7
 )
 
-// sample is how many of the things that were counted missed what is claimed. Its numbers are not whole where correlated
-// samples were counted as the fewer independent ones that they are worth.
+// sample is a number of counted things, and how many of them missed the claim. The numbers are not whole if correlated samples
+// were converted to the fewer independent samples that they are worth.
 type sample struct{ n, misses float64 }
 
 func (s sample) share() float64 {
@@ -28,7 +29,7 @@ func (s sample) share() float64 {
 	return s.misses / s.n
 }
 
-// upper is the share of misses that the true one is not above, with this confidence: Clopper and Pearson's bound.
+// upper returns the upper bound of the true share of misses with this confidence: Clopper and Pearson's.
 func (s sample) upper(level float64) float64 {
 	if s.n <= 0 || s.misses >= s.n {
 		return 1
@@ -36,22 +37,22 @@ func (s sample) upper(level float64) float64 {
 	return distuv.Beta{Alpha: s.misses + 1, Beta: s.n - s.misses}.Quantile(level)
 }
 
-// lower is the share of misses that the true one is not below, with this confidence.
+// lower returns the lower bound of the true share of misses with this confidence.
 func (s sample) lower(level float64) float64 {
 	if s.n <= 0 || s.misses <= 0 {
 		return 0
 	}
-	misses := min(s.misses, s.n) // an error may be counted in another second than its operation, and the last of them in none
+	misses := min(s.misses, s.n) // an error may be counted in another second than its operation, or without it at the run's end
 	return distuv.Beta{Alpha: misses, Beta: s.n - misses + 1}.Quantile(1 - level)
 }
 
-// worth is the same share in the number of independent samples that it is worth.
+// worth returns the sample converted to independent samples: the same share, with n divided by inflation.
 func (s sample) worth(inflation float64) sample {
 	return sample{n: s.n / inflation, misses: s.misses / inflation}
 }
 
-// leastSamples is how many independent samples can show, with this confidence, that less than a share miss, when so many
-// of them do. It is where the binomial rule on order statistics says that the quantile's upper bound exists.
+// leastSamples returns how many independent samples are needed to show, with this confidence, that less than a share miss,
+// given this many misses: the least n at which the binomial rule on order statistics gives the quantile an upper bound.
 func leastSamples(share float64, misses int, level float64) int {
 	proven := func(n int) bool {
 		return sample{n: float64(n), misses: float64(misses)}.upper(level) <= share
@@ -71,15 +72,15 @@ func leastSamples(share float64, misses int, level float64) int {
 	return high
 }
 
-// quantileLevels are the shares of the sorted samples between which the true p-quantile lies, with this confidence on
-// each side: the order statistics whose own share, seen from the other side, is compatible with p.
+// quantileLevels returns the shares of the sorted samples between which the true p-quantile lies, with this confidence on each
+// side: the order statistics whose bounds are compatible with p.
 func quantileLevels(p, n, level float64) (low, high float64) {
 	low = bisect(func(q float64) bool { return sample{n: n, misses: q * n}.upper(level) >= p })
 	high = bisect(func(q float64) bool { return sample{n: n, misses: q * n}.lower(level) >= p })
 	return low, high
 }
 
-// bisect finds where a condition on a share begins to hold; 1 where it never does.
+// bisect returns the least share for which a condition holds, or 1 if there is none.
 func bisect(holds func(float64) bool) float64 {
 	low, high := 0.0, 1.0
 	for range 40 {
@@ -92,8 +93,8 @@ func bisect(holds func(float64) bool) float64 {
 	return high
 }
 
-// inflation is how many correlated samples are worth one independent sample, at least 1: the design effect of the misses
-// per second, with Korn and Graubard's correction for how well it is known. n and misses are those of each second.
+// inflation returns how many correlated samples are worth one independent sample, at least 1: the design effect of the misses
+// per second, with Korn and Graubard's correction for an estimated variance. n and misses are by second.
 func inflation(n, misses []float64) float64 {
 	seconds := float64(len(n))
 	total, missed := sum(n), sum(misses)
@@ -111,20 +112,20 @@ func inflation(n, misses []float64) float64 {
 	independent := total * p * (1 - p)
 	variance, lags := longRunVariance(excess)
 	span := 2*lags + 1
-	// The mean was taken off the series, which hides what is slower than the series is long.
+	// Subtracting the mean hid the part of the variance that is slower than the series is long.
 	variance /= max(1-span/seconds, 0.5)
 	return min(max(variance*seconds/independent*lessKnown(max(seconds/span, 1)), 1), total)
 }
 
-// lessKnown is by how much a variance with so many degrees of freedom must count for more than one that is known.
+// lessKnown returns the factor by which a variance that is estimated with these degrees of freedom is widened.
 func lessKnown(freedom float64) float64 {
 	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Quantile(confidence)
 	z := distuv.UnitNormal.Quantile(confidence)
 	return (t / z) * (t / z)
 }
 
-// longRunVariance is the variance that each second adds to the sum of a series, with all that it shares with the seconds
-// after it: Geyer's initial monotone sequence of autocovariances. The second result is the last lag that was counted.
+// longRunVariance returns the variance that each second adds to the sum of a series, covariances with later seconds included:
+// Geyer's initial monotone sequence. lags is the last lag that was used.
 func longRunVariance(series []float64) (variance, lags float64) {
 	pairs, least := 0.0, math.Inf(1)
 	for k := 0; k+1 < len(series); k += 2 {
@@ -156,21 +157,21 @@ func sum(numbers []float64) float64 {
 	return total
 }
 
-// rises is the probability that a series without a trend looks as much like a rising one: Mann and Kendall's test, its variance
-// corrected for the correlation of neighbours.
+// rises returns the p-value of a rising trend: Mann and Kendall's test, with its variance corrected for the correlation of
+// neighbours.
 func rises(x, y []float64) float64 {
 	n := float64(len(y))
 	falling := make([]float64, len(y))
 	for i, v := range y {
 		falling[i] = -v
 	}
-	// gonum counts ties as rising; they cancel out of the difference.
+	// gonum counts ties as rising; they cancel in the difference.
 	tau := (stat.Kendall(x, y, nil) - stat.Kendall(x, falling, nil)) / 2
 	variance := 2 * (2*n + 5) / (9 * n * (n - 1)) * neighbours(x, y)
 	return distuv.UnitNormal.Survival(tau / math.Sqrt(variance))
 }
 
-// neighbours is by what factor the correlation of neighbours, once the line through them is taken off, widens a trend's variance.
+// neighbours returns the factor by which the correlation of neighbours widens a trend's variance, once the line is subtracted.
 func neighbours(x, y []float64) float64 {
 	alpha, beta := stat.LinearRegression(x, y, nil, false)
 	rest := make([]float64, len(y))

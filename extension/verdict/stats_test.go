@@ -29,7 +29,7 @@ func TestLeastSamplesArePublishedOnes(t *testing.T) {
 	}
 }
 
-// Clopper and Pearson's own example, in each textbook: 10 of 100 has a two-sided 95 % interval of 4.90 to 17.62 %.
+// Clopper and Pearson's own example: 10 of 100 has a two-sided 95 % interval of 4.90 to 17.62 %.
 func TestBoundsArePublishedOnes(t *testing.T) {
 	t.Parallel()
 	s := sample{n: 100, misses: 10}
@@ -51,7 +51,7 @@ func TestInflationFindsTheWorthOfCorrelatedSamples(t *testing.T) {
 		}
 	}
 	require.InDelta(t, 1, inflation(n, spread), 0)
-	// Six bursts of 500 samples each: each sample is worth about a five-hundredth.
+	// Six bursts of 500 samples each: a sample is worth about a five-hundredth of an independent one.
 	require.InDelta(t, 500, inflation(n, bunched), 150)
 	require.InDelta(t, 1, inflation(n, make([]float64, 600)), 0, "no misses")
 	require.InDelta(t, 1, inflation(n, n), 0, "misses only")

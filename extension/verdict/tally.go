@@ -8,40 +8,40 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// bucketWidth is the most that a histogram's value may be above what was measured, as a factor.
+// bucketWidth is the highest ratio of a histogram's value to the recorded one.
 const bucketWidth = 1.008
 
-// allowances are the parts of a limit by which a time must exceed it before it is held against the service, for as much of
-// it may be the runner's delay. How often the runner's delay was longer than that is taken off, so each of them is valid.
+// allowances are the excesses over a limit, as shares of it, above which a time counts against the service: a lesser excess may
+// be the runner's delay. Each is valid, as the times that the runner delayed by more are subtracted.
 var allowances = []float64{0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2, 5}
 
-// tally is what a claim about a share is judged by: how much was counted and how much of it missed, by second.
+// tally is how many things were counted and how many of them missed the claim, by second.
 type tally struct {
-	seconds   int64 // in the part that was judged
+	seconds   int64 // in the judged part
 	n, misses []float64
-	// near are those that came near the limit or missed it; nil: not looked at.
+	// near is how many came near the limit or missed it; nil: not counted.
 	near []float64
-	// certain are the misses that neither the runner nor the throttle nor an overridden preflight can have caused: for
-	// each allowance a lower bound.
+	// certain is, for each allowance, a lower bound of the misses that neither the runner nor the throttle nor an overridden
+	// preflight can have caused.
 	certain [][]float64
-	// pool are the times of those with an answer as asked; never is how many had none that counts.
+	// pool is the times of all successful ones, cells the same by second, and never how many have no such time.
 	pool   *evidence.Histogram
 	cells  []*evidence.Histogram
 	never  []float64
-	failed map[string]int64
-	late   int64 // answered as asked, after the limit
-	// independent is what worth has found; it is the same each time.
+	failed map[string]int64 // by kind
+	late   int64            // successful ones after the limit
+	// independent caches the result of worth.
 	independent *sample
 }
 
 func (t *tally) all() sample { return sample{n: sum(t.n), misses: sum(t.misses)} }
 
-// part is the sample of some of the seconds.
+// part returns the sample of the seconds from one index up to another.
 func (t *tally) part(from, to int) sample {
 	return sample{n: sum(t.n[from:to]), misses: sum(t.misses[from:to])}
 }
 
-// worth is the sample in independent samples.
+// worth returns the sample that as many independent samples would be.
 func (t *tally) worth() sample {
 	if t.independent == nil {
 		by := inflation(t.n, t.misses)
@@ -57,7 +57,7 @@ func (t *tally) worth() sample {
 // over reports whether more than a share miss, with this confidence.
 func (t *tally) over(share, level float64) bool { return t.worth().lower(level) > share }
 
-// certainlyOver is the same of what is the service's own doing.
+// certainlyOver is over for the certain misses: those that the service itself caused.
 func (t *tally) certainlyOver(share, level float64) bool {
 	return slices.ContainsFunc(t.certain, func(misses []float64) bool {
 		own := tally{n: t.n, misses: misses, near: t.near}
@@ -65,7 +65,7 @@ func (t *tally) certainlyOver(share, level float64) bool {
 	})
 }
 
-// quantile is the p-quantile in ms at a share of the sorted times; infinite among those without an answer.
+// quantile returns the time in ms at a share of the sorted times; infinite among the things without an answer.
 func (t *tally) quantile(share float64) float64 {
 	answered := float64(t.pool.Count())
 	rank := math.Ceil(share * (answered + sum(t.never)))
@@ -75,7 +75,7 @@ func (t *tally) quantile(share float64) float64 {
 	return float64(t.pool.Rank(int64(rank))) / 1000
 }
 
-// times counts a series' times and failures against a limit, in µs.
+// times tallies the times and failures of a series against a limit in µs.
 func (j *judge) times(series evidence.Series, limit int64, allowed float64, from, to int64) *tally {
 	t := newTally(to-from+1, len(allowances))
 	exact := j.run.Header.Limits[series.Metric] == limit
@@ -118,8 +118,8 @@ func newTally(seconds int64, allowed int) *tally {
 	return t
 }
 
-// countNear looks at delays that came near the limit: how those come in bunches is how longer ones would, and where few are longer than the
-// limit their own bunches say little.
+// countNear counts times near the limit. Their bunches show how longer times would come; the bunches of the misses show little
+// if there are few.
 func (t *tally) countNear(limit, allowed float64) {
 	never, misses := sum(t.never), sum(t.misses)
 	near := max(misses+nearMisses, nearShare*allowed*sum(t.n))
@@ -134,8 +134,8 @@ func (t *tally) countNear(limit, allowed float64) {
 	}
 }
 
-// certainLate is how many of a second's late answers, and of those cut, are the service's doing: those that were later by the
-// allowance, less those that the runner delayed by as much, on their way out or on their way in.
+// certainLate returns how many of a second's late answers and cut requests the service caused: those later by the allowance,
+// less those that the runner may have delayed by as much, when sending or when receiving.
 func (j *judge) certainLate(cell *evidence.Cell, late int64, metric evidence.Metric, second int64, limit, part float64) float64 {
 	if !j.lagged {
 		if part == 0 {
@@ -160,7 +160,7 @@ func (j *judge) certainLate(cell *evidence.Cell, late int64, metric evidence.Met
 	return max(float64(late)-runners-j.sentLate(metric, second, allowance/2), 0)
 }
 
-// sentLate is how many of a second's events were sent later than that, in µs: their time counts from when they were due.
+// sentLate returns how many of a second's events were sent later than micros after they were due, from when their time counts.
 func (j *judge) sentLate(metric evidence.Metric, second int64, micros float64) float64 {
 	sent := j.cell(evidence.Series{Metric: evidence.MetricSend}, second)
 	if metric != evidence.MetricEvent || sent == nil {
@@ -169,12 +169,12 @@ func (j *judge) sentLate(metric evidence.Metric, second int64, micros float64) f
 	return float64(above(sent.OK, micros))
 }
 
-// delayed is the share of a second in which the runner's own timers were late by more than that, in µs. A long delay may be one
-// reading only, so each counts for the time that it lasted, too. Readings come about once a second: where a second has none, the
-// seconds beside it stand for it, and where they have none either the runner stood still.
+// delayed returns the share of a second in which the runner's own timers were late by more than micros. A long delay may be a
+// single reading, so each reading also counts with its duration. Readings are recorded about once a second: for a second
+// without any, its neighbours are used, and if they have none either, the runner stood still.
 func (j *judge) delayed(second int64, micros float64) float64 {
 	if second > j.last {
-		return 0 // after the load
+		return 0 // after the end of the load
 	}
 	share, read := j.delayedIn(second, micros)
 	if read {
@@ -203,7 +203,7 @@ func (j *judge) delayedIn(second int64, micros float64) (share float64, read boo
 	return min(max(float64(readings)/float64(cell.OK.Count()), lasted), 1), true
 }
 
-// certainFailures counts those of a second's failures that are the service's own doing, where the limit in µs is that of a series.
+// certainFailures counts a second's failures that the service itself caused; the series has this limit in µs.
 func (j *judge) certainFailures(failed map[string]int64, second, limit int64) float64 {
 	certain := int64(0)
 	for kind, n := range failed {
@@ -216,10 +216,10 @@ func (j *judge) certainFailures(failed map[string]int64, second, limit int64) fl
 	return float64(certain)
 }
 
-// starvedMicros is a delay that a runner with processors to spare does not have.
+// starvedMicros is a delay in µs that a runner with idle processors does not have.
 const starvedMicros = 50_000
 
-// starved reports whether the runner itself may be why something had no answer.
+// starved reports whether the runner's own delays may be why requests had no answer.
 func (j *judge) starved(second, limit int64) bool {
 	return j.lagged && j.delayed(second, max(starvedMicros, float64(limit)/10)) > 0.1
 }
@@ -228,7 +228,7 @@ func isThrottled(kind string) bool {
 	return strings.Contains(kind, "Throttled") || strings.Contains(kind, "429")
 }
 
-// isAnswer reports whether a failure is one that the service answered, whatever the runner's state.
+// isAnswer reports whether a failure is an answer of the service, which does not depend on the runner's state.
 func isAnswer(kind string) bool {
 	for _, name := range []string{"HTTPError", "AuthError", "InsufficientTokensError", "ConflictError", "UnexpectedAnswerError"} {
 		if strings.HasPrefix(kind, name) {
@@ -238,7 +238,7 @@ func isAnswer(kind string) bool {
 	return false
 }
 
-// above counts the times of a histogram above that many µs; those of the bucket in which it lies count too.
+// above counts the times of a histogram above micros, including all of the bucket that holds micros.
 func above(h *evidence.Histogram, micros float64) int64 {
 	over := int64(0)
 	h.Each(func(value, n int64) {

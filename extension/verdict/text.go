@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// count writes a number with a comma at the thousands.
+// count formats a number with commas between thousands.
 func count[T int | int64 | float64](n T) string {
 	digits := strconv.FormatInt(int64(math.Round(float64(n))), 10)
 	sign := ""
@@ -22,7 +22,7 @@ func count[T int | int64 | float64](n T) string {
 	return sign + digits
 }
 
-// percent writes a share with as many digits as tell it from zero.
+// percent formats a share with enough digits to distinguish it from zero.
 func percent(share float64) string {
 	p := share * 100
 	digits := 1
@@ -47,13 +47,13 @@ func trimmed(f float64, digits int) string {
 	return text
 }
 
-// millis writes a time given in ms: "38 ms", "2.7 s".
+// millis formats a time given in ms: "38 ms", "2.7 s".
 func millis(ms float64) string {
 	text, unit := inUnit(ms, ms)
 	return text + " " + unit
 }
 
-// inUnit writes a time in the unit that suits another one.
+// inUnit formats a time in the unit that suits the time like.
 func inUnit(ms, like float64) (text, unit string) {
 	switch {
 	case like >= 1000:
@@ -65,8 +65,8 @@ func inUnit(ms, like float64) (text, unit string) {
 	}
 }
 
-// span writes an interval of times: "38 to 41 ms"; an end that is not finite lies among requests without an answer,
-// or beyond what so few samples show.
+// span formats an interval of times: "38 to 41 ms". An infinite end lies among requests without an answer, or there are too few
+// samples for it.
 func span(low, high float64) string {
 	if math.IsInf(low, 1) {
 		return "not reached"
@@ -82,7 +82,7 @@ func span(low, high float64) string {
 	return from + " to " + to + " " + unit
 }
 
-// percentSpan writes an interval of shares: "0.02 to 0.05 %".
+// percentSpan formats an interval of shares: "0.02 to 0.05 %".
 func percentSpan(low, high float64) string {
 	from, to := percent(low), percent(high)
 	if from == to {
@@ -91,15 +91,15 @@ func percentSpan(low, high float64) string {
 	return strings.TrimSuffix(from, " %") + " to " + to
 }
 
-// lasting writes a duration of whole seconds as Go does: "5m0s".
+// lasting formats a number of seconds as Go does, rounded to whole seconds: "5m0s".
 func lasting(seconds float64) string {
 	return (time.Duration(math.Round(seconds)) * time.Second).String()
 }
 
-// quantileName writes p95, p99.9.
+// quantileName formats a quantile: p95, p99.9.
 func quantileName(p float64) string { return "p" + trimmed(p*100, 2) }
 
-// plural writes a number and its noun, which takes an s for all but one.
+// plural formats a number and its noun, with an s except for 1.
 func plural[T int | int64 | float64](n T, noun string) string {
 	if math.Round(float64(n)) == 1 {
 		return "1 " + noun
@@ -107,7 +107,7 @@ func plural[T int | int64 | float64](n T, noun string) string {
 	return count(n) + " " + noun + "s"
 }
 
-// kinds lists failures by kind, the most frequent first, three at most.
+// kinds lists failures by kind, the most frequent first, at most three.
 func kinds(failed map[string]int64) string {
 	names := make([]string, 0, len(failed))
 	for name, n := range failed {

@@ -11,11 +11,11 @@ import (
 // trend is how a quantile changed during the judged part.
 type trend struct {
 	rising, falling bool
-	begin, end      float64 // of the line through it, in ms
-	crosses         bool    // it would, if it went on for as long again
+	begin, end      float64 // of the line through the quantiles, in ms
+	crosses         bool    // the line would cross the limit if the run went on for as long again
 }
 
-// trend looks for one in the quantiles of batches of time.
+// trend tests the quantiles of batches of time for a trend.
 func (q question) trend() trend {
 	if q.limit == 0 {
 		return trend{}
@@ -35,13 +35,13 @@ func (q question) trend() trend {
 	}
 }
 
-// line is the least-squares line's height at both ends.
+// line returns the values of the least-squares line at both ends.
 func line(x, y []float64) (begin, end float64) {
 	alpha, beta := stat.LinearRegression(x, y, nil, false)
 	return alpha + beta*x[0], alpha + beta*x[len(x)-1]
 }
 
-// batches are the quantiles in ms of parts of the time, each with the place of its part.
+// batches returns the quantiles in ms of batches of time (y), with the numbers of the batches (x).
 func (q question) batches() (x, y []float64) {
 	for i, bounds := range split(len(q.t.n)) {
 		from, to := bounds[0], bounds[1]
@@ -56,7 +56,7 @@ func (q question) batches() (x, y []float64) {
 	return x, y
 }
 
-// split cuts so many seconds into batches of 2 s or more.
+// split divides a number of seconds into batches of 2 s or more.
 func split(seconds int) [][2]int {
 	n := min(trendBatches, seconds/2)
 	parts := make([][2]int, 0, n)
@@ -66,12 +66,13 @@ func split(seconds int) [][2]int {
 	return parts
 }
 
-// queueEnds is how long the queue was at both ends of the judged part, on the line through it.
+// queueEnds returns the length of the queue at both ends of the judged part, on the least-squares line.
 func (q question) queueEnds() (begin, end float64) {
 	x, y := q.queueBatches()
 	return line(x, y)
 }
 
+// queueBatches returns the mean lengths of the queue in batches of time (y), with the numbers of the batches (x).
 func (q question) queueBatches() (x, y []float64) {
 	for i, bounds := range split(len(q.queue)) {
 		x = append(x, float64(i))
@@ -80,8 +81,8 @@ func (q question) queueBatches() (x, y []float64) {
 	return x, y
 }
 
-// grows reports whether the queue grows so that the wait would cross the limit if that went on for as long again: by Little's law
-// the wait grows as the queue does.
+// grows reports whether the queue grows so fast that the wait would cross the limit if the run went on for as long again: by
+// Little's law the wait grows in proportion to the queue.
 func (q question) grows() bool {
 	x, y := q.queueBatches()
 	if len(y) < fewestBatches || rises(x, y) >= trendLevel {

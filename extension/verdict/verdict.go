@@ -1,5 +1,5 @@
-// Package verdict says what a run proves: for each claim of its profile PASS, FAIL or NOT PROVEN, with what was measured and
-// why. It reads nothing and writes nothing. docs/verdict.md has each rule with its formula, source and reason.
+// Package verdict judges the claims of a run's profile from its evidence: each is PASS, FAIL or NOT PROVEN, with the measured
+// values and the reason. It does no I/O. docs/verdict.md has each rule with its formula, source and reason.
 package verdict
 
 import (
@@ -11,12 +11,12 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// Status is what was found of a claim. A greater one is worse.
+// Status is the result of a claim. A greater one is worse.
 type Status int
 
 // The statuses.
 const (
-	NoClaim Status = iota // nothing was claimed
+	NoClaim Status = iota // the run makes no claim
 	Pass
 	NotProven
 	Fail
@@ -26,10 +26,10 @@ var statusNames = map[Status]string{NoClaim: "NO CLAIM", Pass: "PASS", NotProven
 
 func (s Status) String() string { return statusNames[s] }
 
-// MarshalText writes the name.
+// MarshalText returns the name.
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads the name.
+// UnmarshalText parses the name.
 func (s *Status) UnmarshalText(text []byte) error {
 	for status, name := range statusNames {
 		if name == string(text) {
@@ -40,10 +40,10 @@ func (s *Status) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is no status of a verdict", text)
 }
 
-// Number is a float that JSON has as null where it is not finite, such as the upper end of an interval that has none.
+// Number is a float that is null in JSON if it is not finite, such as the upper end of an unbounded interval.
 type Number float64
 
-// MarshalJSON writes null for what is not finite.
+// MarshalJSON returns null for a number that is not finite.
 func (n Number) MarshalJSON() ([]byte, error) {
 	if math.IsInf(float64(n), 0) || math.IsNaN(float64(n)) {
 		return []byte("null"), nil
@@ -51,7 +51,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(n))
 }
 
-// UnmarshalJSON reads null as infinite.
+// UnmarshalJSON parses null as infinite.
 func (n *Number) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		*n = Number(math.Inf(1))
@@ -76,62 +76,63 @@ const (
 	CheckOverridden  = "overridden"
 	CheckUnsteady    = "unsteady"
 	CheckInterrupted = "interrupted"
-	// TooClose is why a claim is not proven whose evidence is fit: neither side has 95 % confidence.
+	// TooClose is why a claim with fit evidence is NOT PROVEN: neither PASS nor FAIL has 95 % confidence.
 	TooClose = "too close"
 )
 
-// Verdict is what a run proves.
+// Verdict is the result of a run.
 type Verdict struct {
 	// Status is the worst of the claims: FAIL, then NOT PROVEN, then PASS.
 	Status Status `json:"status"`
-	// NoClaims says why there are none; "" where there are.
+	// NoClaims says why the run has no claims; "" if it has some.
 	NoClaims string `json:"noClaims,omitempty"`
-	// From and To are the judged part, both seconds included; zero where the planned level was never reached.
+	// From and To are the first and last second of the judged part; zero if the planned level was never reached.
 	From   time.Time `json:"from,omitzero"`
 	To     time.Time `json:"to,omitzero"`
 	Claims []Result  `json:"claims,omitempty"`
-	// Checks are those of the evidence's fitness, each once.
+	// Checks are the checks of the evidence's fitness, each once.
 	Checks []Fitness `json:"checks,omitempty"`
 }
 
-// Fitness is one check of the evidence: whether it can prove anything.
+// Fitness is the result of one check of whether the evidence can prove anything.
 type Fitness struct {
 	Name string `json:"name"`
 	Fit  bool   `json:"fit"`
-	Text string `json:"text"` // what was found and, where it is not fit, what to do
+	Text string `json:"text"` // the finding and, if it is not fit, what to do
 }
 
-// Result is what was found of a claim.
+// Result is the result of one claim.
 type Result struct {
 	Claim  evidence.Claim `json:"claim"`
 	Status Status         `json:"status"`
-	// Text is one line: title and measured.
+	// Text is Title and Measured in one line.
 	Text string `json:"text"`
-	// Title is what is claimed about, such as "API p95"; "" where Measured says it.
+	// Title is the subject of the claim, such as "API p95"; "" if Measured contains it.
 	Title string `json:"title,omitempty"`
-	// Measured is such as "38 to 41 ms (queue_join, n 41,200)".
+	// Measured is the measured value as text, such as "38 to 41 ms (queue_join, n 41,200)".
 	Measured string `json:"measured"`
-	// Needed is such as "under 100 ms".
+	// Needed is the claimed value as text, such as "under 100 ms".
 	Needed string `json:"needed"`
-	// Low, Estimate and High are what was measured, in Unit. Each end holds with 95 % confidence; not finite: there is none.
+	// Low, Estimate and High are the measured interval and value, in Unit. Each end holds with 95 % confidence; not finite:
+	// unbounded.
 	Low      Number `json:"low"`
 	Estimate Number `json:"estimate"`
 	High     Number `json:"high"`
-	// Limit is what it is compared with, in Unit.
+	// Limit is the claimed limit, in Unit.
 	Limit Number `json:"limit"`
 	Unit  string `json:"unit"` // ms, share, users, sessions, accounts
-	// N is how many samples there were, and Effective how many independent ones they are worth.
+	// N is the number of samples, and Effective the number of independent samples that they are worth.
 	N         int64   `json:"n"`
 	Effective float64 `json:"effective,omitempty"`
-	// Of is the operation that the line shows, where there are several.
+	// Of is the shown operation, the worst of those that the claim covers.
 	Of string `json:"of,omitempty"`
 	// Why is the name of the check that decided a NOT PROVEN, or TooClose.
 	Why string `json:"why,omitempty"`
-	// Reason is a sentence that says why it is not PASS and what to do.
+	// Reason is a sentence on why the claim is not PASS and what to do.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Judge says what a run proves of these claims. The claims are those that Check takes.
+// Judge judges claims from the evidence of a run. Check must have accepted the claims.
 func Judge(run *evidence.Run, claims []evidence.Claim) Verdict {
 	if len(claims) == 0 {
 		return Verdict{NoClaims: noClaims(run)}

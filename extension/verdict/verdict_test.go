@@ -25,7 +25,7 @@ var (
 	sustained   = evidence.Claim{Kind: verdict.KindSessions, Least: 100, ForSeconds: 60}
 )
 
-// answered is a cell of so many answers that took that long.
+// answered returns a cell with n answers that took this long.
 func answered(n int, ms, limit float64) *evidence.Cell {
 	cell := &evidence.Cell{OK: &evidence.Histogram{}, Failed: map[string]int64{}}
 	cell.OK.Record(int64(ms*1000), int64(n))
@@ -49,7 +49,7 @@ func cut(n, ms int, limit float64) *evidence.Cell {
 	return cell
 }
 
-// each does something with each second of a run, by its place.
+// eachSecond calls do for each second of a run, with its index.
 func eachSecond(run *evidence.Run, do func(at int, s *evidence.Second)) *evidence.Run {
 	for at, last := 0, len(run.Seconds); at < last; at++ {
 		do(at, run.Seconds[int64(at)])
@@ -57,7 +57,7 @@ func eachSecond(run *evidence.Run, do func(at int, s *evidence.Second)) *evidenc
 	return run
 }
 
-// healthy is two minutes of 1,000 users with a service and a runner that have nothing wrong with them.
+// healthy returns two minutes of 1,000 users with a healthy service and runner.
 func healthy() *evidence.Run {
 	run := ended(120)
 	run.Header.PlannedUsers = 1000
@@ -74,7 +74,7 @@ func healthy() *evidence.Run {
 	})
 }
 
-// spike is half a minute at 40 events a second.
+// spike returns half a minute at 40 events a second.
 func spike() *evidence.Run {
 	run := ended(30)
 	run.Header.PlannedRate = 40
@@ -284,7 +284,7 @@ func claimTests() []claimTest {
 			"112 of 5,712 waits for a match ended with a match that the user did not hear of (1.7 to 2.3 % with 95 % confidence; less than 0.1 % may): " +
 				"112 matched_unheard; see the errors in the summary; the service's events do not reach all sockets"},
 
-		// Services with something wrong.
+		// Defective services.
 		{"6 % of joins after 150 ms", seconds(healthy(), func(_ int, s *evidence.Second) {
 			s.Cells[joins] = answered(47, 20, limitMs)
 			s.Cells[joins].OK.Record(150_000, 4)

@@ -6,10 +6,10 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// plannedPart is which part of the planned load must be there in the judged part of a run.
+// plannedPart is the share of the planned load that begins and ends the judged part of a run.
 const plannedPart = 0.9
 
-// window is the judged part of a run: from the first second with the planned load to the last, both included.
+// window is the judged part of a run: from the first second with plannedPart of the load to the last such second, inclusive.
 type window struct {
 	from, to int64
 	found    bool
@@ -17,7 +17,7 @@ type window struct {
 
 func (w window) seconds() int64 { return w.to - w.from + 1 }
 
-// findWindow finds the part with the planned load. Without a plan it is the whole run.
+// findWindow returns the judged part. Without a plan it is the whole run.
 func findWindow(run *evidence.Run, first, last int64) window {
 	if len(run.Seconds) == 0 {
 		return window{}
@@ -44,10 +44,11 @@ func findWindow(run *evidence.Run, first, last int64) window {
 	return w
 }
 
-// longest is how many seconds of a run are looked at, from its first on: a week, more than any has, lest a wrong time in a file take all memory.
+// longest is how many seconds of a run are judged, from its first on: a week. It keeps a wrong time in a file from using all
+// memory.
 const longest = 7 * 24 * 3600
 
-// extent is the first and the last second of a run.
+// extent returns the first and the last second of a run.
 func extent(run *evidence.Run) (first, last int64) {
 	started := false
 	for at := range run.Seconds {
@@ -59,7 +60,7 @@ func extent(run *evidence.Run) (first, last int64) {
 	return first, min(last, first+longest)
 }
 
-// levels are the readings of a level from one second to another; a second without one has that of the second before.
+// levels returns the readings of a level by second, both seconds included; a second without a reading has the previous one.
 func levels(run *evidence.Run, name string, from, to int64) []float64 {
 	readings := make([]float64, 0, to-from+1)
 	for at := from; at <= to; at++ {
@@ -75,7 +76,7 @@ func levels(run *evidence.Run, name string, from, to int64) []float64 {
 	return readings
 }
 
-// lastingLevel is the highest level that was kept for so many seconds on end, in each second but one in a hundred.
+// lastingLevel returns the highest level that was kept for this many consecutive seconds, except in one of a hundred.
 func lastingLevel(readings []float64, seconds int) float64 {
 	best := 0.0
 	for from := 0; from+seconds <= len(readings); from++ {
@@ -84,7 +85,7 @@ func lastingLevel(readings []float64, seconds int) float64 {
 	return best
 }
 
-// keptLevel is the level that all readings but one in a hundred reach.
+// keptLevel returns the level that all readings except one in a hundred reach.
 func keptLevel(readings []float64) float64 {
 	if len(readings) == 0 {
 		return 0

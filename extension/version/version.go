@@ -1,4 +1,4 @@
-// Package version says which xk6-verity and which k6 a binary was built from.
+// Package version provides the versions of xk6-verity and of k6 that a binary was built from.
 package version
 
 import (
@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// modulePath and k6Path are how the modules are called in a binary's build information.
+// modulePath and k6Path are the paths of the modules in a binary's build information.
 const (
 	modulePath = "github.com/verity-app/xk6-verity"
 	k6Path     = "go.k6.io/k6/v2"
 )
 
-// Unknown stands for a version that the binary does not know.
+// Unknown is the version of a module that the build information does not have.
 const Unknown = "unknown"
 
-// release is the version that this source is, or is being made into a successor of.
+// release is the version of this source, or of the last release before it.
 //
 //go:embed VERSION
 var release string
 
-// built is set by the linker in build/k6.sh, which knows the commit: 0.1.0 for a release, 0.1.0+1a2b3c4 for another commit.
-var built string //nolint:gochecknoglobals // the linker sets variables only
+// built is set through the linker by build/k6.sh: 0.1.0 for a release, 0.1.0+1a2b3c4 for another commit.
+var built string //nolint:gochecknoglobals // the linker can only set variables
 
 // Version returns the version of this extension, without a leading v: "0.1.0" for a release, "0.1.0+1a2b3c4" for a commit
-// after it, "0.1.0+devel" where neither the build nor Go's module system knows the commit.
+// after it, "0.1.0+devel" if neither build/k6.sh nor Go's build information has a version.
 func Version() string {
 	info, _ := debug.ReadBuildInfo()
 	return versionOf(built, info)
@@ -47,7 +47,7 @@ func versionOf(linked string, info *debug.BuildInfo) string {
 	return strings.TrimSpace(release) + "+devel"
 }
 
-// moduleVersion returns "" for a module that is not in the binary, or was built from a folder.
+// moduleVersion returns a module's version, or "" if it is not in the binary or was built from a folder.
 func moduleVersion(info *debug.BuildInfo, path string) string {
 	if info == nil {
 		return ""

@@ -44,7 +44,7 @@ func TestK6(t *testing.T) {
 	require.Equal(t, "unknown", orUnknown(moduleVersion(nil, k6Path)))
 }
 
-// The newest release of the changelog, VERSION and the version of the types package are changed together.
+// The newest release in CHANGELOG.md, VERSION and the version in package.json must be the same.
 func TestTheChangelogNamesThisRelease(t *testing.T) {
 	t.Parallel()
 	changelog, err := os.ReadFile("../../CHANGELOG.md")

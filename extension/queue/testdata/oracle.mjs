@@ -1,5 +1,5 @@
-// The queue key once more, from the text of docs/verity-api.md and with JavaScript's own JSON, strings and numbers.
-// A line of standard input is a body in hex, a line of standard output what the service makes of it.
+// An independent implementation of the queue key, from docs/verity-api.md and with JavaScript's JSON, strings and numbers.
+// Each line of standard input is a body in hex, each line of standard output the service's result.
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 

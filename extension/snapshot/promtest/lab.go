@@ -1,4 +1,4 @@
-// Package promtest runs a real Prometheus with real exporters, and the Redis and the Postgres that they watch, for tests.
+// Package promtest runs a real Prometheus with real exporters, and the Redis and Postgres that they export, for tests.
 // All of them listen on free ports of 127.0.0.1 and end with the test.
 //
 // The programs are those of Debian's packages prometheus, prometheus-redis-exporter, prometheus-postgres-exporter,
@@ -26,26 +26,26 @@ import (
 )
 
 const (
-	// startLimit is how long one program may take to come up.
+	// startLimit is how long one program may take to start.
 	startLimit = 30 * time.Second
-	// stopLimit is how long a program that was told to end may take.
+	// stopLimit is how long one program may take to stop.
 	stopLimit = 10 * time.Second
-	// nobody is the user that runs Postgres where the test is root, which Postgres refuses.
+	// nobody is the user id that runs Postgres if the test runs as root, which Postgres refuses.
 	nobody = 65534
 )
 
-// Lab is what runs.
+// Lab is the set of running programs.
 type Lab struct {
 	URL      string // of Prometheus
 	Redis    string // host:port
-	Postgres string // a URL of its database postgres; empty without one
+	Postgres string // URL of the database postgres; empty if none runs
 
 	psql string
 }
 
-// Options say what runs.
+// Options says which programs run.
 type Options struct {
-	Postgres bool          // a Postgres and its exporter, too
+	Postgres bool          // also run a Postgres and its exporter
 	Prefix   string        // the path under which Prometheus is served, such as /prometheus
 	Scrape   time.Duration // between two scrapes; default 1 s
 }
@@ -100,13 +100,13 @@ func program(t testing.TB, name string) string {
 	return ""
 }
 
-// command returns a command that outlives the context of the test, for its end comes with the cleanup.
+// command returns a command that outlives the test's context: the cleanup ends it.
 func command(t testing.TB, path string, args ...string) *exec.Cmd {
 	t.Helper()
 	return exec.CommandContext(context.WithoutCancel(t.Context()), path, args...) // #nosec G204 -- Debian's programs, in a test
 }
 
-// startPostgres starts a Postgres and its exporter, and returns the address of the latter.
+// startPostgres starts a Postgres and its exporter, and returns the exporter's address.
 func (lab *Lab) startPostgres(t testing.TB) (exporterAddress string) {
 	t.Helper()
 	exporter, postgres, psql := program(t, "prometheus-postgres-exporter"), program(t, "postgres"), program(t, "psql")
@@ -144,7 +144,7 @@ func (lab *Lab) startPostgres(t testing.TB) (exporterAddress string) {
 	return watched
 }
 
-// PSQL has psql carry out a script.
+// PSQL runs a script with psql.
 func (lab *Lab) PSQL(t testing.TB, script string) {
 	t.Helper()
 	require.NoError(t, lab.tryPSQL(t, script))
@@ -162,21 +162,21 @@ func (lab *Lab) tryPSQL(t testing.TB, script string) error {
 	return nil
 }
 
-// StayConnected has psql carry out a script in a database and stay connected until the context ends.
+// StayConnected runs a script with psql in a database, and stays connected until the context ends.
 func (lab *Lab) StayConnected(ctx context.Context, database, script string) {
 	cmd := exec.CommandContext(ctx, lab.psql, "--no-psqlrc", "--quiet", // #nosec G204 -- Debian's psql, in a test
 		"--dbname="+strings.Replace(lab.Postgres, "/postgres?", "/"+database+"?", 1))
 	input, output := io.Pipe()
 	cmd.Stdin = input
 	go func() {
-		_, _ = io.WriteString(output, script) // it fails if psql ends early, which the test will notice
+		_, _ = io.WriteString(output, script) // fails if psql ends early, which the test notices
 		<-ctx.Done()
 		_ = output.Close()
 	}()
 	_ = cmd.Run() // killed with the context
 }
 
-// start starts a program, which is told to end with the test, and shows what it said if the test failed.
+// start starts a program, stops it at the end of the test, and logs its output if the test failed.
 func start(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	var said output

@@ -1,11 +1,11 @@
-// The reference client. node client.mjs URL SCENARIO prints what it sees, a line for each thing, and ends by itself.
+// The reference client. node client.mjs URL SCENARIO prints one line for each thing that happens, and ends by itself.
 import { io } from 'socket.io-client'
 
 const [url, scenario] = process.argv.slice(2)
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
 const good = { token: 'good:ada' }
 
-// One connection for both namespaces, of its own for each call.
+// Opens a new connection for both namespaces.
 function connect(options = {}, namespaces = ['/queue', '/video']) {
   let first
   return namespaces.map((name) => {
@@ -66,7 +66,7 @@ const scenarios = {
     await happens(queue, 'connect_error')
     queue.disconnect()
   },
-  // Stays until the server goes, and answers pings until then.
+  // Answers pings until the server closes.
   async stay() {
     const [queue] = connect({}, ['/queue'])
     watch(queue)

@@ -1,5 +1,5 @@
-// The reference codec: for each line of standard input, a JSON array of frames as strings (Engine.IO messages without their
-// '4') and {"binary":true}, prints what the decoder makes of them.
+// The reference codec. Each line of standard input is a JSON array of frames: strings (Engine.IO messages without their '4') or
+// {"binary":true}. For each line it prints the decoded packets.
 import { createInterface } from 'node:readline'
 import { Decoder } from 'socket.io-parser'
 

@@ -1,6 +1,6 @@
-// The reference server, behaving as Verity does in docs/verity-api.md (Sockets), plus events that let a client ask for what a
-// test needs. node server.mjs '{"pingInterval":25000,…}': prints {"port":…}, then a line for each thing that happens, and
-// ends with its standard input.
+// The reference server. It behaves as Verity in docs/verity-api.md (Sockets), and has events with which a test controls it.
+// node server.mjs '{"pingInterval":25000,…}' prints {"port":…}, then one line for each thing that happens, and ends when its
+// standard input ends.
 import { createServer } from 'node:http'
 import { Server } from 'socket.io'
 

@@ -1,4 +1,4 @@
-package jsapi
+package run
 
 import (
 	"bytes"
@@ -43,6 +43,6 @@ func TestNoProgressIsToldWhereNobodyAsked(t *testing.T) {
 		r.ShowProgress(nil, isQuiet)
 		r.progress.begin(r)
 		require.Nil(t, r.progress.stop)
-		r.endProgress()
+		r.EndProgress()
 	}
 }

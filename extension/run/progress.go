@@ -1,6 +1,7 @@
-package jsapi
+package run
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -24,76 +25,67 @@ type progress struct {
 	isQuiet func() bool // nil: there is nobody to tell
 	bars    *Bars       // nil: no terminal
 
-	stop, stopped chan struct{} // nil: not begun
+	stop    context.CancelFunc // nil: not begun
+	stopped chan struct{}
 }
 
 // ShowProgress has runs tell how they go on, unless isQuiet says otherwise when the load begins: in a line above the bars or, without
 // any, in lines of the output. It is called before any script runs.
-func (r *RootModule) ShowProgress(bars *Bars, isQuiet func() bool) {
+func (r *Run) ShowProgress(bars *Bars, isQuiet func() bool) {
 	r.progress.bars, r.progress.isQuiet = bars, isQuiet
 }
 
 // begin tells of the run until end is called.
-func (p *progress) begin(r *RootModule) {
+func (p *progress) begin(r *Run) {
 	if p.isQuiet == nil || p.isQuiet() {
 		return
 	}
-	p.stop, p.stopped = make(chan struct{}), make(chan struct{})
 	every := progressSeconds * time.Second
 	if p.bars != nil {
 		every = progressEvery
 	}
-	go p.tell(r, every, p.stop, p.stopped)
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop, p.stopped = stop, make(chan struct{})
+	go func(stopped chan<- struct{}) {
+		defer close(stopped)
+		repeat(ctx, every, func() { p.show(r) })
+		p.bars.set("")
+	}(p.stopped)
 }
 
-// endProgress returns when nothing more will be told.
-func (r *RootModule) endProgress() {
+// EndProgress returns when nothing more will be told.
+func (r *Run) EndProgress() {
 	r.mu.Lock()
 	stop, stopped := r.progress.stop, r.progress.stopped
 	r.progress.stop = nil
 	r.mu.Unlock()
 	if stop != nil {
-		close(stop)
+		stop()
 		<-stopped
 	}
 }
 
-func (p *progress) tell(r *RootModule, every time.Duration, stop <-chan struct{}, stopped chan<- struct{}) {
-	defer close(stopped)
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-stop:
-			p.bars.set("")
-			return
-		case <-ticker.C:
-			p.show(r)
-		}
-	}
-}
-
-func (p *progress) show(r *RootModule) {
+func (p *progress) show(r *Run) {
 	line := r.progressLine()
 	if p.bars != nil {
 		p.bars.set(line)
 		return
 	}
 	if line != "" {
-		_ = r.write(line + "\n") // the next one may succeed; a run does not fail for it
+		_ = r.Write(line + "\n") // the next one may succeed; a run does not fail for it
 	}
 }
 
 // progressLine says how the run goes on; "" when there is no load.
-func (r *RootModule) progressLine() string {
-	recent := recently(r.evidence.Recent(progressSeconds))
+func (r *Run) progressLine() string {
+	recent := recently(r.Evidence.Recent(progressSeconds))
 	var parts []string
 	switch {
 	case r.presence.seated():
 		users := r.presence.report()
 		parts = append(parts, fmt.Sprintf("%s of %s users present", report.Thousands(r.Users().Present), report.Thousands(users.Planned)))
-		if totals := r.sessions.Totals(); totals.Window > 0 || totals.Planned > 0 {
-			parts = append(parts, fmt.Sprintf("%.0f sessions at once", r.sessions.ActiveSessions()))
+		if totals := r.Sessions.Totals(); totals.Window > 0 || totals.Planned > 0 {
+			parts = append(parts, fmt.Sprintf("%.0f sessions at once", r.Sessions.ActiveSessions()))
 		}
 	case recent.sent > 0:
 		parts = append(parts, fmt.Sprintf("%s of %s events sent", report.Thousands(recent.sent), report.Thousands(max(recent.sent, recent.due))))

@@ -1,12 +1,10 @@
-package jsapi
+package users
 
 import (
 	"context"
 	"math"
 	"sync"
 	"time"
-
-	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
@@ -21,20 +19,25 @@ const (
 // that when the end cut it is a TimeoutError, and what was cut earlier counts as nothing.
 const hungAfter = 5 * time.Second
 
-// enqueue hands a function to the event loop. It must be called exactly once.
-type enqueue func(func() error)
+// Enqueue hands a function to the event loop. It must be called exactly once.
+type Enqueue func(func() error)
 
-// lifetime is one iteration of a VU, or one run of setup, teardown or handleSummary, from the side of Go.
+// Lifetime is one iteration of a VU, or one run of setup, teardown or handleSummary, from the side of Go.
 //
 // k6 cancels an iteration's context at its end, be it planned or not, and runs no JavaScript after that. Timers then let
 // the event loop go at once. Requests go on with a context of their own, so that what they do to a user is known, until
 // they are done or the limit is reached; k6 waits for them because their callbacks are registered.
-type lifetime struct {
-	run    context.Context //nolint:containedctx // k6's: the iteration itself
-	work   context.Context //nolint:containedctx // of requests: outlives run
+type Lifetime struct {
+	// Iteration is k6's own context.
+	Iteration context.Context //nolint:containedctx // a lifetime is that of a context
+	// Work is for requests. It outlives the iteration.
+	Work   context.Context //nolint:containedctx // as above
 	cancel context.CancelFunc
-	// report is for samples about what was cut. In a scenario it never ends, for there k6 waits until all is told.
-	report context.Context //nolint:containedctx // as above
+	// Report is for samples about what was cut. In a scenario it never ends, for there k6 waits until all is told.
+	Report context.Context //nolint:containedctx // as above
+
+	// Staying says that a stay goes on. It is used on the event loop only.
+	Staying bool
 
 	// wanting ends as soon as nobody is to wait for a match any more: when the iteration winds up or ends.
 	wanting     context.Context //nolint:containedctx // as above
@@ -43,9 +46,8 @@ type lifetime struct {
 	holding     context.Context //nolint:containedctx // as above
 	stopHolding context.CancelFunc
 
-	over chan struct{} // closed once nothing can begin any more, a moment after run ended
-
-	staying bool // a stay goes on; on the event loop only
+	aborted func() bool   // whether the end of the iteration is that of an aborted run
+	over    chan struct{} // closed once nothing can begin any more, a moment after the iteration ended
 
 	mu        sync.Mutex
 	ended     bool
@@ -59,32 +61,40 @@ type lifetime struct {
 // wait is a timer that holds the event loop until it fires.
 type wait struct {
 	timer    *time.Timer
-	callback enqueue
+	callback Enqueue
 	f        func() error
 	early    bool // may fire early when the iteration winds up
 }
 
-// newLifetime follows the context of an iteration. Without a scenario (setup, teardown) k6 does not wait for callbacks
-// once the context is cancelled, so requests must end with it.
-func newLifetime(run context.Context) *lifetime {
-	l := &lifetime{run: run, over: make(chan struct{}), waits: make(map[*wait]struct{})}
-	parent := run
-	if lib.GetScenarioState(run) != nil {
-		parent = context.WithoutCancel(run)
+// NewLifetime follows the context of an iteration, which may end with an aborted run. Without a scenario (setup, teardown) k6 does not
+// wait for callbacks once the context is cancelled, so requests must end with it.
+func NewLifetime(iteration context.Context, inScenario bool, aborted func(context.Context) bool) *Lifetime {
+	l := &Lifetime{
+		Iteration: iteration, over: make(chan struct{}), waits: make(map[*wait]struct{}), aborted: func() bool { return aborted(iteration) },
 	}
-	l.report = parent
-	l.work, l.cancel = context.WithCancel(context.WithValue(parent, lifetimeKey{}, l))
-	l.wanting, l.stopWanting = context.WithCancel(l.work)
-	l.holding, l.stopHolding = context.WithCancel(l.work)
-	context.AfterFunc(run, l.end)
+	parent := iteration
+	if inScenario {
+		parent = context.WithoutCancel(iteration)
+	}
+	l.Report = parent
+	l.Work, l.cancel = context.WithCancel(context.WithValue(parent, lifetimeKey{}, l))
+	l.wanting, l.stopWanting = context.WithCancel(l.Work)
+	l.holding, l.stopHolding = context.WithCancel(l.Work)
+	context.AfterFunc(iteration, l.end)
 	return l
 }
 
+// Ended reports whether the iteration was told to end.
+func (l *Lifetime) Ended() bool { return l.Iteration.Err() != nil }
+
+// Aborted reports whether the iteration ended with an aborted run.
+func (l *Lifetime) Aborted() bool { return l.Ended() && l.aborted() }
+
 type lifetimeKey struct{}
 
-// cutAt is the error of what began then and was cut by the end of its context.
-func cutAt(ctx context.Context, began time.Time) error {
-	l, ok := ctx.Value(lifetimeKey{}).(*lifetime)
+// CutAt is the error of what began then and was cut by the end of its context.
+func CutAt(ctx context.Context, began time.Time) error {
+	l, ok := ctx.Value(lifetimeKey{}).(*Lifetime)
 	if !ok {
 		return platform.ErrStopped
 	}
@@ -95,7 +105,7 @@ func cutAt(ctx context.Context, began time.Time) error {
 }
 
 // waitedAtEnd returns how long what began then had been under way when the run ended; of what began after that, until now.
-func (l *lifetime) waitedAtEnd(began time.Time) time.Duration {
+func (l *Lifetime) waitedAtEnd(began time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended && began.Before(l.endedAt) {
@@ -104,8 +114,9 @@ func (l *lifetime) waitedAtEnd(began time.Time) time.Duration {
 	return time.Since(began)
 }
 
-// begin counts work that outlives the iteration's end. It returns false once the end has come.
-func (l *lifetime) begin(also *operations) bool {
+// Begin counts work that outlives the iteration's end, for a user too unless that is nil. It returns false once the end has come;
+// otherwise Done must be called.
+func (l *Lifetime) Begin(also *Operations) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -118,7 +129,8 @@ func (l *lifetime) begin(also *operations) bool {
 	return true
 }
 
-func (l *lifetime) done(also *operations) {
+// Done ends what Begin began.
+func (l *Lifetime) Done(also *Operations) {
 	if also != nil {
 		also.done()
 	}
@@ -131,14 +143,14 @@ func (l *lifetime) done(also *operations) {
 }
 
 // cut ends the work context. The lock is held.
-func (l *lifetime) cut() {
+func (l *Lifetime) cut() {
 	if l.cutTimer != nil {
 		l.cutTimer.Stop()
 	}
 	l.cancel()
 }
 
-func (l *lifetime) end() {
+func (l *Lifetime) end() {
 	l.mu.Lock()
 	l.ended, l.endedAt = true, time.Now()
 	close(l.over)
@@ -147,18 +159,18 @@ func (l *lifetime) end() {
 	if l.inFlight == 0 {
 		l.cut()
 	} else {
-		l.drainFor(aborted(l.run))
+		l.drainFor(l.aborted())
 	}
 	l.mu.Unlock()
 	for w := range waits {
 		if w.timer.Stop() {
-			w.callback(doNothing)
+			w.callback(DoNothing)
 		}
 	}
 }
 
 // drainFor lets the work under way go on for a while. The lock is held.
-func (l *lifetime) drainFor(aborted bool) {
+func (l *Lifetime) drainFor(aborted bool) {
 	l.stopWanting()
 	limit := scheduleDrainLimit
 	if aborted {
@@ -168,16 +180,17 @@ func (l *lifetime) drainFor(aborted bool) {
 	l.cutTimer = time.AfterFunc(limit, l.cancel)
 }
 
-func doNothing() error { return nil }
+// DoNothing is what a callback runs that is only released.
+func DoNothing() error { return nil }
 
-// after calls f on the event loop in d. It calls it early if the iteration winds up first and early is set, and not at all
+// After calls f on the event loop in d. It calls it early if the iteration winds up first and early is set, and not at all
 // if the iteration ends first.
-func (l *lifetime) after(d time.Duration, callback enqueue, early bool, f func() error) {
+func (l *Lifetime) After(d time.Duration, callback Enqueue, early bool, f func() error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.ended:
-		callback(doNothing)
+		callback(DoNothing)
 	case d <= 0 || (early && l.windingUp):
 		callback(f)
 	default:
@@ -187,15 +200,15 @@ func (l *lifetime) after(d time.Duration, callback enqueue, early bool, f func()
 	}
 }
 
-func (l *lifetime) fire(w *wait) {
+func (l *Lifetime) fire(w *wait) {
 	l.mu.Lock()
 	delete(l.waits, w)
 	l.mu.Unlock()
 	w.callback(w.f)
 }
 
-// windUp ends all timers that may end early, now and from now on.
-func (l *lifetime) windUp() {
+// WindUp ends all timers that may end early, now and from now on.
+func (l *Lifetime) WindUp() {
 	l.stopWanting()
 	l.mu.Lock()
 	l.windingUp = true
@@ -212,14 +225,14 @@ func (l *lifetime) windUp() {
 	}
 }
 
-func (l *lifetime) isWindingUp() bool {
+func (l *Lifetime) isWindingUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.windingUp || l.ended
 }
 
-// seconds turns a number of seconds into a duration, rounded to the nanosecond.
-func seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }
+// Seconds turns a number of seconds into a duration, rounded to the nanosecond.
+func Seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }
 
-// errStopped is what work gets that begins after the end.
-var errStopped = &platform.Error{Name: platform.StoppedError, Message: platform.ErrStopped.Error(), Err: platform.ErrStopped}
+// ErrStopped is what work gets that begins after the end.
+var ErrStopped = &platform.Error{Name: platform.StoppedError, Message: platform.ErrStopped.Error(), Err: platform.ErrStopped}

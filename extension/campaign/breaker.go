@@ -1,0 +1,200 @@
+package campaign
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/snapshot"
+)
+
+const (
+	// askEvery is the time between two requests for /health: 30 a minute, of the 120 that the service allows an address.
+	askEvery = 2 * time.Second
+	// lookEvery is the time between two looks at the answers and at the evidence.
+	lookEvery = time.Second
+	// readEvery is the time between two readings of an expression.
+	readEvery = 5 * time.Second
+)
+
+// breaker is a Breaker that asks the service itself, its Prometheus, and the evidence of the step.
+type breaker struct {
+	service   Service
+	health    healthClient
+	readEvery time.Duration
+}
+
+// NewBreaker returns a Breaker of a service.
+func NewBreaker(service Service) Breaker {
+	return &breaker{service: service, health: newHealthClient(service), readEvery: readEvery}
+}
+
+// Watch implements Breaker.
+func (b *breaker) Watch(ctx context.Context, step Step, dir string, since time.Time, say func(text string)) Break {
+	watching, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	say = oneAtATime(say)
+
+	pulse := newPulse(time.Now())
+	running.Go(func() { b.askHealth(watching, pulse, say) })
+	crossed := make(chan Break, len(step.Limits))
+	for _, limit := range step.Limits {
+		running.Go(func() { b.watchLimit(watching, limit, crossed, say) })
+	}
+	operations := newOperations(dir, since, say)
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return Break{}
+		case found := <-crossed:
+			return found
+		case <-ticker.C:
+		}
+		if found := pulse.look(time.Now()); found.Reason != "" {
+			return found
+		}
+		if found := operations.look(time.Now()); found.Reason != "" {
+			return found
+		}
+	}
+}
+
+// oneAtATime lets several goroutines call say.
+func oneAtATime(say func(text string)) func(text string) {
+	var mu sync.Mutex
+	return func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		say(text)
+	}
+}
+
+// askHealth asks again and again, whether the last request is answered or not: one that hangs must not keep the next back.
+func (b *breaker) askHealth(ctx context.Context, pulse *pulse, say func(text string)) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	ticker := time.NewTicker(askEvery)
+	defer ticker.Stop()
+	for {
+		running.Go(func() {
+			answer := b.health.ask(ctx)
+			if ctx.Err() == nil {
+				pulse.note(answer, say)
+			}
+		})
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// watchLimit reads an expression again and again until it is beyond its bound for long enough.
+func (b *breaker) watchLimit(ctx context.Context, limit Limit, crossed chan<- Break, say func(text string)) {
+	reader, err := b.readerOf(limit)
+	if err != nil {
+		say(fmt.Sprintf("the limit %q is not watched: %s", limit.Name, err))
+		return
+	}
+	watch := limitWatch{limit: limit}
+	ticker := time.NewTicker(b.readEvery)
+	defer ticker.Stop()
+	for {
+		values, err := reader.Read(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		found, problem := watch.look(time.Now(), values[limit.Name], err)
+		if problem != "" {
+			say(problem)
+		}
+		if found.Reason != "" {
+			crossed <- found
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (b *breaker) readerOf(limit Limit) (*snapshot.Reader, error) {
+	return newReader(b.service, []snapshot.Query{{Name: limit.Name, Kind: snapshot.Gauge, Expr: limit.Query}})
+}
+
+// operations are those of the runners whose evidence grows in a folder.
+type operations struct {
+	dir       string
+	since     time.Time
+	say       func(text string)
+	followers map[string]*followed // by path
+}
+
+// followed is the evidence of one runner; one that cannot be read has no follower any more.
+type followed struct {
+	follower *evidence.Follower
+	recent   recentOperations
+}
+
+func newOperations(dir string, since time.Time, say func(text string)) *operations {
+	// File systems keep times that are less fine than a clock's.
+	return &operations{dir: dir, since: since.Add(-2 * time.Second), say: say, followers: map[string]*followed{}}
+}
+
+// look reads what is new, and judges the last 30 s of all runners together.
+func (o *operations) look(now time.Time) Break {
+	o.find()
+	var sum operationCounts
+	for _, f := range o.followers {
+		o.read(f)
+		sum.add(f.recent.counts(now))
+	}
+	return sum.judge(now)
+}
+
+// find begins to follow files that are new.
+func (o *operations) find() {
+	entries, err := os.ReadDir(o.dir)
+	if err != nil {
+		return // there is none before the step has written something
+	}
+	for _, entry := range entries {
+		path := filepath.Join(o.dir, entry.Name())
+		if o.followers[path] != nil || !strings.HasSuffix(path, evidence.Extension) {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil || info.ModTime().Before(o.since) {
+			continue
+		}
+		o.followers[path] = &followed{follower: evidence.Follow(path)}
+	}
+}
+
+func (o *operations) read(f *followed) {
+	if f.follower == nil {
+		return
+	}
+	run, err := f.follower.Next()
+	if err != nil {
+		o.say(fmt.Sprintf("the operations of the step are not watched any more, for its evidence cannot be read: %s", err))
+		f.follower = nil
+		f.recent = recentOperations{}
+		return
+	}
+	if run != nil {
+		f.recent.take(run)
+	}
+}

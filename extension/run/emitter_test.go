@@ -1,0 +1,16 @@
+package run
+
+import (
+	"context"
+	"time"
+)
+
+// silent is an Emitter to which nobody listens.
+type silent struct{}
+
+func (silent) Emit(context.Context, Metric, float64, string, string) {}
+func (silent) Prepare(Metric, float64, string, string) func(ctx context.Context) {
+	return func(context.Context) {}
+}
+func (silent) EmitOperation(context.Context, string, string)     {}
+func (silent) EmitEach(context.Context, Metric, []time.Duration) {}

@@ -1,0 +1,112 @@
+package run
+
+import (
+	"context"
+	"time"
+)
+
+// Metric is one of the metrics that are emitted beside k6's own (docs/architecture.md, Metrics).
+type Metric int
+
+// The metrics. Their names and kinds are in Metrics.
+const (
+	QueueJoinLatency     Metric = iota // duration of a POST /queue/join that was answered 201
+	StripeWebhookLatency               // duration of a POST /webhooks/stripe that was answered as asked
+	ThrottledRequests                  // tag name: answers 429
+	TokensLost                         // tag why: refunds that did not come
+	Cycles                             // cycles that users finished
+	Operations                         // tag name: operations of the scenarios
+	ErrorRate                          // tag name: of those, which did not do what the scenario wanted
+	LockRetries                        // tag name: joins and leaves that met the matcher's lock, and were sent again
+	RunnerLag                          // how late this runner's own timers fire
+	QueueDepth                         // users queued in all keys, read from Verity's Redis
+	Failures                           // tags name and kind: what makes up error_rate
+	EventsDue                          // events that the plan wanted sent by now
+	EventsSent                         // events that were sent
+
+	SocketConnectTime // dial to both namespaces joined
+	SocketsOpened     // sockets that opened
+	SocketsLost       // tag reason: those that ended without the user closing them
+	SocketDropped     // of the sockets that ended, those that were lost
+	SocketEvents      // tag event: events received
+	MatchTime         // tag outcome: decision to join to the match event, or to giving up
+	MatchAttempts     // users who wanted a match, and were not stopped by the end of the run
+	MatchFailed       // of those, who had none in time
+	SessionStartTime  // match to session:start
+	SessionsStarted   // sessions that a user saw start
+	SessionHeld       // session:start to the end
+	SessionDropped    // sessions that did not last as promised
+	ActiveSessions    // half the number of this runner's users who are in a session
+
+	UsersPresent // users of this runner who are signed up, have their first tokens, and are not gone
+	UsersWaiting // of those, who wait for a match
+	UsersPlanned // users of this runner whom the plan wants to be there
+)
+
+// Kind is how the samples of a metric add up.
+type Kind int
+
+// The kinds of metrics. A trend is of times in milliseconds.
+const (
+	Trend Kind = iota
+	Counter
+	Rate
+	Gauge
+)
+
+// Metrics are the metrics by their number.
+var Metrics = [...]struct { //nolint:gochecknoglobals // a constant table
+	Name string
+	Kind Kind
+}{
+	QueueJoinLatency:     {"queue_join_latency", Trend},
+	StripeWebhookLatency: {"stripe_webhook_latency", Trend},
+	ThrottledRequests:    {"throttled_requests", Counter},
+	TokensLost:           {"tokens_lost", Counter},
+	Cycles:               {"cycles", Counter},
+	Operations:           {"operations", Counter},
+	ErrorRate:            {"error_rate", Rate},
+	LockRetries:          {"lock_retries", Counter},
+	RunnerLag:            {"runner_lag", Trend},
+	QueueDepth:           {"queue_depth", Gauge},
+	Failures:             {"failures", Counter},
+	EventsDue:            {"events_due", Counter},
+	EventsSent:           {"events_sent", Counter},
+	SocketConnectTime:    {"socket_connect_time", Trend},
+	SocketsOpened:        {"sockets_opened", Counter},
+	SocketsLost:          {"sockets_lost", Counter},
+	SocketDropped:        {"socket_dropped", Rate},
+	SocketEvents:         {"socket_events", Counter},
+	MatchTime:            {"match_time", Trend},
+	MatchAttempts:        {"match_attempts", Counter},
+	MatchFailed:          {"match_failed", Rate},
+	SessionStartTime:     {"session_start_time", Trend},
+	SessionsStarted:      {"sessions_started", Counter},
+	SessionHeld:          {"session_held", Trend},
+	SessionDropped:       {"session_dropped", Rate},
+	ActiveSessions:       {"active_sessions", Gauge},
+	UsersPresent:         {"users_present", Gauge},
+	UsersWaiting:         {"users_waiting", Gauge},
+	UsersPlanned:         {"users_planned", Gauge},
+}
+
+// Emitter emits samples with the tags of one VU. Nothing is emitted once the context has ended.
+type Emitter interface {
+	// Emit emits one sample, with one more tag unless that is "".
+	Emit(ctx context.Context, metric Metric, value float64, tag, tagValue string)
+	// Prepare makes a sample of now, which the function that is returned emits.
+	Prepare(metric Metric, value float64, tag, tagValue string) (emit func(ctx context.Context))
+	// EmitOperation counts one operation in Operations and ErrorRate and, unless failure is "", in Failures, in one go.
+	EmitOperation(ctx context.Context, operation, failure string)
+	// EmitEach emits a sample for each time, in one go.
+	EmitEach(ctx context.Context, metric Metric, times []time.Duration)
+}
+
+// Logger is where warnings go that cannot wait for the summary.
+type Logger interface {
+	Warn(args ...any)
+	Warnf(format string, args ...any)
+}
+
+// Milliseconds is a time as trends have it.
+func Milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,142 @@
+package run
+
+import (
+	"strings"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/report"
+	"github.com/verity-app/xk6-verity/extension/verdict"
+)
+
+// Summary is what the caller knows of a run that is over.
+type Summary struct {
+	Scenario, Profile, Target string
+	ReportDir                 string // "": no files
+	Data                      report.Summary
+	Ending                    string // why the run did not end as planned; "" where it did
+	Refused                   bool   // it ended before its load
+	Unstarted                 int    // VUs that could not start
+	// StepSummary is the file that GitHub Actions shows for a step; "": none.
+	StepSummary string
+}
+
+// Summarize ends the run and its evidence, writes the reports, and returns the summary for the terminal.
+func (r *Run) Summarize(s Summary) (text string) {
+	found := r.Report(s)
+	judged := r.judge(found)
+	return found.Terminal(r.width) + r.writeStepSummary(found, s.StepSummary) + r.writeReports(found, s.ReportDir, judged)
+}
+
+// Report returns what is known of the run, without a verdict.
+func (r *Run) Report(s Summary) *report.Report {
+	heldFor, heldN := r.held.total()
+	return r.Record.Report(report.Result{
+		Scenario: s.Scenario, Profile: s.Profile, Target: s.Target, Ended: time.Now(), Summary: s.Data, Ending: s.Ending, Refused: s.Refused,
+		Runner: r.Runner.Usage(), Users: r.presence.report(), Sockets: r.sockets.report(), Unstarted: s.Unstarted,
+		Sessions: report.Sessions{Totals: r.Sessions.Totals(), HeldFor: heldFor, HeldN: heldN, Broken: r.Sessions.Findings()},
+	})
+}
+
+// writeReports writes the files of a report, and returns a line that says so.
+func (r *Run) writeReports(found *report.Report, dir string, judged *evidence.Run) (line string) {
+	if dir == "" {
+		return ""
+	}
+	paths, err := found.Write(dir, judged)
+	if err != nil {
+		return report.Finding{Mark: "!", Title: "report", Text: err.Error()}.Terminal(r.width)
+	}
+	if file := r.evidenceFile(); file != "" {
+		paths = append(paths, file)
+	}
+	return report.Finding{Title: "report", Text: "written to " + strings.Join(paths, ", ")}.Terminal(r.width)
+}
+
+func (r *Run) evidenceFile() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.file
+}
+
+// writeStepSummary appends the Markdown to a file, and returns a line where that fails.
+func (r *Run) writeStepSummary(found *report.Report, path string) (line string) {
+	if path == "" {
+		return ""
+	}
+	if err := found.AppendTo(path); err != nil {
+		return report.Finding{Mark: "!", Title: "report", Text: "GITHUB_STEP_SUMMARY: " + err.Error()}.Terminal(r.width)
+	}
+	return ""
+}
+
+// judge ends the evidence, adds to a report what it proves, and returns it; nil where there is none, as of a script of its own that has
+// not said what it is.
+func (r *Run) judge(found *report.Report) *evidence.Run {
+	if !r.isDescribed() {
+		return nil
+	}
+	run, judged, waiting := r.endEvidence(found)
+	found.AddVerdict(run, judged, waiting)
+	return run
+}
+
+// endEvidence closes the evidence with what the report says, and judges it.
+func (r *Run) endEvidence(found *report.Report) (*evidence.Run, verdict.Verdict, []evidence.Waiting) {
+	now := time.Now()
+	r.closeEvents(now)
+	end := evidence.End{
+		At: now, Interrupted: found.Ending, UptimeBefore: -1, UptimeAfter: -1, Facts: r.Record.Facts(),
+		Waiting: stillWaiting(r.Evidence.Run()),
+	}
+	found.Enter(&end)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	end.Ledger = r.state.ledger
+	if health := r.state.health; r.state.uptime >= 0 && !health.Asked.IsZero() {
+		end.UptimeBefore = (health.Uptime + r.state.loadBegan.Sub(health.Asked)).Seconds()
+		end.UptimeAfter = (r.state.uptime + now.Sub(r.state.ended)).Seconds()
+	}
+	if err := r.Evidence.Close(end); err != nil {
+		found.Warnings = append(found.Warnings, "the file of the evidence is not whole: "+err.Error())
+	}
+	run := r.Evidence.Run()
+	judged := verdict.Judge(run, r.plan.Header.Claims)
+	r.state.judged, r.state.closed = judged.Status, true
+	return run, judged, end.Waiting
+}
+
+// Verdict returns what the run proved. Where k6 made no summary, as with --no-summary, the evidence is ended and judged first, and the
+// verdict printed; ending is asked why a run that took so long did not end as planned.
+func (r *Run) Verdict(thresholdsCrossed bool, ending func(took time.Duration) string) verdict.Status {
+	r.mu.Lock()
+	header, s := r.plan.Header, r.state
+	r.mu.Unlock()
+	if !s.described || s.closed {
+		return s.judged
+	}
+	found := &report.Report{
+		Scenario: header.Scenario, Profile: header.Profile, Target: header.Target, Plan: header.Plan, Ending: ending(time.Since(s.loadBegan)),
+	}
+	if thresholdsCrossed {
+		found.Thresholds = []report.Threshold{{Metric: "one or more,", Condition: "which k6 names in its summary only"}}
+	}
+	r.judge(found)
+	if len(header.Claims) > 0 {
+		_ = r.Write(found.Heading(r.width)) // the exit code says it too
+	}
+	return found.Verdict.Status
+}
+
+// Wrapped breaks a line for the terminal. What goes on begins below the second word.
+func (r *Run) Wrapped(line string) string {
+	indent := len(line) - len(strings.TrimLeft(line, " "))
+	first, rest, found := strings.Cut(line[indent:], " ")
+	if !found {
+		return line + "\n"
+	}
+	return report.Wrap(line[:indent]+first+" ", rest, r.width)
+}
+
+// Rendered is a table for the terminal.
+func (r *Run) Rendered(t report.Table) string { return t.Terminal(r.width) + "\n" }

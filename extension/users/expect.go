@@ -1,0 +1,42 @@
+package users
+
+import (
+	"net/http"
+
+	"github.com/verity-app/xk6-verity/extension/contract"
+	"github.com/verity-app/xk6-verity/extension/plain"
+	"github.com/verity-app/xk6-verity/extension/platform"
+)
+
+// judgeJoin makes an error of any other answer than queued, under the key that was planned, if one was.
+func judgeJoin(joined platform.Joined, queueKey string) error {
+	if joined.Status != contract.JoinQueued {
+		return platform.Unexpected(platform.OpJoin, http.StatusCreated, "%s, though this user was in no queue", joined.Status)
+	}
+	if queueKey != "" && joined.QueueKey != queueKey {
+		return platform.Unexpected(platform.OpJoin, http.StatusCreated, "queued under %s instead of %s", plain.Short(joined.QueueKey, 200), queueKey)
+	}
+	return nil
+}
+
+// judgeLeave makes an error of any other answer than left.
+func judgeLeave(left platform.Left) error {
+	if left.Status != contract.LeaveLeft {
+		return platform.Unexpected(platform.OpLeave, http.StatusOK, "%s, though nobody else joins this user's key", left.Status)
+	}
+	return nil
+}
+
+// judgeBalance makes an error of a balance that is not what it must be.
+func judgeBalance(balance, least, most int) error {
+	const by = "the balance is %d, but by what was bought, spent and refunded it must be "
+	switch {
+	case balance >= least && balance <= most:
+		return nil
+	case least == most:
+		return platform.Unexpected(platform.OpBalance, http.StatusOK, by+"%d", balance, least)
+	default:
+		return platform.Unexpected(platform.OpBalance, http.StatusOK, by+"%d, and %d at most with the purchases that got no good answer",
+			balance, least, most)
+	}
+}
