@@ -31,7 +31,7 @@ type RootModule struct {
 	advised sync.Once // that a match is heard on a socket only
 	urls    urls
 
-	requestNames requestNames
+	requestNames platform.RequestNames
 	unstarted    unstarted
 
 	paced   sync.Once
@@ -41,8 +41,6 @@ type RootModule struct {
 	part    string  // which of several runners this is, such as 1 of 2, where k6's flags say so
 
 	secretSources func() []string // values of --secret-source
-
-	prometheus prometheusRun
 
 	mu     sync.Mutex
 	shards map[string]*queue.Shards // by their options
@@ -83,6 +81,15 @@ func (r *RootModule) SetOutput(out io.Writer, width int) {
 // any, in lines of the output. It is called before any script runs.
 func (r *RootModule) ShowProgress(bars *run.Bars, isQuiet func() bool) {
 	r.run.ShowProgress(bars, isQuiet)
+}
+
+// env reads a variable of the process's environment, as k6 has it; "" where it is not set.
+func (r *RootModule) env(name string) string {
+	if r.lookupEnv == nil {
+		return ""
+	}
+	value, _ := r.lookupEnv(name)
+	return value
 }
 
 // NewModuleInstance returns the instance of one VU.
@@ -155,6 +162,7 @@ func (m *Module) namedExports() map[string]any {
 		"Verity":          m.newVerity,
 		"queueKey":        m.queueKey,
 		"planQueue":       m.planQueue,
+		"planRun":         m.planRun,
 		"watchDepth":      m.watchDepth,
 		"endDepthWatch":   m.endDepthWatch,
 		"stay":            m.stay,

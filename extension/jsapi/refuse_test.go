@@ -12,6 +12,8 @@ import (
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/secretsource"
 	"gopkg.in/guregu/null.v3"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
 func TestRefuseEndsTheScriptWithItsMessageAlone(t *testing.T) {
@@ -96,7 +98,7 @@ func TestRequestsNameTheTool(t *testing.T) {
 	named := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { named <- r.UserAgent() }))
 	defer server.Close()
-	client := http.Client{Transport: agentTransport{http.DefaultTransport, "mine"}}
+	client := http.Client{Transport: platform.Named(http.DefaultTransport, "mine")}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
 	require.NoError(t, err)
 	response, err := client.Do(request)

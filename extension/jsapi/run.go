@@ -51,18 +51,24 @@ func (m *Module) describeRun(options sobek.Value) {
 
 // stages reads an array of { seconds, target }.
 func (r reader) stages(into *[]schedule.Stage) func(string, sobek.Value) {
+	return r.each("{ seconds, target }", func(of reader, item sobek.Value) {
+		var length, target float64
+		of.read(item, map[string]func(string, sobek.Value){
+			"seconds": of.number(&length, 0, maxPlanSeconds), "target": of.number(&target, 0, maxPerMinute),
+		})
+		*into = append(*into, schedule.Stage{Duration: users.Seconds(length), Target: target})
+	})
+}
+
+// each reads an array of stages, which have this form.
+func (r reader) each(form string, read func(of reader, item sobek.Value)) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		var list []sobek.Value
 		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil {
-			r.throw(name, "must be an array of { seconds, target }, got %s", show(value))
+			r.throw(name, "must be an array of %s, got %s", form, show(value))
 		}
 		for _, item := range list {
-			var length, target float64
-			of := reader{r.m, "a stage of " + r.what}
-			of.read(item, map[string]func(string, sobek.Value){
-				"seconds": of.number(&length, 0, maxPlanSeconds), "target": of.number(&target, 0, maxPerMinute),
-			})
-			*into = append(*into, schedule.Stage{Duration: users.Seconds(length), Target: target})
+			read(reader{r.m, "a stage of " + r.what}, item)
 		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -86,6 +88,18 @@ type unusable struct{ why error }
 func (e *unusable) Error() string { return e.why.Error() }
 
 func (e *unusable) Unwrap() []error { return []error{e.why, ErrUnusable} }
+
+// Failure is the error that an HTTP gives where net/http says why there is no answer. It is without the URL.
+func Failure(err error) error {
+	var netErr net.Error
+	if errors.As(err, &netErr) && netErr.Timeout() {
+		return ErrTimeout
+	}
+	if errors.Is(err, io.EOF) {
+		return errors.New("the server closed the connection without an answer")
+	}
+	return plain.WithoutURL(err)
+}
 
 // NoAnswer returns the error of an operation whose HTTP.Do returned this error.
 func NoAnswer(operation string, err error) error {

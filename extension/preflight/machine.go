@@ -53,16 +53,16 @@ func parsePortRange(text string) int {
 func (m Machine) files(plan Plan) Check {
 	const name = "file descriptors"
 	need := plan.Connections + ownFiles
-	needed := fmt.Sprintf("%s needed (%s connections and %d for k6 itself)", count(need), count(plan.Connections), ownFiles)
+	needed := fmt.Sprintf("%s needed (%s connections and %d for k6 itself)", Count(need), Count(plan.Connections), ownFiles)
 	switch {
 	case m.Files == 0:
 		return Check{name, Unknown, "not known on this system; " + needed}
 	case m.Files > math.MaxInt64:
 		return Check{name, Passed, "no limit; " + needed}
 	case m.Files < uint64(need): // #nosec G115 -- not negative
-		return Check{name, Failed, fmt.Sprintf("%s allowed, %s: raise the limit with `ulimit -n %d`", count(m.Files), needed, need)}
+		return Check{name, Failed, fmt.Sprintf("%s allowed, %s: raise the limit with `ulimit -n %d`", Count(m.Files), needed, need)}
 	default:
-		return Check{name, Passed, fmt.Sprintf("%s allowed, %s", count(m.Files), needed)}
+		return Check{name, Passed, fmt.Sprintf("%s allowed, %s", Count(m.Files), needed)}
 	}
 }
 
@@ -72,14 +72,14 @@ func (m Machine) ports(plan Plan, targets int) Check {
 	const name = "ports"
 	need := plan.Connections + plan.ClosedPerMinute
 	needed := fmt.Sprintf("%s needed (%s connections and %s that were closed within a minute)",
-		count(need), count(plan.Connections), count(plan.ClosedPerMinute))
+		Count(need), Count(plan.Connections), Count(plan.ClosedPerMinute))
 	if m.Ports == 0 {
 		return Check{name, Unknown, "not known on this system; " + needed}
 	}
 	have := m.Ports * m.Sources * targets
-	allowed := count(have) + " there"
+	allowed := Count(have) + " there"
 	if have > m.Ports {
-		allowed = fmt.Sprintf("%s × %d from this machine's addresses × %d to the target's = %s there", count(m.Ports), m.Sources, targets, count(have))
+		allowed = fmt.Sprintf("%s × %d from this machine's addresses × %d to the target's = %s there", Count(m.Ports), m.Sources, targets, Count(have))
 	}
 	if need > have {
 		return Check{name, Failed, fmt.Sprintf("%s, %s: widen net.ipv4.ip_local_port_range, or use several runners", allowed, needed)}

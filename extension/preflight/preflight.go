@@ -93,8 +93,8 @@ func Look(ctx context.Context, client Client, service Service, plan Plan, machin
 	return append(checks, machine.files(plan), machine.ports(plan, service.Addresses))
 }
 
-// count formats 12345.6 as 12,346.
-func count[N int | uint64 | float64](n N) string {
+// Count formats 12345.6 as 12,346.
+func Count[N int | uint64 | float64](n N) string {
 	digits := strconv.FormatFloat(float64(n), 'f', 0, 64)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]

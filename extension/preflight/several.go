@@ -27,7 +27,7 @@ func (p Plan) withAll(check Check, l Load, allowed uint64) Check {
 		return check
 	}
 	all := math.Ceil(p.ofAll(l) - rounding)
-	check.Found += fmt.Sprintf("; %s by all %d runners", count(all), p.Runners)
+	check.Found += fmt.Sprintf("; %s by all %d runners", Count(all), p.Runners)
 	if allowed > 0 && all > float64(allowed) {
 		check.Found += ", too many behind one shared address"
 		if check.Verdict == Passed {

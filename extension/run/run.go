@@ -33,6 +33,7 @@ type Run struct {
 	held     holdTimes
 	logged   loggedErrors
 	progress progress
+	readings readings
 	duty     chan struct{} // holds a value while nobody carries out the duties
 
 	mu       sync.Mutex
