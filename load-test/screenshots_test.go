@@ -68,7 +68,7 @@ func TestScreenshots(t *testing.T) {
 			return before(t, startStandin(t, conditions{}), func(w http.ResponseWriter, r *http.Request) bool {
 				return isWebhook(r) && eventID(r) != "" && webhooks.next() && refuse(w, http.StatusTooManyRequests, "ThrottlerException: Too Many Requests")
 			})
-		}, verdict.NotProven, look{width: 400, scale: 1.5}, 1500},
+		}, verdict.NotProven, look{width: 400, scale: 1.5}, 1000},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			target := c.target(t)
