@@ -581,6 +581,65 @@ declare module 'k6/x/verity' {
   /** A random think time in [minSeconds, maxSeconds], each 0 to 86400; default maxSeconds = minSeconds. Quiet when the run stops. */
   export function think(minSeconds: number, maxSeconds?: number): Promise<void>;
 
+  /** How users or events come where k6's flags decide, and not the script's own scenario. One of the last three is needed. */
+  export interface PlannedFlags {
+    /** Users, or VUs, that are there when the stages begin. */
+    start?: number;
+    /** k6's, in users or VUs. */
+    stages?: { duration: string; target: number }[];
+    duration?: string;
+    /** Turns of a user each, or events. */
+    iterations?: number;
+  }
+
+  /** What users of a queue are to do, for planRun. */
+  export interface PlannedUsers extends PlannedFlags {
+    /** At the top, of the whole test. */
+    users: number;
+    /** The ramp of the script's own scenario, in k6's durations such as '10m'. */
+    rampUp?: string; hold?: string; rampDown?: string;
+    /** true: they share queue keys and match. */
+    match?: boolean;
+    /** Over how many keys; default: as many as planQueue() says. */
+    shards?: number;
+    thinkSeconds?: { min: number; max: number };
+    /** As in planQueue(). */
+    holdSeconds?: number; maxWaitSeconds?: number; arriveSeconds?: number;
+    /** Tokens that a user buys as it arrives, and when it has none; default 0. */
+    firstTokens?: number; topUpTokens?: number;
+    /** Cycles between two readings of the balance; default 0: none. */
+    balanceCheckEvery?: number;
+    /** Of how many users the balance is read at the end; default: all. */
+    auditedUsers?: number;
+  }
+
+  /** What a spike of webhooks is to do, for planRun. */
+  export interface PlannedPurchases extends PlannedFlags {
+    /** Users who buy, signed up before by each runner. */
+    users: number;
+    /** VUs that send events, at most, of the whole test. */
+    vus: number;
+    /** The spike of the script's own scenario, in events a second and k6's durations. */
+    baseRate?: number; spikeRate?: number; rampUp?: string; spikeHold?: string; rampDown?: string;
+    thinkSeconds?: { min: number; max: number };
+    /** 0 to 1: which part of the events is sent again. */
+    replayRate?: number;
+  }
+
+  /**
+   * How long a run takes, and what it asks of the service and of this runner in its busiest minute. How that comes about is in
+   * the comment of extension/plan.
+   *
+   * @returns asks, for Verity.preflight(), is this runner's share; seconds is Infinity where that is not known. Of the script's own
+   *   scenario also how many users or events a second there are, from start on in stages, and of a spike how many events, all of
+   *   the whole test
+   * @example
+   * verity.preflight(planRun({ users: { users: 100, rampUp: '1m', hold: '5m', rampDown: '1m', thinkSeconds: { min: 1, max: 2 } } }).asks);
+   */
+  export function planRun(plan: { users: PlannedUsers } | { purchases: PlannedPurchases }): {
+    asks: PreflightPlan; seconds: number; start: number; stages: { seconds: number; target: number }[]; events?: number;
+  };
+
   /** The part of the test that this runner makes, by --execution-segment: 1 for the whole. Not in the init context. */
   export function runnerShare(): number;
 

@@ -391,7 +391,7 @@ export function checkPlan(config) {
 
 /**
  * To be called in setup(): aborts a run whose target is no Verity, looks whether the service and this runner stand what the
- * run asks, which `load` computes, and waits until START_AT.
+ * run asks, which `load` returns, and waits until START_AT.
  */
 export function checkTarget(config, load) {
   requireTarget(config);

@@ -1,7 +1,7 @@
 // k6's options: executors, thresholds and the statistics of the summary.
 
 import exec from 'k6/execution';
-import { refuse } from 'k6/x/verity';
+import { planRun, refuse } from 'k6/x/verity';
 import { durationMs } from './variables.js';
 
 /** A final stage takes a run down to nothing; it is as long as the ramp-down, and a minute at most. */
@@ -106,30 +106,26 @@ export function rampingUsers(config, limits) {
   }, limits);
 }
 
-/** The stages of a spike: up to SPIKE_RATE, held, down to BASE_RATE, and to 0. */
-export const spikeStages = (config) => [
+/** The stages of a spike: up to SPIKE_RATE, held, down to BASE_RATE, and to 0. extension/plan has the same ones. */
+const spikeStages = (config) => [
   { duration: config.rampUp, target: config.spikeRate },
   { duration: config.spikeHold, target: config.spikeRate },
   { duration: config.rampDown, target: config.baseRate },
   { duration: `${Math.min(LAST_STAGE_MS, durationMs(config.rampDown)) / 1000}s`, target: 0 },
 ];
 
-/** How many events a spike has. */
-function plannedEvents(config) {
-  let rate = config.baseRate;
-  return spikeStages(config).reduce((sum, { duration, target }) => {
-    const mean = (rate + target) / 2;
-    rate = target;
-    return sum + mean * durationMs(duration) / 1000;
-  }, 0);
-}
+/** The spike of the script's own scenario, for planRun. */
+export const spike = (config) => ({
+  users: config.seedUserCount, vus: config.maxVus, baseRate: config.baseRate, spikeRate: config.spikeRate, rampUp: config.rampUp,
+  spikeHold: config.spikeHold, rampDown: config.rampDown, thinkSeconds: config.think, replayRate: config.replayRate,
+});
 
 /**
  * At least 95 % of the planned events are sent: k6 drops an arrival for which no VU is free. Without any the metric is 0. Of
  * several runners each is allowed as many as the whole.
  */
 export const dropThreshold = (config) => ({
-  dropped_iterations: [`count<${Math.max(1, Math.ceil(plannedEvents(config) / 20))}`],
+  dropped_iterations: [`count<${Math.max(1, Math.ceil(planRun({ purchases: spike(config) }).events / 20))}`],
 });
 
 /** Events come at a rate, however fast the service is. */

@@ -10,19 +10,17 @@ const MANY_LONE_KEYS = 3000;
 /** The wait for a match that a run should not plan to break: the limit of the threshold on match_time. */
 const WANTED_WAIT_SECONDS = 3;
 
-/** The load on the matcher, for planQueue. Users of queue-concurrency do not wait for the end of a session. */
-function load(config) {
-  return {
-    users: totalUsers(config),
-    holdSeconds: config.holdSeconds || 0,
-    thinkSeconds: (config.think.min + config.think.max) / 2,
-    maxWaitSeconds: WANTED_WAIT_SECONDS,
-    arriveSeconds: isSimple(config) ? arriveWithinSeconds(config) : durationMs(config.rampUp) / 1000,
-  };
-}
+/** How many users there are, and how long they take for what, for planRun. Users of queue-concurrency do not wait for the end of a session. */
+export const crowd = (config) => ({
+  users: totalUsers(config),
+  holdSeconds: config.holdSeconds || 0,
+  thinkSeconds: config.think,
+  maxWaitSeconds: WANTED_WAIT_SECONDS,
+  arriveSeconds: isSimple(config) ? arriveWithinSeconds(config) : durationMs(config.rampUp) / 1000,
+});
 
-/** What the matcher makes of the keys that a run has, or of those that it plans. */
-export const planOfQueues = (config) => planQueue({ ...load(config), shards: config.shards });
+/** The load on the matcher, for planQueue. */
+const load = (config) => ({ ...crowd(config), thinkSeconds: (config.think.min + config.think.max) / 2 });
 
 /** The queue keys of a run. They follow from the number of users, which k6's flags may decide, so they are laid out late. */
 export function queueShards(config) {

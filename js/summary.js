@@ -1,8 +1,9 @@
 // What a run says to its reader beside k6's own output.
 
 import { describeRun, print, printSummary } from 'k6/x/verity';
-import { isSimple, spikeStages, totalUsers, usersPerVu } from './options.js';
-import { durationMs, refusing } from './variables.js';
+import { planOf } from './load.js';
+import { isSimple, totalUsers, usersPerVu } from './options.js';
+import { refusing } from './variables.js';
 
 /** A line at the start of a run; to be called in setup(), once. `users` is how many the whole test is to have in stays, if any. */
 export function announce(config, what, users = 0) {
@@ -25,18 +26,9 @@ function loadOf(config, users) {
   if (isSimple(config) || (config.spikeRate === undefined && config.rampUp === undefined)) {
     return { users }; // k6's flags decide, or a scenario of the user's own
   }
-  if (config.spikeRate !== undefined) {
-    return { rate: config.spikeRate, start: config.baseRate, stages: inSeconds(spikeStages(config)) };
-  }
-  return {
-    users,
-    stages: inSeconds([
-      { duration: config.rampUp, target: users }, { duration: config.hold, target: users }, { duration: config.rampDown, target: 0 },
-    ]),
-  };
+  const { start, stages } = planOf(config);
+  return config.spikeRate === undefined ? { users, stages } : { rate: config.spikeRate, start, stages };
 }
-
-const inSeconds = (stages) => stages.map(({ duration, target }) => ({ seconds: durationMs(duration) / 1000, target }));
 
 /** The claims of the run's profile; none where the run asks less of the service than its profile does. */
 function claimsOf({ profile }) {

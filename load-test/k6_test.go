@@ -159,6 +159,7 @@ type summary struct {
 		Count      float64         `json:"count"`
 		Value      float64         `json:"value"`
 		Median     float64         `json:"med"`
+		P95        float64         `json:"p(95)"`
 		Max        float64         `json:"max"`
 		Thresholds map[string]bool `json:"thresholds"`
 	} `json:"metrics"`
@@ -221,9 +222,12 @@ func (r result) crossed() []string {
 	return crossed
 }
 
-// isLatency reports whether a threshold is one of time, which a machine that does other things too may miss.
-func isLatency(threshold string) bool {
-	return strings.HasPrefix(threshold, "http_req_duration") && strings.HasSuffix(threshold, "p(95)<100")
+// isLatency reports whether a threshold is one of time, which a machine that does other things too may miss, though not by more than
+// slowest. TestReportedLatencyIsTheServers holds what a run reports to what the server measured.
+func (r result) isLatency(threshold string) bool {
+	const slowest = 2000 // ms
+	metric, isDuration := strings.CutSuffix(threshold, " p(95)<100")
+	return isDuration && strings.HasPrefix(metric, "http_req_duration") && r.summary.Metrics[metric].P95 < slowest
 }
 
 // requirePassed requires that the run passed. Answers that took too long are told, and no failure of the scenario.
@@ -232,7 +236,7 @@ func (r result) requirePassed(t *testing.T) {
 	crossed := r.crossed()
 	want := exitcodes.ExitCode(0)
 	if len(crossed) > 0 {
-		require.Empty(t, slices.DeleteFunc(slices.Clone(crossed), isLatency), "thresholds other than latency were crossed")
+		require.Empty(t, slices.DeleteFunc(slices.Clone(crossed), r.isLatency), "thresholds other than latency were crossed")
 		t.Logf("this machine is slow: %s", strings.Join(crossed, "; "))
 		want = exitcodes.ThresholdsHaveFailed
 	} else {
@@ -249,7 +253,7 @@ func (r result) requirePassed(t *testing.T) {
 func (r result) requireCrossed(t *testing.T, thresholds ...string) {
 	t.Helper()
 	require.Equal(t, exitcodes.ThresholdsHaveFailed, r.exit)
-	require.ElementsMatch(t, thresholds, slices.DeleteFunc(r.crossed(), isLatency))
+	require.ElementsMatch(t, thresholds, slices.DeleteFunc(r.crossed(), r.isLatency))
 	for _, threshold := range thresholds {
 		require.Contains(t, r.stdout, threshold, "the summary must name what was crossed")
 	}

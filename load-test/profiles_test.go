@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/errext/exitcodes"
 
+	"github.com/verity-app/xk6-verity/extension/plan"
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
@@ -68,6 +69,43 @@ func TestInspectShowsEachProfile(t *testing.T) {
 	}
 }
 
+// What profiles, campaigns and the preflight take for the stages of a run is what k6 is told.
+func TestThePlanHasTheStagesOfTheScripts(t *testing.T) {
+	t.Parallel()
+	for name, variables := range map[string]map[string]string{
+		"queue-concurrency":     {},
+		"video-session-sustain": {},
+		"token-purchase-spike":  {},
+		"queue-concurrency.js":  {"TARGET_VUS": "7", "RAMP_UP": "0", "HOLD": "1h30m", "RAMP_DOWN": "500ms"},
+		"token-purchase-spike.js": {
+			"BASE_RATE": "3", "SPIKE_RATE": "9", "RAMP_UP": "1m30s", "SPIKE_HOLD": "10", "RAMP_DOWN": "90s",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scenario := strings.TrimSuffix(name, ".js")
+			outline, err := plan.Outlined(scenario, variables)
+			require.NoError(t, err)
+			var planned []stage
+			for _, s := range outline.Course.Stages {
+				planned = append(planned, stage{s.Duration.String(), int(s.Target)})
+			}
+			given := []string{}
+			if scenario != "token-purchase-spike" {
+				given = append(given, "USERS_PER_VU=1") // then VUs are users
+			}
+			for variable, value := range variables {
+				given = append(given, variable+"="+value)
+			}
+			shown := inspect(t, scenario+".js", given...).Scenarios[scenario]
+			require.Equal(t, stages(planned...), shown["stages"])
+			if start, isRate := shown["startRate"]; isRate {
+				require.Equal(t, start, outline.Course.Start)
+			}
+		})
+	}
+}
+
 // The first of the four targets: matches within 3 s while at least 2,000 wait, also with a tenth of the users away.
 func TestMatchFullKeepsThousandsWaiting(t *testing.T) {
 	t.Parallel()
@@ -77,10 +115,10 @@ func TestMatchFullKeepsThousandsWaiting(t *testing.T) {
 	keys, err := strconv.Atoi(variables["QUEUE_SHARDS"])
 	require.NoError(t, err)
 	for _, present := range []int{users, users * 9 / 10} {
-		plan, err := queue.Predict(queue.Load{Users: present, ThinkSeconds: 0.75, ArriveSeconds: 180}, keys)
+		predicted, err := queue.Predict(queue.Load{Users: present, ThinkSeconds: 0.75, ArriveSeconds: 180}, keys)
 		require.NoError(t, err)
-		require.Less(t, max(plan.WaitSeconds, plan.RampWaitSeconds), 2.7, "the rest of 3 s is for what the plan does not count")
-		require.Greater(t, 2*plan.PairsPerSecond*plan.MedianWaitSeconds, 3000.0, "Little's law: who waits")
+		require.Less(t, max(predicted.WaitSeconds, predicted.RampWaitSeconds), 2.7, "the rest of 3 s is for what the plan does not count")
+		require.Greater(t, 2*predicted.PairsPerSecond*predicted.MedianWaitSeconds, 3000.0, "Little's law: who waits")
 	}
 }
 
@@ -93,11 +131,11 @@ func TestProfilesHoldTheSessionsThatTheyPromise(t *testing.T) {
 	} {
 		users, err := strconv.Atoi(profiles[name]["SESSION_VUS"])
 		require.NoError(t, err)
-		plan, err := queue.PlanQueue(queue.Load{Users: users, HoldSeconds: 45, ThinkSeconds: 1})
+		predicted, err := queue.PlanQueue(queue.Load{Users: users, HoldSeconds: 45, ThinkSeconds: 1})
 		require.NoError(t, err)
-		require.GreaterOrEqual(t, plan.Sessions, want.least, name)
-		require.LessOrEqual(t, plan.Sessions, want.most, name)
-		require.Less(t, plan.WaitSeconds, 3.0, name)
+		require.GreaterOrEqual(t, predicted.Sessions, want.least, name)
+		require.LessOrEqual(t, predicted.Sessions, want.most, name)
+		require.Less(t, predicted.WaitSeconds, 3.0, name)
 	}
 }
 

@@ -136,7 +136,7 @@ func TestAPrometheusThatFailsCostsAWarning(t *testing.T) {
 			run := k6Run(scenario, startStandin(t, conditions{session: time.Second}), variables...)
 			run.secrets = append(run.secrets, prometheusToken)
 			r := run.run(t)
-			require.Empty(t, slices.DeleteFunc(r.crossed(), isLatency))
+			require.Empty(t, slices.DeleteFunc(r.crossed(), r.isLatency))
 			require.Equal(t, len(r.crossed()) == 0, r.exit == 0, "the exit code is that of the thresholds")
 			require.Contains(t, r.stdout, "! warning      no readings of Prometheus: "+tc.says)
 			require.Equal(t, 1, strings.Count(r.stderr, "Prometheus could not be read, the run goes on: "+tc.says))
@@ -159,7 +159,7 @@ func TestPrometheusOverTLSWithATokenFromASecretSource(t *testing.T) {
 	require.Contains(t, r.stdout, "Prometheus at "+stub.URL)
 
 	r = run.run(t)
-	require.Empty(t, slices.DeleteFunc(r.crossed(), isLatency))
+	require.Empty(t, slices.DeleteFunc(r.crossed(), r.isLatency))
 	require.Contains(t, r.stdout, "no readings of Prometheus: "+stub.URL+" cannot be reached: tls: failed to verify certificate")
 }
 

@@ -2,16 +2,12 @@
 // ones join and wait for their match on a socket of their own.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
-import { stay } from 'k6/x/verity';
-import { checkPlan, checkTarget, queueConcurrency } from '../js/config.js';
-import { arrive, audit, join, leave, match, prepare } from '../js/journey.js';
-import { userLoad } from '../js/load.js';
-import {
-  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, thresholds, totalUsers,
-} from '../js/options.js';
-import { endReadings, startReadings } from '../js/prometheus.js';
-import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
-import { announce, describeUsers, summarize } from '../js/summary.js';
+import { queueConcurrency } from '../js/config.js';
+import { join, leave, match, prepare } from '../js/journey.js';
+import { matchThresholds, rampingUsers, thresholds } from '../js/options.js';
+import { queueShards } from '../js/queues.js';
+import { summarize } from '../js/summary.js';
+import { beginUsers, carryUsers, endUsers } from '../js/users.js';
 
 const config = queueConcurrency();
 const shards = queueShards(config);
@@ -21,22 +17,10 @@ export const options = rampingUsers(config, shared
   ? thresholds(['queue_join'], { queue_join_latency: ['p(95)<3000', 'max>0'], ...matchThresholds() })
   : thresholds(['queue_join', 'queue_leave'], { queue_join_latency: ['p(95)<3000', 'max>0'] }));
 
-export function setup() {
-  checkPlan(config);
-  announce(config, `${describeUsers(config)}; ${describeQueues(config, shards())}`, totalUsers(config));
-  watchQueueDepth(config);
-  return checkTarget(config, userLoad).then(() => startReadings(config));
-}
+export const setup = () => beginUsers(config, shards);
 
 export default function () {
-  return stay({
-    users: seats(config),
-    firstNumber: firstNumber(config),
-    arriveWithinSeconds: arriveWithinSeconds(config),
-    leaveWithinSeconds: leaveWithinSeconds(config),
-    thinkSeconds: config.think,
-    signUp: () => arrive(config),
-  }, shared ? matchAgain : [joinWhenReady, leave]);
+  return carryUsers(config, shared ? matchAgain : [joinWhenReady, leave]);
 }
 
 /** Without a function that is async, and its promise, unless there is something to wait for: most of the time there is not. */
@@ -52,6 +36,6 @@ async function matchAgain(user, turn) {
   await match(config, user, shards().place(user.number));
 }
 
-export const teardown = () => endQueueDepth().then(() => audit(config)).then(() => endReadings(config));
+export const teardown = () => endUsers(config);
 
 export const handleSummary = summarize(config);

@@ -63,7 +63,7 @@ func (w *wire) read(t *testing.T) string {
 func (w *wire) event(t *testing.T, namespace, name string) map[string]any {
 	t.Helper()
 	prefix := fmt.Sprintf("42%s,[%q,", namespace, name)
-	for {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		text, isEvent := strings.CutPrefix(w.read(t), prefix)
 		if isEvent {
 			var payload map[string]any
@@ -71,6 +71,8 @@ func (w *wire) event(t *testing.T, namespace, name string) map[string]any {
 			return payload
 		}
 	}
+	require.Fail(t, "frames came for 30 s, and no "+name)
+	return nil
 }
 
 // requireClosed requires that the server closes the connection without a word more, and without a status.

@@ -5,7 +5,7 @@ import exec from 'k6/execution';
 import { arrival, think } from 'k6/x/verity';
 import { checkPlan, checkTarget, tokenPurchaseSpike } from '../js/config.js';
 import { audit, backOff, seedUsers, sell } from '../js/journey.js';
-import { purchaseLoad } from '../js/load.js';
+import { asks } from '../js/load.js';
 import { arrivalSpike, dropThreshold, thresholds } from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
 import { announce, describeSpike, summarize } from '../js/summary.js';
@@ -22,7 +22,7 @@ export const options = arrivalSpike(config, thresholds(['stripe_webhook'], {
 export function setup() {
   checkPlan(config);
   announce(config, describeSpike(config));
-  return checkTarget(config, purchaseLoad)
+  return checkTarget(config, asks)
     .then(() => startReadings(config))
     .then(() => seedUsers(config, config.seedUserCount));
 }

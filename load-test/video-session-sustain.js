@@ -2,16 +2,12 @@
 // to its end, thinks, and comes back for the next.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
-import { stay } from 'k6/x/verity';
-import { checkPlan, checkTarget, videoSessionSustain } from '../js/config.js';
-import { arrive, audit, holdSession, prepare } from '../js/journey.js';
-import { userLoad } from '../js/load.js';
-import {
-  arriveWithinSeconds, firstNumber, leaveWithinSeconds, matchThresholds, rampingUsers, seats, sessionThresholds, thresholds, totalUsers,
-} from '../js/options.js';
-import { endReadings, startReadings } from '../js/prometheus.js';
-import { describeQueues, endQueueDepth, queueShards, watchQueueDepth } from '../js/queues.js';
-import { announce, describeUsers, summarize } from '../js/summary.js';
+import { videoSessionSustain } from '../js/config.js';
+import { holdSession, prepare } from '../js/journey.js';
+import { matchThresholds, rampingUsers, sessionThresholds, thresholds } from '../js/options.js';
+import { queueShards } from '../js/queues.js';
+import { summarize } from '../js/summary.js';
+import { beginUsers, carryUsers, endUsers } from '../js/users.js';
 
 const config = videoSessionSustain();
 const shards = queueShards(config);
@@ -20,27 +16,15 @@ export const options = rampingUsers(config, thresholds(['queue_join'], {
   queue_join_latency: ['p(95)<3000', 'max>0'], ...matchThresholds(), ...sessionThresholds(),
 }));
 
-export function setup() {
-  checkPlan(config);
-  announce(config, `${describeUsers(config)}; sessions of ${config.holdSeconds} s; ${describeQueues(config, shards())}`, totalUsers(config));
-  watchQueueDepth(config);
-  return checkTarget(config, userLoad).then(() => startReadings(config));
-}
+export const setup = () => beginUsers(config, shards, `sessions of ${config.holdSeconds} s; `);
 
 export default function () {
-  return stay({
-    users: seats(config),
-    firstNumber: firstNumber(config),
-    arriveWithinSeconds: arriveWithinSeconds(config),
-    leaveWithinSeconds: leaveWithinSeconds(config),
-    thinkSeconds: config.think,
-    signUp: () => arrive(config),
-  }, async (user, turn) => {
+  return carryUsers(config, async (user, turn) => {
     await prepare(config, user, turn);
     await holdSession(config, user, shards().place(user.number));
   });
 }
 
-export const teardown = () => endQueueDepth().then(() => audit(config)).then(() => endReadings(config));
+export const teardown = () => endUsers(config);
 
 export const handleSummary = summarize(config);

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// floorVariable makes the test binary the floor, as main makes the command.
+// floorVariable is the variable that makes the test binary the floor, as floorCommand does with the command.
 const floorVariable = "BENCH_TEST_AS_FLOOR"
 
 func TestMain(m *testing.M) {
@@ -43,7 +43,7 @@ func k6Binary(t *testing.T) string {
 	return k6
 }
 
-// What `make bench` does, at a scale that says nothing about performance: everything runs, and every number is measured.
+// `make bench` at a small scale, to test that every part runs and every number is measured; performance is not tested.
 func TestBench(t *testing.T) {
 	k6 := k6Binary(t)
 	t.Setenv(floorVariable, "1")
@@ -60,9 +60,16 @@ func TestBench(t *testing.T) {
 	var got results
 	require.NoError(t, json.Unmarshal(text, &got))
 	require.Len(t, got.Users, len(variants()))
+	require.Positive(t, got.Recording.MicrosPerRequest)
+	require.Positive(t, got.Recording.BytesPerRequest)
 	for _, r := range got.Users {
 		m := r.Median
 		require.Contains(t, out.String(), r.Variant)
+		if _, err := exec.LookPath("nginx"); err != nil && strings.Contains(r.Variant, "TLS") {
+			require.Equal(t, errNoNginx.Error(), r.Missing)
+			t.Logf("%s: not tested, for there is no nginx (apt-get install nginx)", r.Variant)
+			continue
+		}
 		require.Zero(t, m.Failed, r.Variant)
 		for name, n := range map[string]float64{
 			"requests": m.RequestsPerSecond, "CPU": m.CPUPerRequest, "server CPU": m.ServerCPU, "memory": m.PeakMB, "live": m.LiveKBPerUser,
@@ -76,7 +83,7 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// What `MINUTES=12 make bench` does, in seconds.
+// `MINUTES=12 make bench`, in seconds.
 func TestBenchOfMinutes(t *testing.T) {
 	k6 := k6Binary(t)
 	var out bytes.Buffer
@@ -108,6 +115,7 @@ func TestMedianIsOfEachNumber(t *testing.T) {
 	readings := []reading{{PeakMB: 3, CPUPerRequest: 1}, {PeakMB: 1, CPUPerRequest: 9}, {PeakMB: 2, CPUPerRequest: 5}}
 	require.Equal(t, reading{PeakMB: 2, CPUPerRequest: 5}, median(readings))
 	require.Equal(t, reading{PeakMB: 2, CPUPerRequest: 5}, median(readings[:2]))
+	require.Zero(t, median(nil))
 }
 
 func TestProcReadings(t *testing.T) {

@@ -1,6 +1,6 @@
-// Command bench measures, side by side in one run, what this extension costs against what a user would otherwise write: the
-// helpers against JavaScript and plain Go, sockets against k6/websockets, and the users of queue-concurrency against a plain
-// script, with the floor that the kernel and net/http set.
+// Command bench compares the cost of this extension with the alternatives, side by side in one run: the helpers with JavaScript
+// and plain Go, sockets with k6/websockets, and the users of queue-concurrency with a plain script and with the floor that the
+// kernel and net/http set.
 //
 //	go run ./build/bench
 package main
@@ -9,27 +9,31 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
-	"strings"
+	"strconv"
 	"text/tabwriter"
 	"time"
 )
 
-// variant is one way to write the scenario.
+// variant is one implementation of the scenario.
 type variant struct {
 	name   string
 	script string
 	env    []string
-	floor  bool    // this command itself, see runFloor
-	mostMB float64 // memory a user takes, to leave out what the machine cannot hold
+	floor  bool    // this command itself; see runFloor
+	mostMB float64 // memory of a user, to leave out loads that the machine cannot hold
 
-	mostUsers int // 0: no limit; what falls behind at less says nothing at more
+	mostUsers int  // 0: no limit; a variant that falls behind is not measured with more users
+	tls       bool // with nginx before the stand-in, which offers HTTP/2
 }
 
 const ours = "load-test/queue-concurrency.js"
@@ -40,23 +44,30 @@ func variants() []variant {
 		{name: "plain k6, 1 a VU", script: "build/bench/plain.js", mostMB: 0.5},
 		{name: "verity, 1 a VU", script: ours, env: []string{"USERS_PER_VU=1"}, mostMB: 1, mostUsers: 3000},
 		{name: many, script: ours, mostMB: 0.1},
+		{name: "verity, no pacing", script: ours, env: []string{"GOMAXPROCS=" + strconv.Itoa(runtime.NumCPU())}, mostMB: 0.1},
+		{name: "verity, net/http", script: ours, env: []string{"VERITY_TRANSPORT=net/http"}, mostMB: 0.1, mostUsers: mostCompared},
+		{name: "verity, TLS, HTTP/1.1", script: ours, mostMB: 0.1, mostUsers: mostCompared, tls: true},
+		{name: "verity, TLS, HTTP/2", script: ours, env: []string{"VERITY_TRANSPORT=http/2"}, mostMB: 0.1, mostUsers: mostCompared, tls: true},
 	}
 }
+
+// mostCompared is the highest number of users for which the ways to connect are compared.
+const mostCompared = 3000
 
 // many is the variant that a user gets by default.
 const many = "verity, default"
 
-// load is what is asked of each variant.
+// load is the load on each variant.
 type load struct {
 	users              int
 	thinkMin, thinkMax float64 // s
 	rampUp, hold       time.Duration
 	rounds             int
-	only               string // the variant that it is about, beside the floor; "" for all
+	only               string // the only variant to measure, besides the floor; "": all
 }
 
-// loads are those that the project's goals name: default think times where two cores carry them, longer ones above. Those
-// for one variant show how it grows at equal think times, beside the floor.
+// loads are those of the project's goals: default think times as far as two cores carry them, longer ones above. Loads for one
+// variant show how its cost grows at equal think times, compared with the floor.
 func loads(rounds int) []load {
 	const second = time.Second
 	one := max(1, rounds/3)
@@ -75,7 +86,10 @@ func main() {
 	var users, minutes int
 	flag.StringVar(&b.k6, "k6", "./k6", "the k6 to measure")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds, of which the median counts; a third of them for 10,000 users and at longer think times")
-	flag.StringVar(&b.only, "only", "", "only the variants whose name has this")
+	flag.Func("only", "only the variants whose name this regular expression matches", func(text string) (err error) {
+		b.only, err = regexp.Compile(text)
+		return err
+	})
 	flag.IntVar(&users, "users", 0, "only the loads of so many users, and no helpers and sockets")
 	flag.IntVar(&minutes, "minutes", 0, "only hold 3,000 users, or as many as -users says, for so many minutes, and show that they stay flat")
 	flag.StringVar(&out, "json", "", "also write the results into this file")
@@ -101,22 +115,24 @@ func main() {
 }
 
 type bench struct {
-	k6, only string
-	rounds   int
-	out      io.Writer
-	helpers  bool // measure helpers and sockets too
-	loads    []load
-	base     load // with one user
-	work     string
-	bases    map[string]reading // of each variant, with one user
+	k6      string
+	only    *regexp.Regexp // nil: all variants
+	rounds  int
+	out     io.Writer
+	helpers bool // measure helpers and sockets too
+	loads   []load
+	base    load // with one user
+	work    string
+	bases   map[string]reading // of each variant, with one user
 }
 
-// results are what is written as JSON.
+// results is the content of the JSON file.
 type results struct {
-	Machine string   `json:"machine"`
-	Helpers []helper `json:"helpers"`
-	Sockets []socket `json:"sockets"`
-	Users   []result `json:"users"`
+	Machine   string    `json:"machine"`
+	Helpers   []helper  `json:"helpers"`
+	Sockets   []socket  `json:"sockets"`
+	Recording recording `json:"recording"`
+	Users     []result  `json:"users"`
 }
 
 func (b *bench) run(ctx context.Context, out string) error {
@@ -138,6 +154,10 @@ func (b *bench) run(ctx context.Context, out string) error {
 		}
 		writeSockets(b.out, all.Sockets)
 	}
+	if all.Recording, err = measureRecording(b.work); err != nil {
+		return err
+	}
+	writeRecording(b.out, all.Recording)
 	for _, l := range b.loads {
 		measured, err := b.measure(ctx, l)
 		if err != nil {
@@ -155,9 +175,9 @@ func (b *bench) run(ctx context.Context, out string) error {
 	return os.WriteFile(out, append(text, '\n'), 0o600)
 }
 
-// measure takes turns between the variants, so that what disturbs the machine for a while disturbs them all.
+// measure alternates between the variants, so that a disturbance of the machine affects all of them.
 func (b *bench) measure(ctx context.Context, l load) ([]result, error) {
-	rounds := make(map[string][]reading)
+	rounds, missing := make(map[string][]reading), make(map[string]string)
 	for round := range l.rounds {
 		for _, v := range variants() {
 			if !b.isAsked(l, v) {
@@ -168,6 +188,10 @@ func (b *bench) measure(ctx context.Context, l load) ([]result, error) {
 				continue
 			}
 			r, err := b.beyondBase(ctx, l, v)
+			if errors.Is(err, errNoNginx) {
+				missing[v.name] = err.Error()
+				continue
+			}
 			if err != nil {
 				return nil, fmt.Errorf("%d users, %s: %w", l.users, v.name, err)
 			}
@@ -177,19 +201,19 @@ func (b *bench) measure(ctx context.Context, l load) ([]result, error) {
 	}
 	var measured []result
 	for _, v := range variants() {
-		if len(rounds[v.name]) > 0 {
+		if len(rounds[v.name]) > 0 || missing[v.name] != "" {
 			think := fmt.Sprintf("%g to %g s", l.thinkMin, l.thinkMax)
-			measured = append(measured, result{l.users, think, v.name, len(rounds[v.name]), median(rounds[v.name])})
+			measured = append(measured, result{l.users, think, v.name, len(rounds[v.name]), median(rounds[v.name]), missing[v.name]})
 		}
 	}
 	return measured, nil
 }
 
 func (b *bench) isAsked(l load, v variant) bool {
-	return strings.Contains(v.name, b.only) && (l.only == "" || v.name == l.only || v.floor) && (v.mostUsers == 0 || l.users <= v.mostUsers)
+	return (b.only == nil || b.only.MatchString(v.name)) && (l.only == "" || v.name == l.only || v.floor) && (v.mostUsers == 0 || l.users <= v.mostUsers)
 }
 
-// beyondBase measures a load and takes off what the variant takes with one user.
+// beyondBase measures a load, and subtracts the variant's cost with one user.
 func (b *bench) beyondBase(ctx context.Context, l load, v variant) (reading, error) {
 	base, known := b.bases[v.name]
 	if !known {
@@ -217,7 +241,7 @@ func (b *bench) once(ctx context.Context, l load, v variant) (reading, error) {
 	if v.floor {
 		command = []string{os.Args[0]}
 	}
-	server, g, err := b.launch(ctx, account, command, l, v.env)
+	server, g, err := b.launch(ctx, account, command, l, v)
 	if err != nil {
 		return reading{}, err
 	}
@@ -235,11 +259,21 @@ func (b *bench) once(ctx context.Context, l load, v variant) (reading, error) {
 	return r, err
 }
 
-// launch starts a stand-in and a generator with that load on it. Both are the caller's to stop.
-func (b *bench) launch(ctx context.Context, account string, command []string, l load, env []string) (*standin, *generator, error) {
+// launch starts a stand-in and a generator with this load. The caller must stop both.
+func (b *bench) launch(ctx context.Context, account string, command []string, l load, v variant) (*standin, *generator, error) {
 	server, err := startStandin(ctx, b.k6, account)
 	if err != nil {
 		return nil, nil, err
+	}
+	env := v.env
+	if v.tls {
+		front, err := startNginx(ctx, b.work, server.url)
+		if err != nil {
+			server.stop()
+			return nil, nil, err
+		}
+		server.url, server.front = front.url, front.process
+		env = append(slices.Clip(env), "SSL_CERT_FILE="+front.certificate)
 	}
 	g, err := startGenerator(ctx, command, server.cmd.Process.Pid, append([]string{
 		"BASE_URL=" + server.url, "STRIPE_WEBHOOK_SECRET=" + server.secret,
@@ -260,11 +294,15 @@ type result struct {
 	Variant string  `json:"variant"`
 	Rounds  int     `json:"rounds"`
 	Median  reading `json:"median"`
+	Missing string  `json:"missing,omitempty"` // why it was not measured
 }
 
-// median is taken of each number by itself.
+// median returns the median of each number by itself.
 func median(readings []reading) reading {
 	var m reading
+	if len(readings) == 0 {
+		return m
+	}
 	for i, field := range m.numbers() {
 		values := make([]float64, len(readings))
 		for j := range readings {
@@ -281,6 +319,10 @@ func writeTable(out io.Writer, results []result) error {
 	_, _ = fmt.Fprintln(w, "\nUSERS\tTHINK\tVARIANT\tREQ/S\tRESIDENT MB\tLIVE KB/USER\tCPU µs/REQUEST\tCPU µs/s/USER\tREPORTED p95 ms\tSERVER'S p95 ms\tLAG p95 ms\tFAILED %\t")
 	for _, r := range results {
 		m := r.Median
+		if r.Missing != "" {
+			_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t\n", r.Users, r.Think, r.Variant, r.Missing)
+			continue
+		}
 		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.0f\t%.0f\t%s\t%.0f\t%.0f\t%s\t%.1f\t%s\t%.2f\t\n", r.Users, r.Think, r.Variant,
 			m.RequestsPerSecond, m.PeakMB, known(m.LiveKBPerUser), m.CPUPerRequest, m.CPUPerUser, known(m.ReportedP95), m.ServerP95,
 			known(m.LagP95), 100*m.Failed)
@@ -288,7 +330,7 @@ func writeTable(out io.Writer, results []result) error {
 	return w.Flush()
 }
 
-// known is a number that is there unless it is 0.
+// known formats a number, or "-" for 0, which means not measured.
 func known(n float64) string {
 	if n == 0 {
 		return "-"

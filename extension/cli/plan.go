@@ -46,8 +46,8 @@ once can be expected then, and what limits them. With --shards, predict that num
 	return cmd
 }
 
-// plan is what is printed as JSON; the names are those of planQueue in index.d.ts.
-type plan struct {
+// prediction is what is printed as JSON; the names are those of planQueue in index.d.ts.
+type prediction struct {
 	Users             int     `json:"users"`
 	Shards            int     `json:"shards"`
 	Sessions          int     `json:"sessions"`
@@ -65,7 +65,7 @@ func printPlan(out io.Writer, load queue.Load, shards int, asJSON bool) error {
 	if err != nil {
 		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
 	}
-	p := plan{
+	p := prediction{
 		Users: load.Users, Shards: predicted.Shards, Sessions: predicted.Sessions, PairsPerSecond: predicted.PairsPerSecond,
 		MedianWaitSeconds: predicted.MedianWaitSeconds, WaitSeconds: predicted.WaitSeconds,
 		RampWaitSeconds: predicted.RampWaitSeconds,

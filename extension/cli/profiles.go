@@ -2,19 +2,19 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/lib/types"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/plan"
 )
 
 // profilesFile is where the scenarios read them too.
@@ -25,6 +25,7 @@ type profile struct {
 	Name      string            `json:"name"`
 	Scenario  string            `json:"scenario"`
 	Shows     string            `json:"shows"`
+	Dry       bool              `json:"dry,omitempty"` // a campaign begins it without a question
 	Variables map[string]string `json:"variables"`
 	Claims    []evidence.Claim  `json:"claims"`
 }
@@ -67,33 +68,25 @@ func readProfiles(scripts fs.FS) ([]profile, error) {
 
 // users is how many users there are at the top; for the webhooks, how many buy.
 func (p profile) users() (int, error) {
-	for _, name := range []string{"TARGET_VUS", "SESSION_VUS", "SEED_USER_COUNT"} {
-		if text, isSet := p.Variables[name]; isSet {
-			return strconv.Atoi(text)
-		}
-	}
-	return 0, fmt.Errorf("profile %s does not say how many users there are", p.Name)
+	outline, err := p.outline()
+	return outline.Users, err
 }
 
-// length is that of the run: of its stages, the last of which takes a spike of webhooks down to nothing in as long as the
-// ramp-down, a minute at most (js/options.js).
+// length is that of the run.
 func (p profile) length() (time.Duration, error) {
-	var sum, down time.Duration
-	for _, name := range []string{"RAMP_UP", "HOLD", "SPIKE_HOLD", "RAMP_DOWN"} {
-		text, isSet := p.Variables[name]
-		if !isSet {
-			continue
-		}
-		d, err := types.ParseExtendedDuration(text)
-		if err != nil {
-			return 0, fmt.Errorf("%s of profile %s: %w", name, p.Name, err)
-		}
-		sum, down = sum+d, d
+	outline, err := p.outline()
+	return outline.Length(), err
+}
+
+func (p profile) outline() (plan.Outline, error) {
+	outline, err := plan.Outlined(p.Scenario, p.Variables)
+	if wrong, ok := errors.AsType[*plan.VariableError](err); ok {
+		return outline, fmt.Errorf("%s of profile %s: %w", wrong.Name, p.Name, wrong.Err)
 	}
-	if _, isSpike := p.Variables["SPIKE_HOLD"]; isSpike {
-		sum += min(down, time.Minute)
+	if err != nil {
+		return outline, fmt.Errorf("profile %s does not say how many users there are", p.Name)
 	}
-	return sum, nil
+	return outline, nil
 }
 
 // command is what runs the profile, with a k6 that is started so.

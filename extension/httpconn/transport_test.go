@@ -232,9 +232,9 @@ func TestOnceClosesEachConnection(t *testing.T) {
 	t.Parallel()
 	said := make(chan string, 2)
 	address := script(t, func(_ int, w *wire) {
-		line := ""
-		for !strings.HasPrefix(line, "Connection") && line != "\r\n" {
-			line, _ = w.in.ReadString('\n')
+		line, err := w.in.ReadString('\n')
+		for err == nil && !strings.HasPrefix(line, "Connection") && line != "\r\n" {
+			line, err = w.in.ReadString('\n')
 		}
 		said <- line
 		w.send(fine) // without "Connection: close"

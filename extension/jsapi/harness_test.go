@@ -97,6 +97,16 @@ func (h *harness) iterate(config lib.ExecutorConfig) (cancel func()) {
 	return cancel
 }
 
+// until looks every millisecond whether something is so, and gives up after half a minute. Any goroutine may call it.
+func (h *harness) until(is func() bool) {
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Error("what the test waits for did not happen within 30 s")
+			return
+		}
+	}
+}
+
 func constantVUs(duration time.Duration) lib.ExecutorConfig {
 	config := executor.NewConstantVUsConfig("test")
 	config.Duration = types.NullDurationFrom(duration)

@@ -75,6 +75,21 @@ func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
 		{`v.signUp()`, `GoError: signUp cannot be called in the init context`},
 		{`v.user('c1')`, `GoError: user cannot be called in the init context`},
 		{`v.webhook(s.checkoutCompleted(paid))`, `GoError: webhook cannot be called in the init context`},
+		{`verity.planRun({})`, `TypeError: planRun needs users or purchases`},
+		{`verity.planRun({ sessions: {} })`, `TypeError: unknown option "sessions" of planRun; it takes purchases, users`},
+		{`verity.planRun({ users: { vus: 5 } })`, `TypeError: unknown option "vus" of users of planRun; it takes arriveSeconds, auditedUsers, ` +
+			`balanceCheckEvery, duration, firstTokens, hold, holdSeconds, iterations, match, maxWaitSeconds, rampDown, rampUp, shards, stages, ` +
+			`start, thinkSeconds, topUpTokens, users`},
+		{`verity.planRun({ users: { users: 5 } })`, `TypeError: planRun: how the users come is not said: give rampUp, hold and rampDown, or ` +
+			`stages, duration or iterations`},
+		{`verity.planRun({ users: { users: 5, rampUp: 'soon' } })`,
+			`TypeError: rampUp of users of planRun must be a duration such as 90s, 1m30s or 10m, got "soon"`},
+		{`verity.planRun({ users: { users: 5, stages: 3 } })`,
+			`TypeError: stages of users of planRun must be an array of { duration, target }, got 3`},
+		{`verity.planRun({ users: { users: 5, stages: [{ duration: '1s', goal: 3 }] } })`,
+			`TypeError: unknown option "goal" of a stage of users of planRun; it takes duration, target`},
+		{`verity.planRun({ purchases: { users: 5, vus: 1, thinkSeconds: { least: 1 } } })`,
+			`TypeError: unknown option "least" of thinkSeconds of purchases of planRun; it takes max, min`},
 		{`verity.stay({}, () => {})`, `GoError: stay cannot be called in the init context`},
 		{`verity.think(1)`, `GoError: think cannot be called in the init context`},
 	} {

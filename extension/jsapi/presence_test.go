@@ -40,9 +40,7 @@ func TestUsersAreCountedWhileTheyAreThere(t *testing.T) {
 	cancel := h.iterate(rampingVUs())
 	seen := make(chan run.Users, 1)
 	go func() {
-		for server.Stats().Tokens.Queued < 3 || h.root.run.Users().Waiting < 3 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Tokens.Queued >= 3 && h.root.run.Users().Waiting >= 3 })
 		seen <- h.root.run.Users()
 		cancel()
 	}()

@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -50,18 +51,24 @@ func (m *Module) describeRun(options sobek.Value) {
 
 // stages reads an array of { seconds, target }.
 func (r reader) stages(into *[]schedule.Stage) func(string, sobek.Value) {
+	return r.each("{ seconds, target }", func(of reader, item sobek.Value) {
+		var length, target float64
+		of.read(item, map[string]func(string, sobek.Value){
+			"seconds": of.number(&length, 0, maxPlanSeconds), "target": of.number(&target, 0, maxPerMinute),
+		})
+		*into = append(*into, schedule.Stage{Duration: users.Seconds(length), Target: target})
+	})
+}
+
+// each reads an array of stages, which have this form.
+func (r reader) each(form string, read func(of reader, item sobek.Value)) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		var list []sobek.Value
 		if err := r.m.vu.Runtime().ExportTo(value, &list); err != nil {
-			r.throw(name, "must be an array of { seconds, target }, got %s", show(value))
+			r.throw(name, "must be an array of %s, got %s", form, show(value))
 		}
 		for _, item := range list {
-			var length, target float64
-			of := reader{r.m, "a stage of " + r.what}
-			of.read(item, map[string]func(string, sobek.Value){
-				"seconds": of.number(&length, 0, maxPlanSeconds), "target": of.number(&target, 0, maxPerMinute),
-			})
-			*into = append(*into, schedule.Stage{Duration: users.Seconds(length), Target: target})
+			read(reader{r.m, "a stage of " + r.what}, item)
 		}
 	}
 }
@@ -77,6 +84,14 @@ func runnerFor(options lib.Options) evidence.Runner {
 		return evidence.Runner{Count: 1}
 	}
 	return evidence.Runner{Index: index, Count: len(*sequence), Segment: segment.String()}
+}
+
+// partOf is which of the runners of a test this is, such as 1 of 2; "" for the only one, and for a segment that is refused elsewhere.
+func partOf(here evidence.Runner) string {
+	if here.Segment == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d", here.Index+1, here.Count)
 }
 
 // ExitCode is k6's, unless k6 found nothing wrong and the verdict did: then a FAIL counts as a crossed threshold, and NOT PROVEN as a run
@@ -134,7 +149,7 @@ func (m *Module) prepareReports(dir string, of sobek.Value) {
 	if common.IsNullish(of) {
 		return
 	}
-	p := run.Prepared{Dir: dir}
+	p := run.Prepared{Dir: dir, Runner: m.root.part}
 	r := reader{m, "prepareReports"}
 	r.read(of, map[string]func(string, sobek.Value){
 		"scenario": r.text(&p.Scenario), "profile": r.text(&p.Profile), "target": r.text(&p.Target),

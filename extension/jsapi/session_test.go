@@ -158,9 +158,7 @@ func TestAScheduledEndHoldsSessionsToTheirEnd(t *testing.T) {
 	server := h.startStandin(standin.Options{Tick: 20 * time.Millisecond, Session: 1500 * time.Millisecond})
 	cancel := h.iterate(rampingVUs())
 	go func() {
-		for server.Stats().Sessions.Made < 1 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Sessions.Made >= 1 })
 		time.Sleep(200 * time.Millisecond)
 		cancel()
 	}()

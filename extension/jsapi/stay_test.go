@@ -54,9 +54,7 @@ func TestAStayThatIsCutTakesItsUsersOutOfTheQueue(t *testing.T) {
 	server := h.startStandin(standin.Options{Latency: 20 * time.Millisecond})
 	cancel := h.iterate(rampingVUs())
 	go func() {
-		for server.Stats().Tokens.Queued < 10 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Tokens.Queued >= 10 })
 		cancel()
 	}()
 	h.execUntilCut(`var shards = new verity.QueueShards({ mode: 'isolated', users: 20 });
@@ -79,9 +77,7 @@ func TestUsersWhoCannotLeaveAreTold(t *testing.T) {
 	server := h.startStandin(standin.Options{})
 	cancel := h.iterate(rampingVUs())
 	go func() {
-		for server.Stats().Tokens.Queued < 1 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Tokens.Queued >= 1 })
 		server.Close(t.Context()) //nolint:errcheck // checked in the cleanup
 		cancel()
 	}()
@@ -275,17 +271,17 @@ func TestUsersLeaveSpread(t *testing.T) {
 	cancel := h.iterate(rampingVUs())
 	left := make(chan []time.Duration, 1)
 	go func() {
-		for server.Stats().Tokens.Queued < 4 {
-			time.Sleep(time.Millisecond)
-		}
+		h.until(func() bool { return server.Stats().Tokens.Queued >= 4 })
 		start := time.Now()
 		cancel()
 		var at []time.Duration
-		for n := int64(4); n > 0; time.Sleep(time.Millisecond) {
+		n := int64(4)
+		h.until(func() bool {
 			for ; n > server.Stats().Tokens.Queued; n-- {
 				at = append(at, time.Since(start))
 			}
-		}
+			return n == 0
+		})
 		left <- at
 	}()
 	h.execUntilCut(`var shards = new verity.QueueShards({ mode: 'isolated', users: 4 });

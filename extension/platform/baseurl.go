@@ -8,14 +8,14 @@ import (
 	"github.com/verity-app/xk6-verity/extension/address"
 )
 
-// errBaseURL says what a base URL takes; the name of the option or variable stands before it.
+// errBaseURL is the message on an invalid base URL; it follows the name of the option or variable.
 const errBaseURL = "must be an http or https URL of scheme, host and port only, such as https://staging.example.com"
 
 // ParseBaseURL checks the address of a Verity and returns it without a trailing slash.
 //
-// It refuses what would be lost or leak: credentials, a query, a fragment, and a path, since the cookie of /auth/refresh
-// and the sockets are bound to the root of the host. The message repeats next to nothing of the value, which may be a
-// secret that was put into the wrong variable.
+// It refuses credentials, which would leak, a query and a fragment, which would be lost, and a path, since the cookie of
+// /auth/refresh and the sockets are bound to the root of the host. The error repeats at most the scheme and the port, as the
+// value may be a secret that was put into the wrong variable.
 func ParseBaseURL(raw string) (string, error) {
 	if raw == "" {
 		return "", errors.New("is not set; it " + errBaseURL)
@@ -25,7 +25,7 @@ func ParseBaseURL(raw string) (string, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "", errors.New(errBaseURL) // address.Fault has parsed it
+		return "", errors.New(errBaseURL) // unreachable: address.Fault has parsed it
 	}
 	if u.User != nil || strings.Contains(u.Path, "@") {
 		return "", errors.New("must not contain credentials (they would be shown in logs and results)")

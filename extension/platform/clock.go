@@ -7,21 +7,22 @@ import (
 )
 
 const (
-	// clockAsks is how often MeasureClock asks at most, every clockEvery: more than a second, so that one turn of it is among them.
+	// clockAsks is the most requests of MeasureClock, one each clockEvery: together more than a second, so that a new one begins.
 	clockAsks  = 12
 	clockEvery = 100 * time.Millisecond
 )
 
-// ClockReading is how two clocks differ.
+// ClockReading is the difference of two clocks.
 type ClockReading struct {
-	// Offset is what this machine's clock shows less what the service's shows.
+	// Offset is this machine's clock minus the service's.
 	Offset time.Duration
 	// Error is how far Offset may be off, either way; 0: the clocks could not be compared.
 	Error time.Duration
 }
 
-// MeasureClock compares the service's clock with this machine's more closely than the whole seconds of a Date: it asks /health a few
-// times until a second turns, within 1.2 s. It begins with an answer that is there already. Where an answer fails, it goes by those before.
+// MeasureClock compares the service's clock with this machine's more precisely than the whole seconds of a Date: it requests
+// /health until the second of its Date changes, within 1.2 s. first is an earlier answer. If a request fails, the result is based
+// on the answers before it.
 func MeasureClock(ctx context.Context, client *http.Client, baseURL string, first Health) ClockReading {
 	var bounds clockBounds
 	if !bounds.add(first) {
@@ -45,9 +46,8 @@ func MeasureClock(ctx context.Context, client *http.Client, baseURL string, firs
 	return bounds.reading()
 }
 
-// clockBounds are the least and the most that the offset can be. A Date of second D was written between D and D + 1 s of the service's
-// clock, and between the request and the answer of this machine's, so that the offset is more than asked − D − 1 s and at most
-// answered − D.
+// clockBounds are the least and the greatest possible offset. A Date of second D was set between D and D + 1 s of the service's
+// clock, and between request and answer by this machine's. So the offset is more than asked − D − 1 s and at most answered − D.
 type clockBounds struct {
 	least, most time.Duration
 	isKnown     bool
@@ -59,7 +59,7 @@ func (b *clockBounds) add(h Health) bool {
 	if !ok {
 		return false
 	}
-	// Round drops the monotonic clock, which a Date has not.
+	// Round removes the monotonic clock reading, which a Date does not have.
 	least, most := h.Asked.Round(0).Sub(date)-time.Second, h.Answered.Round(0).Sub(date)
 	if b.isKnown {
 		least, most = max(least, b.least), min(most, b.most)
@@ -68,13 +68,13 @@ func (b *clockBounds) add(h Health) bool {
 	return true
 }
 
-// reading is the middle. Bounds that contradict each other come from several machines, whose clocks differ by as much at least.
+// reading returns the middle of the bounds. Bounds that contradict each other come from several machines, whose clocks differ by
+// at least as much.
 func (b *clockBounds) reading() ClockReading {
 	return ClockReading{Offset: b.least + (b.most-b.least)/2, Error: max((b.most-b.least).Abs()/2, time.Millisecond)}
 }
 
-// ClockOffset is what this machine's clock shows less what the service's shows, from a Date in whole seconds. Less than a second is
-// not told apart from none.
+// ClockOffset returns this machine's clock minus the service's, from a Date in whole seconds. Less than a second counts as 0.
 func (h Health) ClockOffset() time.Duration {
 	date, ok := h.Clock()
 	if !ok {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,9 +19,9 @@ import (
 )
 
 var (
-	// ErrStopped is the error of a request cut by the end of the run. It is neither a success nor a failure.
+	// ErrStopped is the error of a request that the end of the run cut. It is neither a success nor a failure.
 	ErrStopped = errors.New("stopped by the end of the run")
-	// ErrUnusable is the error of a request whose answer came, and was too large or could not be unpacked. See UnusableAnswer.
+	// ErrUnusable is the error of a request whose answer was too large or could not be unpacked; see UnusableAnswer.
 	ErrUnusable = errors.New("not a usable answer")
 	// ErrTimeout is the error of a request that was not answered in time.
 	ErrTimeout = errors.New("not answered in time")
@@ -28,37 +30,37 @@ var (
 // The names of errors, as a script sees them in error.name.
 const (
 	ThrottledError          = "ThrottledError"          // 429; RetryAfter says when to try again
-	AuthError               = "AuthError"               // 401 that a fresh token does not mend
+	AuthError               = "AuthError"               // 401 in spite of a fresh token
 	InsufficientTokensError = "InsufficientTokensError" // 400, no token left to join with
 	ConflictError           = "ConflictError"           // 409, another operation of this user is under way
-	HTTPError               = "HTTPError"               // any other status that was not asked for
+	HTTPError               = "HTTPError"               // any other unexpected status
 	TimeoutError            = "TimeoutError"            // no answer in time
 	ConnectionError         = "ConnectionError"         // no answer: refused, reset, TLS or DNS failure
-	ProtocolError           = "ProtocolError"           // an answer that is not what the contract says
-	UnexpectedAnswerError   = "UnexpectedAnswerError"   // an answer that is fine by its status, and wrong by what it says
+	ProtocolError           = "ProtocolError"           // an answer that violates the contract
+	UnexpectedAnswerError   = "UnexpectedAnswerError"   // an answer with the expected status and an unexpected content
 	SocketError             = "SocketError"             // no socket: refused, not opened in time, or lost
-	StoppedError            = "StoppedError"            // the run ended first; counts as nothing
+	StoppedError            = "StoppedError"            // the run ended first; not counted
 )
 
-// Error is an operation that did not end as asked.
+// Error is the error of an operation.
 type Error struct {
 	Name       string // one of the names above
 	Operation  string
-	Status     int           // of the answer; 0 where there was none
+	Status     int           // of the answer; 0: none came
 	RetryAfter time.Duration // ThrottledError only
 	Message    string
-	Err        error // the cause, where there was no answer
+	Err        error // the cause, if no answer came
 
 	tokenRefused bool // the 401 is about the token, not about the user, such as a suspension
 }
 
-// Error returns the message, which names the operation and what to do.
+// Error returns the message, which names the operation and says what to do.
 func (e *Error) Error() string { return e.Message }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// outcomeUnknown reports whether Verity may have carried the operation out although this side does not know.
+// outcomeUnknown reports whether Verity may have carried out the operation in spite of the error.
 func outcomeUnknown(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -67,19 +69,18 @@ func outcomeUnknown(err error) bool {
 	return e.Status == 0 || e.Status >= http.StatusInternalServerError || e.Name == ProtocolError
 }
 
-// UnansweredError is the error of a request that the end of the run cut, and that had been under way for long by then. It is an
-// ErrTimeout.
+// UnansweredError is the error of a request that had been under way for long when the end of the run cut it. It is an ErrTimeout.
 type UnansweredError struct{ Waited time.Duration }
 
-// Error says how long the request had waited.
+// Error returns a message with the time that the request had waited.
 func (e *UnansweredError) Error() string {
 	return fmt.Sprintf("no answer for %.1f s when the run ended", e.Waited.Seconds())
 }
 
-// Is makes it an ErrTimeout.
+// Is reports whether target is ErrTimeout.
 func (e *UnansweredError) Is(target error) bool { return target == ErrTimeout }
 
-// UnusableAnswer is an ErrUnusable that says why.
+// UnusableAnswer returns an ErrUnusable with its reason.
 func UnusableAnswer(why error) error { return &unusable{why} }
 
 type unusable struct{ why error }
@@ -88,7 +89,19 @@ func (e *unusable) Error() string { return e.why.Error() }
 
 func (e *unusable) Unwrap() []error { return []error{e.why, ErrUnusable} }
 
-// NoAnswer is the error of an operation that had no answer, for a reason that an HTTP gives.
+// Failure is the error that an HTTP gives where net/http says why there is no answer. It is without the URL.
+func Failure(err error) error {
+	var netErr net.Error
+	if errors.As(err, &netErr) && netErr.Timeout() {
+		return ErrTimeout
+	}
+	if errors.Is(err, io.EOF) {
+		return errors.New("the server closed the connection without an answer")
+	}
+	return plain.WithoutURL(err)
+}
+
+// NoAnswer returns the error of an operation whose HTTP.Do returned this error.
 func NoAnswer(operation string, err error) error {
 	e := &Error{Operation: operation, Err: err}
 	var unanswered *UnansweredError
@@ -112,7 +125,7 @@ func NoAnswer(operation string, err error) error {
 // askWhatItIs ends the message of a ProtocolError.
 const askWhatItIs = "; is this a Verity, and of a version that this tool knows?"
 
-// WhyNoAnswer says that a request had no answer, for this reason; of one for which there was no connection, that it was never sent.
+// WhyNoAnswer says that a request got no answer or, without a connection, that it could not be sent, with the reason.
 func WhyNoAnswer(err error) string {
 	if neverSent(err) || withoutTLS(err) {
 		return "could not be sent: " + err.Error()
@@ -120,7 +133,7 @@ func WhyNoAnswer(err error) string {
 	return "got no answer: " + err.Error()
 }
 
-// withoutTLS reports whether a connection was given up before it was encrypted, so that nothing was sent.
+// withoutTLS reports whether the TLS handshake failed, so that nothing was sent.
 func withoutTLS(err error) bool {
 	_, isCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	_, isNoTLS := errors.AsType[tls.RecordHeaderError](err)
@@ -134,7 +147,7 @@ func protocolError(operation string, answer *Answer, format string, args ...any)
 	}
 }
 
-// refusal is the error of an answer whose status was not asked for.
+// refusal returns the error of an answer with an unexpected status.
 func refusal(operation string, answer *Answer) error {
 	said := ServiceMessage(answer.Body)
 	e := &Error{Operation: operation, Status: answer.Status}
@@ -161,8 +174,8 @@ func refusal(operation string, answer *Answer) error {
 	return e
 }
 
-// FromInFront reports whether something in front of the service gave this answer: a 403 that has neither the service's headers nor
-// its JSON, as of a web application firewall.
+// FromInFront reports whether the answer is not the service's but that of something in front of it, such as a web application
+// firewall: a 403 with neither the service's headers nor its JSON.
 func (a *Answer) FromInFront() bool { return fromInFront(a.Status, maps.Keys(a.Header), a.Body) }
 
 func fromInFront(status int, headers iter.Seq[string], body []byte) bool {
@@ -181,7 +194,7 @@ func fromInFront(status int, headers iter.Seq[string], body []byte) bool {
 	return json.Unmarshal(body, &said) != nil || len(said.Message) == 0 && said.StatusCode == 0
 }
 
-// ServiceMessage is what the service says in an error answer, as a line that a log and a terminal can hold.
+// ServiceMessage returns the message of an error answer, made safe for a log and a terminal.
 func ServiceMessage(body []byte) string {
 	var answer struct {
 		Message json.RawMessage `json:"message"`
@@ -200,7 +213,7 @@ func ServiceMessage(body []byte) string {
 	return describeBody(body)
 }
 
-// describeBody never repeats a body that is not an error message: it may hold a token.
+// describeBody describes a body without an error message. It repeats nothing of it, as it may hold a token.
 func describeBody(body []byte) string {
 	switch {
 	case len(body) == 0:
@@ -212,10 +225,10 @@ func describeBody(body []byte) string {
 	}
 }
 
-// shorten makes the service's words a line that a log and a terminal can hold.
+// shorten makes a text of the service safe for a log and a terminal.
 func shorten(s string) string { return plain.Short(s, 200) }
 
-// RetryAfter reads a Retry-After header, in seconds or as an HTTP date. Without one it is as long as Verity blocks a client.
+// RetryAfter parses a Retry-After header, in seconds or as an HTTP date. Without one it returns how long Verity blocks a client.
 func RetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
@@ -227,17 +240,17 @@ func RetryAfter(value string, now time.Time) time.Duration {
 	return contract.ThrottleWindow
 }
 
-// Unexpected is the error of an answer that is fine by its status, and wrong by what it says.
+// Unexpected returns the error of an answer with the expected status and an unexpected content.
 func Unexpected(operation string, status int, format string, args ...any) error {
 	return &Error{
 		Name: UnexpectedAnswerError, Operation: operation, Status: status, Message: operation + ": " + fmt.Sprintf(format, args...),
 	}
 }
 
-// AsError returns the error of an operation that err is or wraps.
+// AsError returns the *Error that err is or wraps.
 func AsError(err error) (*Error, bool) { return errors.AsType[*Error](err) }
 
-// IsStopped reports whether an error is only the end of the run.
+// IsStopped reports whether an error is a StoppedError, which the end of the run causes.
 func IsStopped(err error) bool {
 	e, ok := AsError(err)
 	return ok && e.Name == StoppedError

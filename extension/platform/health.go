@@ -17,22 +17,22 @@ import (
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
-// maxHealthBody is more than any answer of GET /health has.
+// maxHealthBody is more bytes than any answer to GET /health has.
 const maxHealthBody = 1 << 16
 
-// Health is what the answer to GET /health tells of a healthy Verity.
+// Health is the content of the answer to GET /health of a healthy Verity.
 type Health struct {
 	Uptime          time.Duration
-	Date            string // the header: the service's clock, in whole seconds
-	Asked, Answered time.Time
+	Date            string    // the header: the service's clock, in whole seconds
+	Asked, Answered time.Time // when the request was sent and answered, by this machine's clock
 }
 
-// HealthError says why GET /health was not answered as by a healthy Verity that can be tested.
+// HealthError is why a base URL is not that of a healthy Verity that can be tested.
 type HealthError struct {
-	Status     int           // of the answer; 0 where there was none
+	Status     int           // of the answer; 0: none came
 	RetryAfter time.Duration // of a 429
-	InFront    bool          // something in front of the service answered, see Answer.FromInFront
-	Why        string        // in a few words, without the address, such as "the answer 503 with an empty body"
+	InFront    bool          // something in front of the service answered; see Answer.FromInFront
+	Why        string        // the reason in short, without the address, such as "the answer 503 with an empty body"
 
 	message string
 	err     error
@@ -44,8 +44,8 @@ func (e *HealthError) Error() string { return e.message }
 // Unwrap returns why there was no answer, if there was none.
 func (e *HealthError) Unwrap() error { return e.err }
 
-// CheckHealth asks a base URL for /health once and says in plain words why it is not a Verity that can be tested: its errors are
-// of the type *HealthError. It is no load: it emits no metric.
+// CheckHealth requests /health of a base URL once. Its error is a *HealthError, whose message says why this is not a Verity that
+// can be tested. The request does not count as load and emits no metric.
 func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Health, error) {
 	health := Health{Asked: time.Now()}
 	request, err := http.NewRequestWithContext(ctx, contract.RouteHealth.Method, baseURL+contract.RouteHealth.Path, http.NoBody)
@@ -72,7 +72,7 @@ func CheckHealth(ctx context.Context, client *http.Client, baseURL string) (Heal
 	return health, err
 }
 
-// readHealth reads the service's uptime in its answer.
+// readHealth returns the service's uptime from its answer.
 func readHealth(response *http.Response, body []byte, baseURL string) (time.Duration, error) {
 	status := response.StatusCode
 	refused := func(why, format string, args ...any) error {
@@ -110,7 +110,7 @@ func readHealth(response *http.Response, body []byte, baseURL string) (time.Dura
 	return time.Duration(*said.UptimeSeconds * float64(time.Second)), nil
 }
 
-// unreachableAdvice says what to look at where there is no answer.
+// unreachableAdvice says what to check if there is no answer.
 func unreachableAdvice(err error) string {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "if it is the service's own, self-signed certificate, trust it with SSL_CERT_FILE=FILE, or run with " +
@@ -119,7 +119,7 @@ func unreachableAdvice(err error) string {
 	return "is the service up, and BASE_URL right?"
 }
 
-// withoutSecrets is an address without what may hold a secret: credentials, a query and a fragment.
+// withoutSecrets removes the parts of an address that may hold a secret: credentials, query and fragment.
 func withoutSecrets(location string) string {
 	u, err := url.Parse(location)
 	if err != nil {
@@ -135,7 +135,7 @@ func healthBody(body []byte) string {
 	return describeBody(body)
 }
 
-// Clock is the service's clock when it answered, in whole seconds; ok is false where the answer did not say.
+// Clock returns the service's clock when it answered, in whole seconds; ok is false if the answer has no valid Date.
 func (h Health) Clock() (now time.Time, ok bool) {
 	now, err := http.ParseTime(h.Date)
 	return now, err == nil

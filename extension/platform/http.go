@@ -1,7 +1,7 @@
-// Package platform is the client of Verity's HTTP API: accounts that keep their access token fresh, the queue, the token
-// balance, and the webhook through which tokens are bought. Every fact about the wire is from docs/verity-api.md.
+// Package platform is the client of Verity's HTTP API: users that refresh their access tokens, the queue, the token balance, and
+// the webhook through which tokens are bought. Its facts about the protocol are from docs/verity-api.md.
 //
-// It is plain Go. What it needs from k6, a round trip that emits k6's metrics, reaches it as an HTTP.
+// It is plain Go: a round trip that emits k6's metrics is passed in as an HTTP.
 package platform
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The operations, as the name tag of their requests' metrics shows them.
+// The operations are the values of the name tag in the metrics of their requests.
 const (
 	OpSignUp  = "auth_signup"
 	OpRefresh = "auth_refresh"
@@ -28,9 +28,9 @@ type Request struct {
 	URL       string
 	Header    http.Header
 	Body      []byte
-	// Expected are the statuses that were asked for; any other is an error.
+	// Expected are the statuses of a success; any other is an error.
 	Expected []int
-	// Allowed are further ones that the contract has for this case. They are errors, but no failed requests.
+	// Allowed are further statuses of the contract. They are errors, but do not count as failed requests.
 	Allowed []int
 }
 
@@ -45,11 +45,11 @@ type Answer struct {
 	Header   map[string]string // by canonical name
 	Cookies  map[string]string // set by this answer
 	Body     []byte
-	Duration time.Duration // sending, waiting and receiving, as http_req_duration
+	Duration time.Duration // sending, waiting and receiving, as in http_req_duration
 }
 
-// HTTP is the HTTP connection of one user. Do returns an error only where there is no answer: ErrStopped where the run
-// ended first, ErrTimeout where none came in time, and any other where the connection failed.
+// HTTP sends the requests of one user. Do returns an error only if there is no answer: ErrStopped if the run ended first,
+// ErrTimeout if none came in time, and another error if the connection failed.
 type HTTP interface {
 	Do(ctx context.Context, request Request) (*Answer, error)
 }

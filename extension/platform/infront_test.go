@@ -8,7 +8,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-// A 403 of the service has its headers or its JSON; one of a firewall has neither.
+// A 403 of the service has its headers or its JSON; that of a firewall has neither.
 func TestAnswersOfSomethingInFront(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -143,7 +143,7 @@ func TestAccessTokenIsRefreshedAheadOfItsExpiry(t *testing.T) {
 	require.False(t, opaque.expired(received.Add(time.Hour)))
 }
 
-func TestAStatementHoldsTheAccountAgainstTheBalance(t *testing.T) {
+func TestAStatementComparesTheAccountWithTheBalance(t *testing.T) {
 	t.Parallel()
 	left, refundLost, notQueued := Left{contract.LeaveLeft, true}, Left{contract.LeaveLeft, false}, Left{contract.LeaveNotQueued, false}
 	gone := &Error{Name: TimeoutError}

@@ -7,42 +7,42 @@ import (
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
-// ledger is a user's own account of its tokens and its place in a queue: what it bought, spent and got back. Requests of
-// one user can overlap, so it has a lock.
+// ledger is this side's account of a user's tokens and place in a queue: tokens bought, spent and refunded. Requests of one user
+// can overlap, so it has a lock.
 type ledger struct {
 	mu      sync.Mutex
-	tokens  int
-	known   bool // false after a request whose outcome is unknown, until the balance is read
+	tokens  int  // expected balance
+	known   bool // false after a request with unknown outcome, until the balance is read
 	inQueue bool
-	maybe   bool // a join or leave whose outcome is unknown: the user may be queued
-	open    int  // tokens of purchases whose outcome is unknown
-	reads   int  // of the balance
+	maybe   bool // the user may be queued, after a join or leave with unknown outcome
+	open    int  // tokens of purchases with unknown outcome
+	reads   int  // how often the balance was read
 
 	purchased, joined, refunded int
 
-	// What the statement at the end needs besides. doubt is by how much the balance may differ from tokens because of joins and
-	// leaves whose outcome is unknown: at most so many fewer or more.
+	// The rest is for the statement. The balance may have up to doubtLess fewer or doubtMore more than tokens, because of joins
+	// and leaves with unknown outcome.
 	doubtLess, doubtMore int
-	lost                 int // refunds that the service said would not come
-	explained            int // tokens by which a balance that was read was higher than tokens, within the doubt
-	missing              int // tokens by which it was lower than can be; negative: higher
+	lost                 int // tokens that the service did not refund
+	explained            int // by how many tokens balances exceeded the expected ones, within the doubt
+	missing              int // by how many tokens balances fell short, beyond the doubt; negative: exceeded
 }
 
-// Statement is a user's account held against its balance: Bought = Left + Spent + Lost + Missing.
+// Statement compares a user's account with its balances: Bought = Left + Spent + Lost + Missing.
 type Statement struct {
-	Bought int // with what the account opened with
-	Spent  int // on matches, and on places in a queue that the user still has
-	Lost   int // refunds that the service said would not come
+	Bought int // including the opening balance
+	Spent  int // on matches, and on the place in a queue that the user still has
+	Lost   int // tokens that the service did not refund
 	Left   int // the balance that was read last
-	// Missing is what the balances that were read had less than they must. Where requests got no answer, each explains a
-	// difference of one token, or of its purchase.
+	// Missing is by how much balances were lower than they must be. A request without an answer explains a difference of one
+	// token, or of its purchase.
 	Missing int
 }
 
-// Account is a user's own account of its tokens.
+// Account is this side's account of a user's tokens.
 type Account struct {
-	Tokens   int  // what the balance should be
-	Known    bool // false: a request without an answer left it open until the balance is read
+	Tokens   int  // the expected balance
+	Known    bool // false: Tokens is uncertain after a request without an answer, until the balance is read
 	Bought   int
 	Joined   int // joins that cost a token
 	Refunded int
@@ -57,8 +57,8 @@ func (l *ledger) account() Account {
 	}
 }
 
-// bounds returns what the balance can be: purchases whose outcome is unknown may be in it. It is not ok where a join or leave
-// left it open.
+// bounds returns the least and the greatest possible balance: purchases with unknown outcome may be in it. ok is false after a
+// join or leave with unknown outcome.
 func (l *ledger) bounds() (least, most int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,14 +81,14 @@ func (l *ledger) statement() Statement {
 	}
 }
 
-// question notes that the balance may be so many tokens lower or higher than the account has it. The lock is held.
+// question notes that the balance may be lower or higher than expected by this many tokens. The lock is held.
 func (l *ledger) question(less, more int) {
 	l.known = false
 	l.doubtLess += less
 	l.doubtMore += more
 }
 
-// compare holds a balance against the account. The lock is held.
+// compare compares a balance with the account. The lock is held.
 func (l *ledger) compare(balance int) {
 	more := balance - l.tokens
 	if credited := min(more, l.open); credited > 0 {
@@ -102,16 +102,16 @@ func (l *ledger) compare(balance int) {
 	l.explained += more
 }
 
-// Sale is a purchase as the account of its user has it. Its event may be sent again, and is credited once.
+// Sale is a purchase and its state in the user's account. Its event may be sent several times, and is credited once.
 type Sale struct {
 	payments.Purchase
 
-	credited bool // this and the next belong to the ledger
-	open     bool // sent, and the outcome unknown
-	reads    int  // of the balance, when it was opened
+	credited bool // guarded by the ledger, as are the next two
+	open     bool // sent, with unknown outcome
+	reads    int  // ledger.reads when it was opened
 }
 
-// bought notes what became of sending the event of a purchase.
+// bought notes the outcome of sending the event of a purchase.
 func (l *ledger) bought(s *Sale, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +120,7 @@ func (l *ledger) bought(s *Sale, err error) {
 	case err == nil:
 		s.credited = true
 		if s.open && s.reads != l.reads {
-			l.question(s.Tokens, 0) // a balance that was read meanwhile may have the tokens in it already
+			l.question(s.Tokens, 0) // a balance that was read meanwhile may already include the tokens
 		}
 		l.tokens += s.Tokens
 		l.purchased += s.Tokens
@@ -131,7 +131,7 @@ func (l *ledger) bought(s *Sale, err error) {
 	}
 }
 
-// settle takes an open purchase off the list. The lock is held.
+// settle closes an open purchase. The lock is held.
 func (l *ledger) settle(s *Sale) {
 	if s.open {
 		s.open = false
@@ -159,7 +159,7 @@ func (l *ledger) leave(left Left) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.inQueue && left.Status == contract.LeaveNotQueued {
-		// A match that was not heard has spent the token, or an older socket has closed and brought it back.
+		// A match whose event did not arrive has spent the token, or the close of an older socket has refunded it.
 		l.question(0, 1)
 	}
 	l.inQueue, l.maybe = false, false
@@ -172,7 +172,7 @@ func (l *ledger) leave(left Left) {
 	}
 }
 
-// lostSight notes that a join or leave has no known outcome.
+// lostSight notes that a join or leave has an unknown outcome.
 func (l *ledger) lostSight() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,7 +180,7 @@ func (l *ledger) lostSight() {
 	l.maybe = true
 }
 
-// socketClosed notes that the user is in no queue any more, with its refund or after a match.
+// socketClosed notes that the user is no longer in a queue, with a refund or after a match.
 func (l *ledger) socketClosed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -190,7 +190,7 @@ func (l *ledger) socketClosed() {
 	l.inQueue, l.maybe = false, false
 }
 
-// read takes over the balance that the service gives, which is the truth from here on.
+// read compares the service's balance with the account, and adopts it.
 func (l *ledger) read(balance int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

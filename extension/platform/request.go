@@ -19,11 +19,11 @@ const OpChoice = "session_choice"
 // Chosen is the answer to a choice.
 type Chosen struct {
 	Status   contract.ChoiceStatus  `json:"status"`
-	Outcome  contract.ChoiceOutcome `json:"outcome"`  // of a resolved one
-	Deadline json.RawMessage        `json:"deadline"` // of a pending one, as the service gives it
+	Outcome  contract.ChoiceOutcome `json:"outcome"`  // of a resolved choice
+	Deadline json.RawMessage        `json:"deadline"` // of a pending choice, as the service sent it
 }
 
-// Choose tells the service what the user chooses after a session that has ended.
+// Choose sends the user's choice after a session that has ended.
 func (u *User) Choose(ctx context.Context, sessionID string, choice contract.Choice) (Chosen, error) {
 	body, err := json.Marshal(map[string]contract.Choice{"choice": choice})
 	if err != nil {
@@ -50,8 +50,8 @@ func (u *User) Choose(ctx context.Context, sessionID string, choice contract.Cho
 	return chosen, nil
 }
 
-// Request sends any request as this user. Its URL is a path of the service, as CheckPath takes it; a body is JSON. An answer whose
-// status is not in Expected is an error.
+// Request sends any request as this user. Its URL is a path of the service that CheckPath accepts; a body is JSON. An answer with
+// a status that is not in Expected is an error.
 func (u *User) Request(ctx context.Context, request Request) (*Answer, error) {
 	if err := CheckPath(request.URL); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (u *User) Request(ctx context.Context, request Request) (*Answer, error) {
 	return u.authorized(ctx, request)
 }
 
-// JSON returns the body of an answer that says that it is JSON; nil and no error where it is something else.
+// JSON returns the body of an answer that is declared as JSON, and nil without an error for another answer.
 func (a *Answer) JSON(operation string) ([]byte, error) {
 	mediaType, _, _ := strings.Cut(a.Header["Content-Type"], ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
@@ -76,7 +76,7 @@ func (a *Answer) JSON(operation string) ([]byte, error) {
 	return a.Body, nil
 }
 
-// CheckPath refuses what is not a path of the service, perhaps with a query: the user's token must go nowhere else.
+// CheckPath refuses a value that is not a path of the service, with an optional query: the user's token must not be sent elsewhere.
 func CheckPath(path string) error {
 	const takes = "must be a path of the service, such as /users/me or /matches?limit=5"
 	u, err := url.Parse(path)
@@ -96,14 +96,14 @@ func CheckPath(path string) error {
 	}
 }
 
-// isPrintable reports whether a path is of visible ASCII characters, as it goes over the wire.
+// isPrintable reports whether a path consists of visible ASCII characters, as on the wire.
 func isPrintable(path string) bool {
 	return strings.IndexFunc(path, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
-// RequestName is a name for the requests with a method and path, for metrics: without the query, and with :id for each part of
-// the path that looks like one, which is a number, or 12 characters or more with a digit in them. Other parts that differ from
-// user to user need a name of the script's own.
+// RequestName returns a name for the metrics of requests with this method and path: without the query, and with :id for each part
+// of the path that looks like an id, which is a number, or 12 or more characters with a digit. If other parts differ between
+// users, the script must name the request.
 func RequestName(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	parts := strings.Split(path, "/")

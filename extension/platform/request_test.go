@@ -11,7 +11,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-func TestRequestNamesLeaveOutWhatDiffersFromUserToUser(t *testing.T) {
+func TestRequestNamesLeaveOutIDs(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
 		"/users/me":        "GET /users/me",
@@ -46,7 +46,7 @@ func TestARequestKeepsTheTokenAndTheHost(t *testing.T) {
 	require.Len(t, verity.requests, before, "nothing was sent")
 }
 
-func TestAChoiceThatIsNotThatOfTheContract(t *testing.T) {
+func TestAChoiceThatViolatesTheContract(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
 		`[]`:                                  "the body is not the JSON of a choice",
@@ -62,7 +62,7 @@ func TestAChoiceThatIsNotThatOfTheContract(t *testing.T) {
 	}
 }
 
-// Whatever path is let through, the request goes to the service.
+// A request with any accepted path goes to the service.
 func FuzzCheckPath(f *testing.F) {
 	for _, seed := range []string{"/a", "//b", "/\\b", "http://b", "/a/../b", "/a?b=//c", "/@b", "/a#b", "/%2e%2e/"} {
 		f.Add(seed)

@@ -19,7 +19,7 @@ type Service struct {
 	signer  func() (*payments.Signer, error)
 }
 
-// NewService returns the Verity at a base URL that ParseBaseURL accepted. Tokens are bought with what signer returns.
+// NewService returns the Verity at a base URL that ParseBaseURL accepted. Tokens are bought with the Signer that signer returns.
 func NewService(baseURL string, signer func() (*payments.Signer, error)) *Service {
 	return &Service{baseURL: baseURL, signer: signer}
 }
@@ -55,7 +55,7 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 	return &User{account: account, service: s, connection: connection}, nil
 }
 
-// isID reports whether a name of the service can stand in a log line, a path and a report as it is. Verity's have 25 characters.
+// isID reports whether an id of the service can be used unchanged in a log line, a path and a report. Verity's have 25 characters.
 func isID(id string) bool {
 	const longest = 128
 	return len(id) <= longest && strings.IndexFunc(id, func(r rune) bool {
@@ -68,7 +68,7 @@ func (s *Service) Webhook(ctx context.Context, connection HTTP, event payments.E
 	return s.PostWebhook(ctx, connection, event.Body, event.Headers(), expected...)
 }
 
-// PostWebhook posts a body with headers of the caller's own, such as a signature that must be refused.
+// PostWebhook posts a body with the caller's headers, such as a signature that must be refused.
 func (s *Service) PostWebhook(
 	ctx context.Context, connection HTTP, body []byte, header http.Header, expected ...int,
 ) (*Answer, error) {
@@ -85,12 +85,12 @@ func (s *Service) webhookRequest(body []byte, header http.Header) Request {
 	return request
 }
 
-// request is one to a route, to be carried out.
+// request returns a request to a route.
 func (s *Service) request(operation string, route contract.Route) Request {
 	return Request{Operation: operation, Method: route.Method, URL: s.baseURL + route.Path, Expected: []int{route.Status}}
 }
 
-// send returns the answer if its status was asked for, and an *Error otherwise.
+// send returns the answer if its status is expected, and otherwise an *Error.
 func (s *Service) send(ctx context.Context, connection HTTP, request Request) (*Answer, error) {
 	answer, err := connection.Do(ctx, request)
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *Service) send(ctx context.Context, connection HTTP, request Request) (*
 	return answer, nil
 }
 
-// conceal takes out of an error answer what the request carried and no message may repeat, should the service echo it.
+// conceal removes the request's secrets from an error answer, in case the service echoes them.
 func (r *Request) conceal(answer *Answer) *Answer {
 	shown := *answer
 	for _, secret := range r.secrets() {
@@ -111,7 +111,7 @@ func (r *Request) conceal(answer *Answer) *Answer {
 	return &shown
 }
 
-// secrets are the access token, the refresh token and the signature of a request, as far as it has them.
+// secrets returns the access token, the refresh token and the signature of a request, those that it has.
 func (r *Request) secrets() []string {
 	_, cookie, _ := strings.Cut(r.Header.Get("Cookie"), "=")
 	signature := r.Header.Get(contract.SignatureHeader)

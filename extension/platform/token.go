@@ -14,12 +14,12 @@ import (
 // maxRefreshLead is the longest time before its expiry that an access token is refreshed.
 const maxRefreshLead = 2 * time.Minute
 
-// accessToken is a bearer token with the times that matter on this machine's own clock: the service's clock may differ,
-// so its lifetime counts from the moment it was received.
+// accessToken is a bearer token with its times by this machine's clock. The service's clock may differ, so the lifetime counts
+// from when the token was received.
 type accessToken struct {
-	bearer  string    // what the Authorization header says, made once
-	expires time.Time // zero: it does not say
-	refresh time.Time // when to refresh; zero: not ahead
+	bearer  string    // the Authorization header
+	expires time.Time // zero: unknown
+	refresh time.Time // when to refresh; zero: not before a 401
 }
 
 func newAccessToken(value string, received time.Time) accessToken {
@@ -33,8 +33,7 @@ func newAccessToken(value string, received time.Time) accessToken {
 	return token
 }
 
-// refreshLead is a fifth of the lifetime, less for some users than for others, so that those who signed up together do
-// not refresh together.
+// refreshLead returns a fifth of the lifetime or less, at random, so that users that signed up together do not refresh together.
 func refreshLead(lifetime time.Duration) time.Duration {
 	lead := min(lifetime/5, maxRefreshLead)
 	return lead - time.Duration(rand.Float64()*float64(lead)/2) // #nosec G404 -- spreads load, guards nothing
@@ -46,7 +45,7 @@ func (t accessToken) expired(now time.Time) bool {
 	return !t.expires.IsZero() && !now.Before(t.expires)
 }
 
-// lifetimeOf reads exp − iat from a JWT. The signature is the service's business.
+// lifetimeOf returns exp − iat of a JWT. It does not verify the signature.
 func lifetimeOf(jwt string) (time.Duration, error) {
 	parts := strings.Split(jwt, ".")
 	if len(parts) != 3 {

@@ -18,69 +18,69 @@ import (
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
-// retryRefresh is how long a user whose refresh failed waits before it tries again, as long as its token still works.
+// retryRefresh is how long a user waits after a failed refresh before it tries again, while its token still works.
 const retryRefresh = 5 * time.Second
 
-// A join or leave that meets the matcher's lock on the user is sent again after 50, 100, 200, 400, 500, 500 … ms: for 4 s at
-// least, with the spread, and the lock lives for 3 s.
+// A join or leave that the matcher's lock on the user refuses is sent again after 50, 100, 200, 400, 500, 500 … ms: for at least
+// 4 s, plus a random spread. The lock expires after 3 s.
 const (
 	lockTries       = 12
 	firstLockWait   = 50 * time.Millisecond
 	longestLockWait = 500 * time.Millisecond
 )
 
-// account is what a user is, whichever VU and connection it acts through.
+// account is the state of a user, independent of its connection.
 type account struct {
 	id         string
-	refreshing chan struct{} // held by the one refresh that may be under way
+	refreshing chan struct{} // a semaphore: one refresh at a time
 	ledger     ledger
 
 	mu          sync.Mutex
 	token       accessToken
-	cookie      string // the refresh token; empty once it is spent
-	nextRefresh time.Time
-	unsold      []*order // what is to be sent again
+	cookie      string    // the refresh token; "" once it is spent
+	nextRefresh time.Time // earliest time of the next refresh, after a failed one
+	unsold      []*order  // to be sent again
 }
 
-// User is one of Verity's users. It keeps its access token fresh: refreshed ahead of expiry, and once after an unexpected
-// 401. Its methods may be called at once; Verity itself answers 409 to overlapping queue operations.
+// User is a user of Verity. It refreshes its access token before it expires, and once after an unexpected 401. Its methods are
+// safe for concurrent use; Verity answers overlapping queue operations of a user with 409.
 type User struct {
 	*account
 	service    *Service
 	connection HTTP
 }
 
-// Through returns the same user acting through another connection.
+// Through returns the same user with another connection.
 func (u *User) Through(connection HTTP) *User {
 	return &User{account: u.account, service: u.service, connection: connection}
 }
 
-// ID is the user's id, a cuid.
+// ID returns the user's id, a cuid.
 func (u *User) ID() string { return u.id }
 
-// Account returns the user's own account of its tokens.
+// Account returns this side's account of the user's tokens.
 func (u *User) Account() Account { return u.ledger.account() }
 
-// Statement returns the user's account held against the balances that were read.
+// Statement returns the comparison of the user's account with the balances that were read.
 func (u *User) Statement() Statement { return u.ledger.statement() }
 
-// TokenBounds returns what the balance can be, the two alike unless a purchase got no answer. It is not ok where a join or
-// leave left the account open until the balance is read.
+// TokenBounds returns the least and the greatest possible balance, which differ only if a purchase got no answer. ok is false
+// after a join or leave with unknown outcome, until the balance is read.
 func (u *User) TokenBounds() (least, most int, ok bool) { return u.ledger.bounds() }
 
-// MayBeQueued reports whether the user is in a queue or may be, after a join or leave without an answer.
+// MayBeQueued reports whether the user is in a queue, or may be after a join or leave without an answer.
 func (u *User) MayBeQueued() bool { return u.ledger.mayBeQueued() }
 
 // Joined is the answer to a join.
 type Joined struct {
 	Status   contract.JoinStatus `json:"status"`
 	QueueKey string              `json:"queueKey"`
-	Position *int                `json:"position"` // from 0; nil where the service does not say
+	Position *int                `json:"position"` // from 0; nil: not in the answer
 	Duration time.Duration
 }
 
-// queueOperation sends a join or leave. While another operation of the user is under way, such as the matcher's, the contract
-// has 409 for it, so it is sent again until that must be over.
+// queueOperation sends a join or leave. Verity answers 409 while another operation of the user is under way, such as the
+// matcher's; then it sends the request again until that must be over.
 func (u *User) queueOperation(ctx context.Context, request Request) (*Answer, error) {
 	began, wait := time.Now(), firstLockWait
 	for try := 1; ; try++ {
@@ -101,7 +101,7 @@ func (u *User) queueOperation(ctx context.Context, request Request) (*Answer, er
 	}
 }
 
-// pause waits, and returns false where the context ended first.
+// pause waits, and returns false if the context ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -148,7 +148,7 @@ type Left struct {
 	Refunded bool                 `json:"refunded"`
 }
 
-// LostToken reports whether a token that was paid for a place in the queue is gone without a match: the refund did not come.
+// LostToken reports whether the token for the place in the queue was not refunded.
 func (l Left) LostToken() bool { return l.Status != contract.LeaveNotQueued && !l.Refunded }
 
 // Leave leaves the queue.
@@ -182,7 +182,7 @@ func parseLeft(answer *Answer) (Left, error) {
 	}
 }
 
-// Balance reads the number of the user's tokens, which Account takes over.
+// Balance reads the user's token balance, which Account adopts.
 func (u *User) Balance(ctx context.Context) (int, error) {
 	answer, err := u.authorized(ctx, u.service.request(OpBalance, contract.RouteBalance))
 	if err != nil {
@@ -203,12 +203,12 @@ type order struct {
 	Sale
 
 	event payments.Event
-	// underWay: an earlier copy had no answer, so that the service may still be at it, and answer 500 to this one.
+	// underWay: an earlier copy got no answer. The service may still be processing it, and answers this one with 500.
 	underWay bool
 }
 
-// BuyTokens sells the user n tokens (1 to contract.MaxTokens) through a signed webhook and returns how long Verity took. After
-// a failure the next call with the same n sends the same event again, signed anew, as Stripe does: it is credited once.
+// BuyTokens buys n tokens (1 to contract.MaxTokens) through a signed webhook, and returns how long Verity took. After a failure,
+// the next call with the same n sends the same event again with a new signature, as Stripe does; it is credited once.
 func (u *User) BuyTokens(ctx context.Context, n int) (time.Duration, error) {
 	signer, err := u.service.signer()
 	if err != nil {
@@ -239,7 +239,7 @@ func (u *User) sell(ctx context.Context, o *order) (*Answer, error) {
 	return answer, err
 }
 
-// takeOrder returns one that is to be sent again, or else a new one.
+// takeOrder returns an order of n tokens that is to be sent again, or a new one.
 func (u *User) takeOrder(signer *payments.Signer, n int) (*order, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -263,27 +263,27 @@ func (u *User) keepOrder(o *order) {
 	u.unsold = append(u.unsold, o)
 }
 
-// AccessToken returns a token that is good for opening a socket now.
+// AccessToken returns a valid access token, refreshed if it is due.
 func (u *User) AccessToken(ctx context.Context) (string, error) {
 	token, err := u.freshToken(ctx, "")
 	return strings.TrimPrefix(token, contract.Bearer), err
 }
 
-// NoteMatched tells the user's account that a match took the user out of the queue.
+// NoteMatched records in the user's account that a match removed the user from the queue.
 func (u *User) NoteMatched() { u.ledger.matched() }
 
-// NoteSocketClosed tells the user's account that this side closed a socket, which takes the user out of its queue.
+// NoteSocketClosed records in the user's account that this side closed a socket, which removes the user from its queue.
 func (u *User) NoteSocketClosed() { u.ledger.socketClosed() }
 
-// NoteSocketLost tells the user's account that a socket closed while the user may have been queued: the service takes the
-// user out of the queue then, with refund, or has matched it.
+// NoteSocketLost records in the user's account that a socket was lost while the user may have been queued: the service then
+// removes the user from the queue with a refund, or has matched it.
 func (u *User) NoteSocketLost() { u.ledger.lostSight() }
 
-// NoteSale notes in the user's account what became of sending the event of a sale: err is nil after a 200.
+// NoteSale records in the user's account the outcome of sending the event of a sale: err is nil after a 200.
 func (u *User) NoteSale(sale *Sale, err error) { u.ledger.bought(sale, err) }
 
-// noteQueueFailure marks the account as unknown where the service may have carried out what has no good answer. Without an
-// access token it was not asked.
+// noteQueueFailure marks the account as uncertain if the service may have carried out the operation in spite of the error. If the
+// user could not refresh its access token, the operation was not sent.
 func (u *User) noteQueueFailure(err error) {
 	var e *Error
 	if errors.As(err, &e) && e.Operation != OpRefresh && outcomeUnknown(err) {
@@ -291,7 +291,7 @@ func (u *User) noteQueueFailure(err error) {
 	}
 }
 
-// authorized sends a request with a fresh access token, and once more after a 401 that a new token can mend.
+// authorized sends a request with a valid access token, and again with a new one after a 401 that refuses the token.
 func (u *User) authorized(ctx context.Context, request Request) (*Answer, error) {
 	token, err := u.freshToken(ctx, "")
 	if err != nil {
@@ -314,14 +314,14 @@ func (u *User) sendWith(ctx context.Context, token string, request Request) (*An
 	return u.service.send(ctx, u.connection, request)
 }
 
-// tokenRefused tells a 401 that another token can mend.
+// tokenRefused reports whether an error is a 401 that refuses the access token.
 func tokenRefused(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.tokenRefused
 }
 
-// freshToken returns an access token as the Authorization header has it, refreshed where it is due or where it is the one that
-// was refused. A refresh that fails costs nothing as long as the token at hand still works.
+// freshToken returns the value of the Authorization header, with the access token refreshed if it is due or was refused. If a
+// refresh fails while the current token is still valid, it returns that one.
 func (u *User) freshToken(ctx context.Context, refused string) (string, error) {
 	if token, due := u.currentToken(refused); !due {
 		return token, nil
@@ -363,15 +363,15 @@ func (u *User) stillValid() bool {
 	return !u.token.expired(time.Now())
 }
 
-// neverSent tells a request that no connection could be opened for.
+// neverSent reports whether no connection could be opened for a request.
 func neverSent(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError
 	return (errors.As(err, &op) && op.Op == "dial") || errors.As(err, &dns)
 }
 
-// refresh exchanges the cookie for a new token and a new cookie. A cookie whose answer was lost may be dead, and using a
-// dead one costs the account its session, so it is never sent again.
+// refresh exchanges the cookie for a new token and a new cookie. If the answer is lost, the cookie may be used up, and reusing it
+// would revoke the account's session, so it is never sent again.
 func (u *User) refresh(ctx context.Context) error {
 	u.mu.Lock()
 	cookie := u.cookie

@@ -22,7 +22,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-// fakeVerity is a platform.HTTP that answers by a script: a function for each operation.
+// fakeVerity is a platform.HTTP that answers with a function for each operation.
 type fakeVerity struct {
 	mu       sync.Mutex
 	lifetime int // s, of access tokens
@@ -80,7 +80,7 @@ func (f *fakeVerity) on(operation string, answer func(platform.Request) (*platfo
 	f.answers[operation] = answer
 }
 
-// sent lists the operations that were requested.
+// sent returns the requested operations.
 func (f *fakeVerity) sent() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,7 +149,7 @@ func TestAUserJoinsAndLeaves(t *testing.T) {
 	require.Equal(t, http.MethodDelete, verity.requests[3].Method)
 }
 
-func TestWhatALeaveMeansForTheToken(t *testing.T) {
+func TestTheEffectOfALeaveOnTheAccount(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, body string
@@ -179,7 +179,7 @@ func TestWhatALeaveMeansForTheToken(t *testing.T) {
 	}
 }
 
-func TestAUserWhoHeardItsMatchKnowsThatTheTokenIsSpent(t *testing.T) {
+func TestAMatchSpendsTheToken(t *testing.T) {
 	t.Parallel()
 	verity := newFakeVerity()
 	user := verity.signUp(t)
@@ -217,7 +217,7 @@ func TestAlreadyQueuedCostsNothing(t *testing.T) {
 	require.True(t, user.MayBeQueued())
 }
 
-func TestAnOutcomeThatIsUnknownStaysOpenUntilTheBalanceIsRead(t *testing.T) {
+func TestAnUnknownOutcomeStaysOpenUntilTheBalanceIsRead(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(platform.Request) (*platform.Answer, error){
 		"timeout":       fails(platform.ErrTimeout),
@@ -291,7 +291,7 @@ func TestErrorsWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-func TestAnswersThatAreNotThoseOfVerity(t *testing.T) {
+func TestAnswersThatViolateTheContract(t *testing.T) {
 	t.Parallel()
 	const ask = "; is this a Verity, and of a version that this tool knows?"
 	type call func(*platform.User) error
@@ -357,7 +357,7 @@ func TestATokenIsRefreshedAheadOfItsExpiry(t *testing.T) {
 	require.Equal(t, 2, tokenNumber(t, last), "the request after the refresh has the new token")
 }
 
-// expiring makes Verity refuse to read the balance with all tokens before the nth, with 401.
+// expiring makes Verity refuse to return the balance for all tokens before the nth, with 401.
 func (f *fakeVerity) expiring(t *testing.T, n int, then string) {
 	t.Helper()
 	f.on(platform.OpBalance, func(request platform.Request) (*platform.Answer, error) {
@@ -440,7 +440,7 @@ func TestARefreshWhoseAnswerWasLostIsNeverRepeated(t *testing.T) {
 	}
 }
 
-// A service that restarts costs nobody the session.
+// A restart of the service must not cost a user its session.
 func TestARefreshThatWasNeverSentIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -462,7 +462,7 @@ func TestARefreshThatWasNeverSentIsTriedAgain(t *testing.T) {
 	}
 }
 
-// Without an access token the service was not asked to queue the user.
+// Without an access token the join is not sent.
 func TestAJoinWithoutATokenLeavesNothingOpen(t *testing.T) {
 	t.Parallel()
 	verity := newFakeVerity()
@@ -519,7 +519,7 @@ func TestARefreshThatFailsAheadOfExpiryCostsNothingYet(t *testing.T) {
 	verity.lifetime = 5
 	user := verity.signUp(t)
 	verity.on(platform.OpRefresh, says(429, ""))
-	require.Eventually(t, func() bool { // due after 3 to 3.5 s, and the token is trusted for 4
+	require.Eventually(t, func() bool { // due after 3 to 3.5 s; the token counts as valid for 4
 		_, err := user.Balance(t.Context())
 		require.NoError(t, err)
 		return strings.Contains(verity.sent(), platform.OpRefresh)
@@ -582,7 +582,7 @@ func TestAUserKeepsItsAccountThroughAnotherConnection(t *testing.T) {
 	require.True(t, user.MayBeQueued())
 }
 
-// locked answers 409 so many times, and then as before.
+// locked answers 409 a number of times, and then as before.
 func (f *fakeVerity) locked(operation string, times int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -646,7 +646,7 @@ func TestTheEndOfTheRunEndsTheWaitForALock(t *testing.T) {
 	require.Equal(t, platform.StoppedError, e.Name)
 }
 
-// eventIDs lists the ids of the events that were sent.
+// eventIDs returns the ids of the events that were sent.
 func (f *fakeVerity) eventIDs(t *testing.T) (ids []string, allowed500 []bool) {
 	t.Helper()
 	for _, request := range f.requests {
@@ -686,7 +686,7 @@ func TestAPurchaseThatFailsIsSentAgainAsTheSameEvent(t *testing.T) {
 	require.Equal(t, platform.Account{Tokens: 12, Known: true, Bought: 12}, account, "each event is credited once")
 }
 
-// The balance that was read between two copies of an event may have its tokens in it, or not.
+// A balance that was read between two copies of an event may or may not include its tokens.
 func TestAnEventSentAgainAfterABalanceLeavesTheAccountOpen(t *testing.T) {
 	t.Parallel()
 	f := newFakeVerity()
@@ -705,7 +705,7 @@ func TestAnEventSentAgainAfterABalanceLeavesTheAccountOpen(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestWhatHadNoAnswerForLongIsATimeout(t *testing.T) {
+func TestARequestLongUnansweredIsATimeout(t *testing.T) {
 	t.Parallel()
 	f := newFakeVerity()
 	user := f.signUp(t)

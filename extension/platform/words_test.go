@@ -12,8 +12,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-// A message of the service reaches terminals and logs.
-func TestTheWordsOfTheServiceAreMadePlain(t *testing.T) {
+// A message of the service is shown in terminals and logs.
+func TestAMessageOfTheServiceIsMadePrintable(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
 		`{"message":"\u001b[2J\u001b[31mall passed\u0000"}`: `\x1b[2J\x1b[31mall passed\x00`,
@@ -47,7 +47,7 @@ func TestAnAnswerThatCannotBeUsedIsAProtocolError(t *testing.T) {
 	require.True(t, user.MayBeQueued(), "the service may have queued the user")
 }
 
-func TestAnIDThatIsNoneIsRefused(t *testing.T) {
+func TestAnInvalidIDIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{`c\u001b[2J`, `c 1`, `<b>`, strings.Repeat("c", 200)} {
 		verity := newFakeVerity()

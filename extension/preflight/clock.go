@@ -13,12 +13,12 @@ import (
 const (
 	// signatureTolerance is how old a webhook's signature may be, in whole seconds.
 	signatureTolerance = int64(contract.SignatureTolerance / time.Second)
-	// clockWarning is a difference that no clock that is set by NTP has.
+	// clockWarning is a difference in seconds that a clock set by NTP does not have.
 	clockWarning = 60
 )
 
-// clock compares the service's clock with this machine's, as the service does with a signature: in whole seconds. The
-// service wrote its Date about half way between the request and the answer.
+// clock compares the service's clock with this machine's in whole seconds, as the service does with a signature. It assumes that
+// the service set its Date half-way between the request and the answer.
 func clock(health platform.Health) Check {
 	const name = "clock"
 	if health.Date == "" {

@@ -2,5 +2,5 @@
 
 package preflight
 
-// openFiles returns 0, not known: Windows has no such limit for sockets.
+// openFiles returns 0, unknown: Windows has no such limit for sockets.
 func openFiles() uint64 { return 0 }

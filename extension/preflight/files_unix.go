@@ -4,8 +4,8 @@ package preflight
 
 import "syscall"
 
-// openFiles returns how many files this process may have open at once, 0 if that is not known. Go has raised the limit to
-// the hard one at the start of the process.
+// openFiles returns how many files this process may have open at once, or 0 if that is unknown. Go raised the soft limit to the
+// hard one when the process started.
 func openFiles() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What Go has raised is what counts: the soft limit of this process.
+// The soft limit of this process counts, which Go has raised.
 func TestThisMachine(t *testing.T) {
 	t.Parallel()
 	var files syscall.Rlimit

@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// ownFiles is what k6 and this process keep open beside the connections of users, with room to spare.
+// ownFiles is more than k6 keeps open besides the connections of users.
 const ownFiles = 64
 
-// portRange is where Linux says which ports outgoing connections get.
+// portRange is the file with the range of ports for outgoing connections on Linux.
 const portRange = "/proc/sys/net/ipv4/ip_local_port_range"
 
-// Machine is what this machine allows this process.
+// Machine is the limits of this machine for this process.
 type Machine struct {
-	Files   uint64 // open at once; 0: unknown
-	Ports   int    // of outgoing connections from one address to another; 0: unknown
-	Sources int    // addresses that connections come from; at least 1
+	Files   uint64 // open files; 0: unknown
+	Ports   int    // ports for connections from one address to another; 0: unknown
+	Sources int    // local addresses that connections use; at least 1
 }
 
-// ThisMachine looks at this machine, whose connections come from so many addresses.
+// ThisMachine returns the limits of this machine, whose connections use this many local addresses.
 func ThisMachine(sources int) Machine {
 	m := Machine{Files: openFiles(), Sources: sources}
 	if runtime.GOOS == "linux" {
@@ -33,7 +33,7 @@ func ThisMachine(sources int) Machine {
 	return m
 }
 
-// parsePortRange counts the ports of a range such as "32768\t60999"; 0 for what is none.
+// parsePortRange returns the number of ports of a range such as "32768\t60999", or 0 if it is invalid.
 func parsePortRange(text string) int {
 	fields := strings.Fields(text)
 	if len(fields) != 2 {
@@ -53,33 +53,33 @@ func parsePortRange(text string) int {
 func (m Machine) files(plan Plan) Check {
 	const name = "file descriptors"
 	need := plan.Connections + ownFiles
-	needed := fmt.Sprintf("%s needed (%s connections and %d for k6 itself)", count(need), count(plan.Connections), ownFiles)
+	needed := fmt.Sprintf("%s needed (%s connections and %d for k6 itself)", Count(need), Count(plan.Connections), ownFiles)
 	switch {
 	case m.Files == 0:
 		return Check{name, Unknown, "not known on this system; " + needed}
 	case m.Files > math.MaxInt64:
 		return Check{name, Passed, "no limit; " + needed}
 	case m.Files < uint64(need): // #nosec G115 -- not negative
-		return Check{name, Failed, fmt.Sprintf("%s allowed, %s: raise the limit with `ulimit -n %d`", count(m.Files), needed, need)}
+		return Check{name, Failed, fmt.Sprintf("%s allowed, %s: raise the limit with `ulimit -n %d`", Count(m.Files), needed, need)}
 	default:
-		return Check{name, Passed, fmt.Sprintf("%s allowed, %s", count(m.Files), needed)}
+		return Check{name, Passed, fmt.Sprintf("%s allowed, %s", Count(m.Files), needed)}
 	}
 }
 
-// ports counts what an outgoing connection takes of this machine: a port, which stays taken for a minute after this side
-// has closed it. Between other addresses the same port serves again.
+// ports checks the local ports: an outgoing connection uses one until a minute after this side has closed it. The same port can
+// be used between other addresses at the same time.
 func (m Machine) ports(plan Plan, targets int) Check {
 	const name = "ports"
 	need := plan.Connections + plan.ClosedPerMinute
 	needed := fmt.Sprintf("%s needed (%s connections and %s that were closed within a minute)",
-		count(need), count(plan.Connections), count(plan.ClosedPerMinute))
+		Count(need), Count(plan.Connections), Count(plan.ClosedPerMinute))
 	if m.Ports == 0 {
 		return Check{name, Unknown, "not known on this system; " + needed}
 	}
 	have := m.Ports * m.Sources * targets
-	allowed := count(have) + " there"
+	allowed := Count(have) + " there"
 	if have > m.Ports {
-		allowed = fmt.Sprintf("%s × %d from this machine's addresses × %d to the target's = %s there", count(m.Ports), m.Sources, targets, count(have))
+		allowed = fmt.Sprintf("%s × %d from this machine's addresses × %d to the target's = %s there", Count(m.Ports), m.Sources, targets, Count(have))
 	}
 	if need > have {
 		return Check{name, Failed, fmt.Sprintf("%s, %s: widen net.ipv4.ip_local_port_range, or use several runners", allowed, needed)}

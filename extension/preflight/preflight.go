@@ -1,8 +1,8 @@
-// Package preflight looks once, before any load, whether a run can say anything about the service: whether the service's
-// clock and secret are the runner's, whether the plan would break a rate limit, and whether this machine has the file
-// descriptors and ports that it takes. Facts about the service are from docs/verity-api.md; nothing is created on it.
+// Package preflight checks before the load whether a run can give a meaningful result: whether clock and webhook secret of the
+// service and the runner agree, whether the plan stays within the rate limits, and whether this machine has enough file
+// descriptors and ports. Its facts about the service are from docs/verity-api.md; the checks create nothing on the service.
 //
-// It is plain Go: what it needs from k6, an HTTP client with k6's dialer and TLS, reaches it as a Client.
+// It is plain Go: an HTTP client with k6's dialer and TLS is passed in as a Client.
 package preflight
 
 import (
@@ -15,51 +15,51 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-// Client sends requests that are no load, such as an *http.Client.
+// Client sends requests that do not count as load, such as an *http.Client.
 type Client interface {
 	Do(request *http.Request) (*http.Response, error)
 }
 
-// Plan is what a run is about to ask, of the service and of this machine.
+// Plan is the planned load of this runner on the service, and its needs on this machine.
 type Plan struct {
-	// Requests by operation (platform.Op…). What is not in it is not asked for.
+	// Requests is the load by operation (platform.Op…). Operations that are not in it are not checked.
 	Requests map[string]Load
-	// Connections open at once.
+	// Connections is the number of connections open at once.
 	Connections int
-	// ClosedPerMinute counts connections that this side closes, each of which keeps its port for a minute.
+	// ClosedPerMinute is how many connections this side closes a minute; each keeps its port for a minute.
 	ClosedPerMinute int
-	// Runner, from 1, is which of so many Runners of the test this is, and Share is its part of it. The zero values are the only one's.
+	// Runner is this runner's number of Runners, from 1, and Share its share of the test. For a single runner all are zero.
 	Runner, Runners int
 	Share           float64
 }
 
-// Load is what a run asks of one route in its busiest minute, from one client address.
+// Load is the number of requests to one route in the run's busiest minute, from one client address.
 type Load struct {
 	PerMinute  float64
-	Arithmetic string // how that number comes about
-	OfEach     bool   // each of several runners asks for as much, rather than for its share
+	Arithmetic string // how PerMinute was computed
+	OfEach     bool   // PerMinute is the load of each of several runners, not of this one's share
 }
 
-// Service is the Verity that is looked at.
+// Service is the Verity to check.
 type Service struct {
 	BaseURL   string
-	Health    platform.Health // of the answer that showed that it is one
+	Health    platform.Health // of the answer that showed that it is a Verity
 	Signer    *payments.Signer
-	Addresses int // how many the connections are spread over; at least 1
+	Addresses int // number of the service's addresses that connections are spread over; at least 1
 }
 
-// Verdict of a Check.
+// Verdict is the result of a Check.
 type Verdict string
 
 // The verdicts. Only Failed stops a run.
 const (
 	Passed  Verdict = "passed"
-	Warning Verdict = "warning" // the run can go on, and its result is to be read with this in mind
+	Warning Verdict = "warning" // the run may begin, but the finding affects its result
 	Failed  Verdict = "failed"  // the result would be meaningless
-	Unknown Verdict = "unknown" // this system does not tell
+	Unknown Verdict = "unknown" // cannot be determined on this system
 )
 
-// Mark is the verdict as a table shows it.
+// Mark returns the verdict's mark in a table.
 func (v Verdict) Mark() string {
 	switch v {
 	case Passed:
@@ -73,14 +73,14 @@ func (v Verdict) Mark() string {
 	}
 }
 
-// Check is one thing that was looked at.
+// Check is the result of one check.
 type Check struct {
 	Name    string  `json:"check"`
 	Verdict Verdict `json:"verdict"`
 	Found   string  `json:"found"` // with the arithmetic
 }
 
-// Look looks at a healthy service and at this machine. It asks each route of the plan once.
+// Look checks a healthy service and this machine. It sends one request to each route of the plan.
 func Look(ctx context.Context, client Client, service Service, plan Plan, machine Machine) []Check {
 	checks := []Check{
 		{"target", Passed, "a healthy Verity, up for " + service.Health.Uptime.Truncate(time.Second).String()},
@@ -93,8 +93,8 @@ func Look(ctx context.Context, client Client, service Service, plan Plan, machin
 	return append(checks, machine.files(plan), machine.ports(plan, service.Addresses))
 }
 
-// count writes 12345.6 as 12,346.
-func count[N int | uint64 | float64](n N) string {
+// Count formats 12345.6 as 12,346.
+func Count[N int | uint64 | float64](n N) string {
 	digits := strconv.FormatFloat(float64(n), 'f', 0, 64)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]

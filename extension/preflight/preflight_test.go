@@ -24,7 +24,7 @@ import (
 
 const secret = "whsec_test"
 
-// whole is a plan that asks every route, 60 times a minute, of a machine that can.
+// whole returns a plan with this rate of requests to every route, within the limits of able.
 func whole(perMinute float64) preflight.Plan {
 	plan := preflight.Plan{Requests: map[string]preflight.Load{}, Connections: 10, ClosedPerMinute: 2}
 	for _, operation := range preflight.Operations() {
@@ -40,14 +40,14 @@ func healthy() platform.Health {
 	return platform.Health{Uptime: 90*time.Second + 1, Date: now.UTC().Format(http.TimeFormat), Asked: now, Answered: now}
 }
 
-// reply is what a service answers to one route.
+// reply is a service's answer to a request to one route.
 type reply struct {
 	status int
 	header map[string]string
 	body   string
 }
 
-// verity answers as the contract has it, unless replies say otherwise, by method and path.
+// verity answers as in the contract, except for replies, by method and path.
 func verity(t *testing.T, seen *[]string, replies map[string]reply) *httptest.Server {
 	t.Helper()
 	usual := map[string]reply{
@@ -98,7 +98,7 @@ func find(t *testing.T, checks []preflight.Check, name string) preflight.Check {
 	return checks[at]
 }
 
-func TestAServiceThatStandsThePlan(t *testing.T) {
+func TestAPlanWithinTheLimitsPasses(t *testing.T) {
 	t.Parallel()
 	var seen []string
 	got := show(look(t, verity(t, &seen, nil), whole(1234.2), able))
@@ -120,8 +120,8 @@ func TestAServiceThatStandsThePlan(t *testing.T) {
 	require.Contains(t, seen, "POST /queue/join {}")
 }
 
-// Of the routes that the plan leaves out, none is asked.
-func TestOnlyWhatIsPlannedIsAsked(t *testing.T) {
+// No request is sent to a route that is not in the plan.
+func TestOnlyPlannedRoutesAreAsked(t *testing.T) {
 	t.Parallel()
 	var seen []string
 	plan := preflight.Plan{Requests: map[string]preflight.Load{platform.OpBalance: {PerMinute: 1}}}
@@ -155,7 +155,7 @@ func (f clientFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
 func TestClocks(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		behind  time.Duration // the runner
+		behind  time.Duration // how far the runner's clock is behind
 		verdict preflight.Verdict
 		want    string
 	}{
@@ -172,7 +172,7 @@ func TestClocks(t *testing.T) {
 		middle := time.Date(2026, 11, 24, 12, 0, 0, 400e6, time.UTC)
 		health := platform.Health{
 			Date:  middle.Add(tc.behind).Format(http.TimeFormat),
-			Asked: middle.Add(-2 * time.Second), Answered: middle.Add(2 * time.Second), // a slow answer is no difference
+			Asked: middle.Add(-2 * time.Second), Answered: middle.Add(2 * time.Second), // a slow answer does not matter
 		}
 		checks := preflight.Look(t.Context(), nil, preflight.Service{Health: health, Addresses: 1}, preflight.Plan{}, able)
 		require.Equal(t, preflight.Check{Name: "clock", Verdict: tc.verdict, Found: tc.want}, checks[1])

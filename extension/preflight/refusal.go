@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Failures lists what a run is refused for.
+// Failures returns the failed checks, as name and finding.
 func Failures(checks []Check) (failed []string) {
 	for _, c := range checks {
 		if c.Verdict == Failed {
@@ -18,7 +18,7 @@ func Failures(checks []Check) (failed []string) {
 	return failed
 }
 
-// Refusal returns an error where checks failed, and so the run must not begin.
+// Refusal returns an error if checks failed: then the run must not begin.
 func Refusal(checks []Check) error {
 	failed := Failures(checks)
 	if len(failed) == 0 {
@@ -28,7 +28,7 @@ func Refusal(checks []Check) error {
 		". SKIP_PREFLIGHT=1 runs it all the same")
 }
 
-// JSON is what was found, for machines.
+// JSON returns the checks as JSON.
 func JSON(checks []Check) string {
 	text, err := json.MarshalIndent(map[string]any{
 		"passed": !slices.ContainsFunc(checks, func(c Check) bool { return c.Verdict == Failed }),

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -19,36 +18,36 @@ import (
 )
 
 const (
-	// askLimit bounds the time of one answer. A service that takes longer for a refusal is in no state to be tested.
+	// askLimit bounds the time of one answer. A service that takes longer for a refusal cannot be tested.
 	askLimit = 10 * time.Second
-	// maxBody is more than any of these answers has.
+	// maxBody is more bytes than any of these answers has.
 	maxBody = 1 << 16
 )
 
-// rounding is less than any load differs from the next by, and more than adding fractions does.
+// rounding is smaller than the difference of two loads, and larger than the error of adding fractions.
 const rounding = 1e-6
 
 const webhookSecret = "webhook secret" // #nosec G101 -- the name of a check
 
-// route is how to see a route's limit without creating anything: the service counts a request before it looks at it.
+// route is a request that shows a route's limit without creating anything: the service counts a request before it handles it.
 type route struct {
 	contract.Route
 
 	operation string
 	body      string
-	refused   int // the status of the answer
+	refused   int // expected status of the answer
 }
 
 var routes = []route{ //nolint:gochecknoglobals // a constant table
 	{contract.RouteSignUp, platform.OpSignUp, `{"preflight":true}`, http.StatusBadRequest}, // an unknown field
 	{contract.RouteWebhook, platform.OpWebhook, "", http.StatusOK},                         // an event that credits nothing
-	{contract.RouteJoin, platform.OpJoin, `{}`, http.StatusUnauthorized},                   // without a token, as what follows
+	{contract.RouteJoin, platform.OpJoin, `{}`, http.StatusUnauthorized},                   // without a token, as the next two
 	{contract.RouteLeave, platform.OpLeave, "", http.StatusUnauthorized},
 	{contract.RouteBalance, platform.OpBalance, "", http.StatusUnauthorized},
 	{contract.RouteRefresh, platform.OpRefresh, "", http.StatusUnauthorized}, // without the cookie
 }
 
-// Operations are those that a plan can have.
+// Operations returns the operations that a plan can have.
 func Operations() []string {
 	names := make([]string, len(routes))
 	for i, r := range routes {
@@ -57,7 +56,7 @@ func Operations() []string {
 	return names
 }
 
-// answer is that to one request; err says why there is none.
+// answer is the answer to one request, or the error if there is none.
 type answer struct {
 	status int
 	header http.Header
@@ -65,7 +64,8 @@ type answer struct {
 	err    error
 }
 
-// askRoutes asks each route of the plan once, one after the other. What it finds of the secret comes before the limits.
+// askRoutes sends a request to each route of the plan, one after the other. It returns the check of the secret before those of
+// the limits.
 func askRoutes(ctx context.Context, client Client, service Service, plan Plan) []Check {
 	var checks, limits []Check
 	for _, r := range routes {
@@ -76,7 +76,7 @@ func askRoutes(ctx context.Context, client Client, service Service, plan Plan) [
 		a := service.ask(ctx, client, r)
 		if r.operation == platform.OpWebhook {
 			checks = append(checks, secret(a))
-			limits = append(limits, plan.withAll(r.limit(load, a, ""), load, allowedBy(a))) // an unexpected status is the secret's matter
+			limits = append(limits, plan.withAll(r.limit(load, a, ""), load, allowedBy(a))) // secret judges an unexpected status
 			continue
 		}
 		limits = append(limits, plan.withAll(r.limit(load, a, r.unexpected(a)), load, allowedBy(a)))
@@ -100,7 +100,7 @@ func (s Service) ask(ctx context.Context, client Client, r route) answer {
 	return answer{response.StatusCode, response.Header, body, withoutURL(ctx, err)}
 }
 
-// request is one that creates nothing; to the webhook it is a signed event that credits nothing.
+// request returns a request that creates nothing; for the webhook it is a signed event that credits nothing.
 func (s Service) request(ctx context.Context, r route) (*http.Request, error) {
 	body, header := r.body, http.Header{}
 	if r.operation == platform.OpWebhook {
@@ -120,18 +120,15 @@ func (s Service) request(ctx context.Context, r route) (*http.Request, error) {
 	return request, nil
 }
 
-// withoutURL says why there is no answer; the check says of what.
+// withoutURL returns why there is no answer, without the URL, as the check names the route.
 func withoutURL(ctx context.Context, err error) error {
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("none within %s", askLimit)
 	}
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		err = urlErr.Err
-	}
-	return plain.Error(err)
+	return plain.Error(plain.WithoutURL(err))
 }
 
-// unexpected says what is not as the contract has it; "" if nothing is.
+// unexpected returns how the answer deviates from the contract, or "".
 func (r route) unexpected(a answer) string {
 	if a.status == r.refused || a.status == http.StatusTooManyRequests {
 		return ""
@@ -139,7 +136,7 @@ func (r route) unexpected(a answer) string {
 	return fmt.Sprintf("%s %s was answered %d (%s) instead of %d", r.Method, r.Path, a.status, platform.ServiceMessage(a.body), r.refused)
 }
 
-// limit holds the load against the limit of the route, which the headers of any answer but a 429 tell.
+// limit compares the load with the limit of the route, which every answer except a 429 has in its headers.
 func (r route) limit(load Load, a answer, unexpected string) Check {
 	check := Check{Name: r.operation}
 	switch {
@@ -166,34 +163,34 @@ func (r route) limit(load Load, a answer, unexpected string) Check {
 	return check
 }
 
-// within reports whether a load keeps to the limit that the headers name. Requests count for a minute, so that those of
-// before, and this look, leave fewer at first.
+// within compares the load with the limit in an answer's headers. Requests count for a minute, so that earlier ones, and this
+// request, leave fewer at first.
 func (l Load) within(header http.Header) (verdict Verdict, found string) {
 	planned := math.Ceil(l.PerMinute - rounding)
 	text := header.Get(contract.HeaderLimit)
 	if text == "" {
-		return Passed, fmt.Sprintf("no %s, so no limit; %s a minute planned (%s)", contract.HeaderLimit, count(planned), l.Arithmetic)
+		return Passed, fmt.Sprintf("no %s, so no limit; %s a minute planned (%s)", contract.HeaderLimit, Count(planned), l.Arithmetic)
 	}
 	allowed, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
 		return Warning, fmt.Sprintf("%s is %q, not a number, so the limit is unknown; %s a minute planned (%s)",
-			contract.HeaderLimit, plain.Short(text, 40), count(planned), l.Arithmetic)
+			contract.HeaderLimit, plain.Short(text, 40), Count(planned), l.Arithmetic)
 	}
 	left, err := strconv.ParseUint(header.Get(contract.HeaderRemaining), 10, 31)
 	if err != nil {
 		left = allowed
 	}
-	verdict, found = Passed, fmt.Sprintf("%s a minute allowed", count(allowed))
+	verdict, found = Passed, fmt.Sprintf("%s a minute allowed", Count(allowed))
 	switch {
 	case planned > float64(allowed):
 		verdict = Failed
 	case planned > float64(left):
-		verdict, found = Failed, fmt.Sprintf("%s, of which this look leaves %s%s", found, count(left), resets(header))
+		verdict, found = Failed, fmt.Sprintf("%s, of which this look leaves %s%s", found, Count(left), resets(header))
 	}
-	return verdict, fmt.Sprintf("%s, %s planned (%s)", found, count(planned), l.Arithmetic)
+	return verdict, fmt.Sprintf("%s, %s planned (%s)", found, Count(planned), l.Arithmetic)
 }
 
-// allowedBy is the limit that the headers of an answer name; 0: none, or it is not known.
+// allowedBy returns the limit in the headers of an answer; 0: none or unknown.
 func allowedBy(a answer) uint64 {
 	allowed, err := strconv.ParseUint(a.header.Get(contract.HeaderLimit), 10, 31)
 	if err != nil {
@@ -202,7 +199,7 @@ func allowedBy(a answer) uint64 {
 	return allowed
 }
 
-// resets says when there are more again, if the service does.
+// resets says when the limit is reset, if the headers have it.
 func resets(header http.Header) string {
 	text := header.Get(contract.HeaderReset)
 	if _, err := strconv.ParseUint(text, 10, 31); err != nil {
@@ -211,7 +208,7 @@ func resets(header http.Header) string {
 	return " for " + text + " s"
 }
 
-// secret reports whether the service took a signed event.
+// secret checks whether the service accepted a signed event.
 func secret(a answer) Check {
 	switch {
 	case a.err != nil || a.status == http.StatusTooManyRequests:

@@ -24,36 +24,36 @@ const (
 	maxTrialBody = 1 << 20
 )
 
-// Trial is two users who match in a queue key of their own before the load. Where their sockets hear nothing, no user's would.
+// Trial lets two users match in a queue key of their own before the load. If their sockets get no events, no user's will.
 type Trial struct {
 	Service *platform.Service
 	Client  Client
 	// Open opens the socket of a user.
 	Open func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error)
-	// Body is that of POST /queue/join, with a key that nobody else has.
+	// Body is the body of POST /queue/join, with a key that no other user has.
 	Body []byte
 	// Limit is how long to wait for each event; 0 means DefaultTrialLimit.
 	Limit time.Duration
 }
 
-// trialUser is one of the two, and what became of it.
+// trialUser is one of the two users, with its results.
 type trialUser struct {
 	user   *platform.User
 	socket *sessions.Socket
 	match  sessions.Match
 	held   sessions.Held
-	left   contract.LeaveStatus // of the leave after a match that did not come
+	left   contract.LeaveStatus // of the leave after no match came
 	err    error
 }
 
-// Run lets the two users match and says what they heard. It leaves two accounts on the service, and a session that ends by itself.
+// Run lets the two users match, and checks their events. It leaves two accounts on the service, and a session that ends by itself.
 func (t Trial) Run(ctx context.Context) Check {
 	if t.Limit <= 0 {
 		t.Limit = DefaultTrialLimit
 	}
-	tracker := sessions.NewTracker() // the run's own does not know of these users
+	tracker := sessions.NewTracker() // not the run's, whose totals must not include these users
 	var pair [2]*trialUser
-	defer closeLines(&pair)
+	defer closeSockets(&pair)
 	for i := range pair {
 		u, err := t.arrive(ctx, tracker)
 		if err != nil {
@@ -71,7 +71,7 @@ func (t Trial) Run(ctx context.Context) Check {
 	return judgeTrial(pair, t.Limit)
 }
 
-func closeLines(pair *[2]*trialUser) {
+func closeSockets(pair *[2]*trialUser) {
 	for _, u := range pair {
 		if u != nil {
 			u.socket.Close()
@@ -114,7 +114,7 @@ func (u *trialUser) matchAndStart(ctx context.Context, t Trial) {
 	}
 }
 
-// judgeTrial says what the users heard; of two who heard different things, the worse.
+// judgeTrial returns the result of both users: the first failure, or that both got match and session:start.
 func judgeTrial(pair [2]*trialUser, limit time.Duration) Check {
 	waited := max(pair[0].match.Wait, pair[1].match.Wait)
 	for _, u := range pair {
@@ -125,7 +125,7 @@ func judgeTrial(pair [2]*trialUser, limit time.Duration) Check {
 	return Check{trialName, Passed, fmt.Sprintf("two users matched in %.1f s, and both heard match and session:start", waited.Seconds())}
 }
 
-// wrong says why no run could match its users, or returns "".
+// wrong returns why users could not be matched in a run, or "".
 func (u *trialUser) wrong(limit time.Duration) string {
 	switch m := u.match; {
 	case m.Outcome == sessions.OutcomeStopped:
@@ -147,7 +147,7 @@ func (u *trialUser) wrong(limit time.Duration) string {
 	return ""
 }
 
-// UnheardCause is why users are matched and do not hear of it.
+// UnheardCause is the usual cause of matches whose events do not reach the users.
 const UnheardCause = "The usual cause: the matcher runs in another process than the API, and no Socket.IO adapter joins them, as in the " +
 	"owners' deployment template (docs/verity-api.md, How it is deployed). Run matching and API in one process, or add the adapter"
 
@@ -191,7 +191,7 @@ func plainFailure(ctx context.Context, err error) error {
 	return withoutURL(ctx, err)
 }
 
-// TrialBody is the body of a join whose key no other trial or run has.
+// TrialBody returns the body of a join with a queue key that no other trial or run has.
 func TrialBody() []byte {
 	return fmt.Appendf(nil, `{"preferences":{"mode":"trial","seed":%q}}`, rand.Text())
 }

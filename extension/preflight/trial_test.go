@@ -35,7 +35,7 @@ func TestTrialOfADeployment(t *testing.T) {
 	for name, test := range map[string]struct {
 		options standin.Options
 		verdict preflight.Verdict
-		found   string // a pattern
+		found   string // a regular expression
 	}{
 		"that is well": {
 			standin.Options{}, preflight.Passed, `^two users matched in \d\.\d s, and both heard match and session:start$`,

@@ -11,30 +11,30 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// Account is the account of one user's tokens. Bought = Balance + Queued + Spent + Lost, at every moment.
+// Account is the tokens of one user. Bought = Balance + Queued + Spent + Lost at all times.
 type Account struct {
 	ID      string `json:"id"`
 	Bought  int64  `json:"bought"`  // credited by webhooks
-	Balance int64  `json:"balance"` // what GET /tokens/balance answers
-	Queued  int64  `json:"queued"`  // paid for the place in the queue where the user waits
+	Balance int64  `json:"balance"` // as GET /tokens/balance answers
+	Queued  int64  `json:"queued"`  // paid for the current place in the queue
 	Spent   int64  `json:"spent"`   // on matches
 	Lost    int64  `json:"lost"`    // paid for a place that the user left, and not refunded
 }
 
-// errOverflow is Postgres': a balance is an int32.
+// errOverflow is Postgres' error on a balance that exceeds an int32.
 var errOverflow = errors.New("the balance does not fit an int32")
 
 // user is one account.
 type user struct {
 	id        string
-	operating sync.Mutex // held by the user's one queue operation
+	operating sync.Mutex // held by the user's queue operation under way
 
 	mu      sync.Mutex
 	account Account
 	banned  bool
-	gone    bool     // deleted, while its access tokens still work
-	lossy   bool     // the next refund gets lost
-	access  []string // tokens that may still work
+	gone    bool     // deleted; its access tokens still work
+	lossy   bool     // the next refund is lost
+	access  []string // access tokens that may still be valid
 }
 
 // credit adds bought tokens.
@@ -49,7 +49,7 @@ func (u *user) credit(tokens int64) error {
 	return nil
 }
 
-// pay moves one token from the balance to the place in the queue, if there is one.
+// pay moves one token from the balance to Queued, and reports whether there was one.
 func (u *user) pay() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -61,7 +61,7 @@ func (u *user) pay() bool {
 	return true
 }
 
-// refund gives the token for the place in the queue back.
+// refund moves the token for the place in the queue back to the balance.
 func (u *user) refund() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -69,7 +69,7 @@ func (u *user) refund() {
 	u.account.Balance++
 }
 
-// forfeit loses the token.
+// forfeit moves the token for the place in the queue to Lost.
 func (u *user) forfeit() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -77,7 +77,7 @@ func (u *user) forfeit() {
 	u.account.Lost++
 }
 
-// spend uses the token for a match.
+// spend moves the token for the place in the queue to Spent.
 func (u *user) spend() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -85,7 +85,7 @@ func (u *user) spend() {
 	u.account.Spent++
 }
 
-// losesRefund tells once that the next refund is to get lost.
+// losesRefund reports whether the next refund is to be lost, and resets that.
 func (u *user) losesRefund() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -114,7 +114,7 @@ func (u *user) isGone() bool {
 	return u.gone
 }
 
-// accounts are all users.
+// accounts holds all users.
 type accounts struct {
 	mu   sync.RWMutex
 	byID map[string]*user
@@ -131,14 +131,14 @@ func (a *accounts) signUp() *user {
 	return u
 }
 
-// find returns nil for an unknown id.
+// find returns the user with an id, or nil.
 func (a *accounts) find(id string) *user {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return a.byID[id]
 }
 
-// all are the accounts, by id.
+// all returns the accounts, sorted by id.
 func (a *accounts) all() []Account {
 	a.mu.RLock()
 	all := make([]Account, 0, len(a.byID))
@@ -150,5 +150,5 @@ func (a *accounts) all() []Account {
 	return all
 }
 
-// newID is c and 25 characters, as Verity's ids are.
+// newID returns a random id: c and 25 characters, as in Verity.
 func newID() string { return "c" + strings.ToLower(rand.Text()[:25]) }

@@ -8,13 +8,13 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// answer is what a handler returns. Its body is written before the next request uses the buffer that it may be in.
+// answer is the result of a handler. Its body may be in the call's buffer, and is written before that is reused.
 type answer struct {
 	status int
 	body   []byte
 }
 
-// Answers without an "error" field, and with their keys in the service's order.
+// The answers without an "error" field, with their keys in the service's order.
 var (
 	unauthorized    = answer{http.StatusUnauthorized, []byte(`{"message":"` + contract.SaysUnauthorized + `","statusCode":401}`)}
 	serverError     = answer{http.StatusInternalServerError, []byte(`{"statusCode":500,"message":"` + contract.SaysServerError + `"}`)}
@@ -22,15 +22,15 @@ var (
 	bodyTooLarge    = answer{http.StatusRequestEntityTooLarge, []byte(`{"statusCode":413,"message":"request entity too large"}`)}
 )
 
-// denial is an answer that refuses, as an error. The service's words are in its body only.
+// denial is a refusing answer as an error.
 type denial struct{ answer }
 
 func deny(status int, message string) *denial { return &denial{refuse(status, message)} }
 
-// Error is for a reader of a test's output.
+// Error returns the body, for the output of tests.
 func (d *denial) Error() string { return string(d.body) }
 
-// refuse is the body that Nest makes of an exception; message is a string, or strings from its validation.
+// refuse returns the answer that Nest makes from an exception; message is a string, or a list of strings from its validation.
 func refuse(status int, message any) answer {
 	body := encodeJSON(struct {
 		Message    any    `json:"message"`
@@ -40,13 +40,13 @@ func refuse(status int, message any) answer {
 	return answer{status, body}
 }
 
-// encodeJSON leaves < > & as they are, as JSON.stringify does.
+// encodeJSON encodes as JSON.stringify does, without escaping < > &.
 func encodeJSON(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		panic(err) // a value of this package that cannot be encoded is a defect of this package
+		panic(err) // a defect of this package: all its values can be encoded
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }

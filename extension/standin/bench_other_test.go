@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// processorTime is not read here: the benchmark is one of Linux and macOS.
+// processorTime returns nothing: the benchmark runs on Linux and macOS only.
 func processorTime() (time.Duration, error) {
 	return 0, errors.New("the processor time of a process is read on Unix only")
 }

@@ -20,17 +20,17 @@ import (
 	"github.com/verity-app/xk6-verity/extension/payments"
 )
 
-// serveVariable makes the test binary a stand-in, with the Redis that it names.
+// serveVariable is the variable that makes the test binary a stand-in, with the Redis that it names.
 const serveVariable = "STANDIN_SERVE_FOR_BENCHMARK"
 
-// BenchmarkServer measures a stand-in in a process of its own, with GOMAXPROCS=1, over keep-alive connections that each
-// have one request under way: server-µs/op is the processor time of the server, the kernel's included, and
-// req/s-of-a-core what one core carries at that rate.
+// BenchmarkServer measures a stand-in in a process of its own, with GOMAXPROCS=1, over keep-alive connections with one request
+// under way on each. server-µs/op is the processor time of the server, kernel mode included, and req/s-of-a-core the rate that
+// one core can serve.
 func BenchmarkServer(b *testing.B) {
 	const connections = 64
 	for _, bench := range []struct {
 		name, redis string
-		requests    float64 // an operation
+		requests    float64 // per operation
 		begin       func(*caller) func()
 	}{
 		{"balance", "embedded", 1, (*caller).balances},
@@ -50,7 +50,7 @@ func BenchmarkServer(b *testing.B) {
 			for range connections {
 				begun <- bench.begin(newCaller(b, child.url))
 			}
-			b.SetParallelism(connections) // times GOMAXPROCS; those without a connection have nothing to do
+			b.SetParallelism(connections) // times GOMAXPROCS; goroutines without a connection do nothing
 			b.ResetTimer()
 			before, start := child.cpu(), time.Now()
 			b.RunParallel(func(pb *testing.PB) {
@@ -105,7 +105,7 @@ func (c *child) line() string {
 	return strings.TrimSpace(line)
 }
 
-// cpu is the processor time that the child has used.
+// cpu returns the processor time that the child has used.
 func (c *child) cpu() time.Duration {
 	c.b.Helper()
 	_, err := io.WriteString(c.stdin, "\n")
@@ -115,7 +115,7 @@ func (c *child) cpu() time.Duration {
 	return used
 }
 
-// serveForBenchmark is the child: it says its URL, and its processor time whenever it reads a line.
+// serveForBenchmark is main of the child: it prints its URL, and its processor time for each line that it reads.
 func serveForBenchmark() int {
 	o := Options{WebhookSecret: secret}
 	if url := os.Getenv(serveVariable); url != "embedded" {
@@ -142,7 +142,7 @@ func serveForBenchmark() int {
 	return 0
 }
 
-// caller is a client that costs little: one connection, requests made beforehand.
+// caller is a cheap client: one connection, with prepared requests.
 type caller struct {
 	b      *testing.B
 	conn   net.Conn
@@ -227,7 +227,7 @@ func (c *caller) signUps() func() {
 	return func() { c.call(post, 201) }
 }
 
-// BenchmarkTickWithLoneKeys is a tick of the matcher while 10,000 users are alone in their keys.
+// BenchmarkTickWithLoneKeys measures a tick of the matcher with 10,000 users alone in their keys.
 func BenchmarkTickWithLoneKeys(b *testing.B) {
 	ts := start(b, Options{})
 	joinAlone(b, ts.Server, 10_000)
@@ -236,7 +236,7 @@ func BenchmarkTickWithLoneKeys(b *testing.B) {
 	}
 }
 
-// BenchmarkTickWithPairs is a tick that makes 10 pairs in each of 64 keys.
+// BenchmarkTickWithPairs measures a tick that makes 10 pairs in each of 64 keys.
 func BenchmarkTickWithPairs(b *testing.B) {
 	ts := start(b, Options{})
 	users := make([]*user, 64*20)
@@ -255,7 +255,7 @@ func BenchmarkTickWithPairs(b *testing.B) {
 	}
 }
 
-// BenchmarkEmbeddedRedis is the commands of one join, directly and through the loopback.
+// BenchmarkEmbeddedRedis measures the commands of one join, directly and over loopback.
 func BenchmarkEmbeddedRedis(b *testing.B) {
 	store, err := openEmbedded()
 	require.NoError(b, err)

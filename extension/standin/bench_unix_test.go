@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// processorTime is what this process has used, the kernel's on its behalf included.
+// processorTime returns the processor time of this process, in user and kernel mode.
 func processorTime() (time.Duration, error) {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {

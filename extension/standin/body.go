@@ -20,7 +20,7 @@ var (
 	byteOrderMark   = []byte("\ufeff")
 )
 
-// readBody reads into buf, whose length becomes the body's.
+// readBody reads the body into buf, and returns it.
 func readBody(r *http.Request, buf []byte) ([]byte, error) {
 	buf = buf[:0]
 	if r.ContentLength > contract.MaxBody {
@@ -46,7 +46,7 @@ func readChunked(body io.Reader, buf []byte) ([]byte, error) {
 	return into.Bytes(), err
 }
 
-// isJSON reports whether the service reads the body: of another type, or of none, it sees nothing.
+// isJSON reports whether the body is declared as JSON. The service ignores a body of another type or of none.
 func isJSON(r *http.Request) bool {
 	values := r.Header["Content-Type"]
 	if len(values) == 0 {
@@ -61,7 +61,7 @@ func isJSON(r *http.Request) bool {
 
 const unexpectedEnd = "Unexpected end of JSON input"
 
-// jsonFault says in V8's words why the body is neither a JSON object nor an array; empty when it is one.
+// jsonFault returns V8's error for a body that is neither a JSON object nor an array, or "".
 func jsonFault(body []byte) string {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	start := bytes.TrimLeft(body, " \t\r\n")
@@ -86,7 +86,7 @@ func unexpectedToken(body []byte, at int) string {
 	return fmt.Sprintf("Unexpected token %c in JSON at position %d", r, at)
 }
 
-// members calls visit with each member of a JSON object, in order; no body is an empty object.
+// members calls visit with each member of a JSON object, in order. An empty body counts as an empty object.
 func members(body []byte, visit func(name string, value json.RawMessage)) error {
 	if len(body) == 0 {
 		return nil

@@ -14,10 +14,10 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// choiceWindow is how long the second user may take to choose after the first. Verity's own is not known.
+// choiceWindow is how long the second user may take to choose after the first. Verity's window is not known.
 const choiceWindow = 10 * time.Minute
 
-// Why a choice is refused.
+// The refusals of a choice.
 var (
 	errNoSession   = deny(http.StatusNotFound, "Session not found")
 	errNotYours    = deny(http.StatusForbidden, "Not a participant of this session")
@@ -53,7 +53,7 @@ func checkChoice(body []byte) (contract.Choice, error) {
 			return
 		}
 		choice = ""
-		_ = json.Unmarshal(value, &choice) // what is not a string is not a choice
+		_ = json.Unmarshal(value, &choice) // fails for a value that is not a string, and leaves it empty
 	})
 	if choice != contract.ChoiceMatch && choice != contract.ChoicePass {
 		messages = append(messages, "choice must be one of the following values: MATCH, PASS")
@@ -61,8 +61,8 @@ func checkChoice(body []byte) (contract.Choice, error) {
 	return choice, listed(messages, err)
 }
 
-// choose notes the user's choice. The decision is empty until both have chosen, before the deadline in ms since the
-// epoch.
+// choose stores the user's choice. The decision is empty until both users have chosen or the deadline, in ms since the epoch,
+// is over.
 func (s *Server) choose(ctx context.Context, u *user, sessionID string, choice contract.Choice) (contract.ChoiceOutcome, int64, error) {
 	s.wait()
 	s.choosing.Lock()
@@ -82,7 +82,7 @@ func (s *Server) choose(ctx context.Context, u *user, sessionID string, choice c
 	return decision, deadline, errors.Join(err, s.store.client.Del(ctx, contract.RedisSessionLock+of.ID).Err())
 }
 
-// endedSession is the session with this id, if it is over and the user's.
+// endedSession returns the session with this id, if it has ended and the user took part in it.
 func (s *Server) endedSession(ctx context.Context, u *user, id string) (session, error) {
 	pipe := s.store.client.Pipeline()
 	state := pipe.Get(ctx, contract.RedisSession+id)
@@ -107,7 +107,7 @@ func (s *Server) endedSession(ctx context.Context, u *user, id string) (session,
 	return of, nil
 }
 
-// noteChoice decides when both have chosen or the deadline is over. What is decided stays.
+// noteChoice stores a choice, and decides once both users have chosen or the deadline is over. A decision never changes.
 func (s *Server) noteChoice(ctx context.Context, of session, userID string, choice contract.Choice) (contract.ChoiceOutcome, int64, error) {
 	now := time.Now()
 	pipe := s.store.client.Pipeline()

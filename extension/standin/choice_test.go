@@ -65,7 +65,7 @@ func TestChoices(t *testing.T) {
 			s, a, b := sessionOf(t, ts, &heard)
 			ts.matcher.endDue(t.Context(), s.EndAt)
 			before := time.Now().Add(choiceWindow).UnixMilli()
-			for range 2 { // chosen again: nothing changes
+			for range 2 { // a repeated choice changes nothing
 				r := choose(a, s.ID, tc.first)
 				require.Equal(t, 201, r.status)
 				deadline, found := strings.CutPrefix(r.body, `{"status":"pending","deadline":`)

@@ -9,28 +9,28 @@ import (
 // maxDefectDelay is longer than any run.
 const maxDefectDelay = 24 * time.Hour
 
-// Defects break a stand-in's sockets on purpose, for tests of those who should notice. The zero value breaks nothing.
+// Defects are deliberate defects of a stand-in's sockets, for tests that must notice them. The zero value has none.
 //
-// A share is from 0 to 1 and is kept evenly: with 0.25 it is every fourth session that is hit, the fourth first.
+// A share is from 0 to 1 and is spread evenly: 0.25 affects every fourth session, beginning with the fourth.
 type Defects struct {
-	// LoseMatch is the share of sessions of which the user who waited shorter hears no match.
+	// LoseMatch is the share of sessions whose second user, the one that waited shorter, gets no match event.
 	LoseMatch float64
-	// LoseStart is the share of sessions whose session:start neither user hears.
+	// LoseStart is the share of sessions in which neither user gets session:start.
 	LoseStart float64
-	// CrossPairs is the share of sessions whose user who waited shorter hears of the wrong one: in all events the sessionId
-	// and the partner of the pair before, or of nobody when there was none.
+	// CrossPairs is the share of sessions whose second user gets, in all events, the sessionId and partner of the previous
+	// session, or made-up ones if there was none.
 	CrossPairs float64
-	// TokenError is the share of sessions that end at once, with reason token_error and without a start.
+	// TokenError is the share of sessions that end at once, with reason token_error and without session:start.
 	TokenError float64
 	// EndEarly is how long before its endAt a session ends, with reason timeout; 0 to Options.Session.
 	EndEarly time.Duration
-	// DropSocketsAfter is how long after a connection joined its first namespace it is cut off, 0 (never) to 24 h.
+	// DropSocketsAfter is how long after joining its first namespace a connection is cut off, 0 (never) to 24 h.
 	DropSocketsAfter time.Duration
-	// MuteAfter is how long after the start the sockets fall silent, while HTTP goes on: no answer, event or ping, and
-	// nothing that arrives is looked at. 0 (never) to 24 h.
+	// MuteAfter is how long after the start the sockets hang while HTTP goes on: no answer, event or ping is sent, and
+	// received messages are ignored. 0 (never) to 24 h.
 	MuteAfter time.Duration
-	// SeparateMatcher makes sessions of which no socket hears anything, as where the matcher runs in another process than the API
-	// and no Socket.IO adapter joins them. It is how the owners deploy Verity.
+	// SeparateMatcher makes sessions without any event to a socket. So it is if the matcher runs in another process than the API,
+	// as the owners deploy Verity, and no Socket.IO adapter connects the two.
 	SeparateMatcher bool
 }
 
@@ -53,12 +53,13 @@ func isShare(name string, rate float64) error {
 	return fmt.Errorf("the share of %s must be from 0 to 1, got %v", name, rate)
 }
 
-// share says of each of many whether it belongs to a share of them. It needs a lock of its user's.
+// share selects an even share of a sequence. Its caller must lock it.
 type share struct {
 	rate float64
 	owed float64
 }
 
+// next reports whether the next element is selected.
 func (s *share) next() bool {
 	const rounding = 1e-9
 	s.owed += s.rate

@@ -11,7 +11,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-func TestStartRefusesDefectsThatCannotBe(t *testing.T) {
+func TestStartRefusesInvalidDefects(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		options Options
@@ -110,7 +110,7 @@ func TestTokenError(t *testing.T) {
 	require.Equal(t, Sessions{Made: 1, Ended: 1}, ts.Stats().Sessions)
 	require.Zero(t, ts.store.client.Exists(t.Context(), contract.RedisActive+a.id, contract.RedisActive+b.id).Val())
 
-	// Sessions that last are not in the way of one that does not.
+	// Longer sessions do not delay the end of a shorter one.
 	mixed := start(t, Options{Tick: 5 * time.Millisecond, Defects: Defects{TokenError: 0.5}})
 	_, _, lasting, _ := mixed.pair()
 	lasting.await("session:start")
@@ -179,7 +179,7 @@ func TestMuteDoesNotSurviveClose(t *testing.T) {
 	require.ErrorIs(t, e.Err(), socketio.ErrServerClosed)
 }
 
-func TestASeparateMatcherMakesSessionsOfWhichNobodyHears(t *testing.T) {
+func TestASeparateMatcherMakesSessionsWithoutEvents(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Tick: 5 * time.Millisecond, Defects: Defects{SeparateMatcher: true}})
 	a, b, earA, earB := ts.pair()

@@ -2,12 +2,7 @@ package standin
 
 import "fmt"
 
-// RevokeAccess makes the user's access tokens void, so that they are answered 401 before their time.
-func (s *Server) RevokeAccess(userID string) error {
-	return s.with(userID, s.tokens.revokeAccess)
-}
-
-// Ban suspends the user: it cannot join any more.
+// Ban suspends the user, who can then no longer join: for tests of those that are answered so.
 func (s *Server) Ban(userID string) error {
 	return s.with(userID, func(u *user) {
 		u.mu.Lock()
@@ -16,25 +11,7 @@ func (s *Server) Ban(userID string) error {
 	})
 }
 
-// Remove deletes the user's account; its access tokens still work, as they do in Verity.
-func (s *Server) Remove(userID string) error {
-	return s.with(userID, func(u *user) {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.gone = true
-	})
-}
-
-// LoseRefund makes the user's next leave answer left without a refund, which Verity is known to do.
-func (s *Server) LoseRefund(userID string) error {
-	return s.with(userID, func(u *user) {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.lossy = true
-	})
-}
-
-// with does something to a user.
+// with calls do with the user with this id.
 func (s *Server) with(userID string, do func(*user)) error {
 	u := s.accounts.find(userID)
 	if u == nil {

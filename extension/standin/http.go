@@ -20,19 +20,19 @@ import (
 // pooledBody is the largest body whose buffer is kept for the next request.
 const pooledBody = 16 << 10
 
-// route is one handler of the service, and what is counted about it.
+// route is one handler of the service, with its counts.
 type route struct {
-	contract.Route      // the zero value is that of what nobody knows
+	contract.Route      // the zero value is the route of unknown paths
 	signedIn       bool // needs an access token
-	raw            bool // the handler wants the body's bytes, JSON or not
+	raw            bool // the handler gets the body's bytes, which need not be JSON
 	handle         func(*call) answer
 
-	limiter  *limiter // nil without throttle
-	answered [600]atomic.Int64
+	limiter  *limiter          // nil without throttle
+	answered [600]atomic.Int64 // by status
 	took     *latencies
 }
 
-// name is what the account calls the route.
+// name returns the name of the route in Stats.
 func (rt *route) name() string {
 	if rt.Path == "" {
 		return "unknown"
@@ -47,7 +47,7 @@ type call struct {
 	body      []byte
 	user      *user  // of the access token
 	sessionID string // of the path
-	out       []byte // an answer may be written here
+	out       []byte // buffer for the body of the answer
 }
 
 // calls are reused with their buffers.
@@ -101,7 +101,7 @@ func (s *Server) newRoutes() routes {
 	return rs
 }
 
-// find also returns the session id of the path, where it has one.
+// find returns the route of a request, and the session id of the path, if it has one.
 func (rs *routes) find(r *http.Request) (rt *route, sessionID string) {
 	if rt, ok := rs.fixed[endpoint{r.Method, r.URL.Path}]; ok {
 		return rt, ""
@@ -135,12 +135,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := s.answer(rt, c)
 	rt.answered[a.status].Add(1)
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that is gone misses its answer
+	_, _ = w.Write(a.body) // fails only if the client is gone
 	rt.took.record(time.Since(start))
 }
 
-// answer does in the service's order what comes before a handler: the body is read and parsed, then the route looked up,
-// then the request counted, then the access token checked.
+// answer does the checks before a handler in the service's order: it reads and parses the body, looks up the route, counts the
+// request, and checks the access token.
 func (s *Server) answer(rt *route, c *call) answer {
 	if refusal, ok := c.readBody(rt.raw); !ok {
 		return refusal
@@ -156,7 +156,7 @@ func (s *Server) answer(rt *route, c *call) answer {
 	return rt.handle(c)
 }
 
-// readBody refuses a body that is too large or, unless raw, not the JSON that it says it is.
+// readBody reads the body. It refuses one that is too large or, unless raw, declared as JSON and invalid.
 func (c *call) readBody(raw bool) (refusal answer, ok bool) {
 	if c.r.ContentLength == 0 || !raw && !isJSON(c.r) {
 		return answer{}, true
@@ -178,7 +178,7 @@ func (c *call) readBody(raw bool) (refusal answer, ok bool) {
 	return answer{}, true
 }
 
-// bearer returns whose access token the request has; nil for none, a bad or an expired one.
+// bearer returns the user of the request's access token; nil for none, a bad or an expired one.
 func (s *Server) bearer(r *http.Request) *user {
 	values := r.Header["Authorization"]
 	if len(values) == 0 {
@@ -191,7 +191,7 @@ func (s *Server) bearer(r *http.Request) *user {
 	return s.tokens.user(token)
 }
 
-// failure is the answer to what a handler could not do.
+// failure returns the answer for a handler's error.
 func (s *Server) failure(c *call, err error) answer {
 	if d, ok := errors.AsType[*denial](err); ok {
 		return d.answer
@@ -246,7 +246,7 @@ func (s *Server) signUp(c *call) answer {
 	return c.say(http.StatusCreated, `"}`)
 }
 
-// checkSignUp refuses fields that a sign-up has not, and texts that are none.
+// checkSignUp refuses unknown fields, and fields that must be strings and are not.
 func checkSignUp(body []byte) error {
 	var unknown, wrong []string
 	err := members(body, func(name string, value json.RawMessage) {
@@ -265,7 +265,7 @@ func checkSignUp(body []byte) error {
 
 func shouldNotExist(name string) string { return fmt.Sprintf("property %s should not exist", name) }
 
-// listed makes an error of what validation found, unless reading the body failed.
+// listed returns the error of validation with these messages, or that of reading the body.
 func listed(messages []string, err error) error {
 	if err != nil || len(messages) == 0 {
 		return err

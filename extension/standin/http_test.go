@@ -21,7 +21,7 @@ const (
 	serverErrorBody  = `{"statusCode":500,"message":"Internal server error"}`
 )
 
-// signedInRoutes need an access token.
+// signedInRoutes are the routes that need an access token.
 var signedInRoutes = []struct{ method, path string }{
 	{"POST", "/queue/join"},
 	{"DELETE", "/queue/leave"},
@@ -135,7 +135,7 @@ func TestBodies(t *testing.T) {
 	require.Len(t, ts.Users(), 1, "no refused sign-up made a user")
 }
 
-func TestBodiesThatAreTaken(t *testing.T) {
+func TestAcceptedBodies(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	for _, tc := range []struct{ name, body, contentType, city string }{

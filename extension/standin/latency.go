@@ -7,7 +7,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// latencies records how long a route took to answer: from the request's header to the last byte handed to the kernel.
+// latencies records how long a route took to answer, from the request's header to the last byte written to the kernel.
 type latencies struct {
 	mu   sync.Mutex
 	took *hdrhistogram.Histogram // µs
@@ -20,7 +20,7 @@ func newLatencies() *latencies {
 func (l *latencies) record(took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_ = l.took.RecordValue(took.Microseconds()) // it fails beyond an hour only
+	_ = l.took.RecordValue(took.Microseconds()) // fails only beyond an hour
 }
 
 func (l *latencies) addTo(sum *hdrhistogram.Histogram) {
@@ -29,7 +29,7 @@ func (l *latencies) addTo(sum *hdrhistogram.Histogram) {
 	sum.Merge(l.took)
 }
 
-// Latency is how long answers took as the service itself knows it, in ms and within 1 %.
+// Latency is how long answers took, as measured by the service, in ms and within 1 %.
 type Latency struct {
 	P50 float64 `json:"p50"`
 	P95 float64 `json:"p95"`

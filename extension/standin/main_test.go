@@ -33,14 +33,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// testServer is a stand-in and a client with connections of its own.
+// testServer is a stand-in with a client that has its own connections.
 type testServer struct {
 	*Server
 	t      testing.TB
 	client *http.Client
 }
 
-// start starts a stand-in whose matcher ticks only when the test says so, unless the options give a tick.
+// start starts a stand-in whose matcher ticks only when the test calls it, unless the options set a tick.
 func start(t testing.TB, o Options) *testServer {
 	t.Helper()
 	if o.WebhookSecret == "" {
@@ -59,14 +59,14 @@ func start(t testing.TB, o Options) *testServer {
 	return &testServer{Server: s, t: t, client: &http.Client{Transport: transport}}
 }
 
-// reply is an answer that was read whole.
+// reply is an answer with its whole body.
 type reply struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// do sends a request; a header is "Name: value", and a body goes as JSON unless a header says otherwise.
+// do sends a request. A header is "Name: value"; a body is sent as JSON unless a header says otherwise.
 func (ts *testServer) do(method, path, body string, headers ...string) reply {
 	ts.t.Helper()
 	return ts.send(method, path, strings.NewReader(body), headers...)
@@ -96,12 +96,12 @@ func (ts *testServer) request(ctx context.Context, method, path string, body io.
 	return r
 }
 
-// testUser is somebody who signed up.
+// testUser is a user that signed up.
 type testUser struct {
 	ts     *testServer
 	id     string
-	bearer string // the header
-	cookie string // the header
+	bearer string // the Authorization header
+	cookie string // the Cookie header
 }
 
 func (ts *testServer) signUp(tokens int) testUser {
@@ -124,7 +124,7 @@ func (ts *testServer) userOf(r reply) testUser {
 	return testUser{ts, body.User.ID, "Authorization: Bearer " + body.AccessToken, "Cookie: " + cookieOf(r)}
 }
 
-// cookieOf is the name and value of the cookie that was set.
+// cookieOf returns name=value of the cookie that an answer set.
 func cookieOf(r reply) string {
 	cookie, _, _ := strings.Cut(r.header.Get("Set-Cookie"), ";")
 	return cookie
@@ -207,7 +207,7 @@ func startRedis(t testing.TB) string {
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		require.NoError(t, cmd.Process.Kill())
-		_ = cmd.Wait() // says that it was killed
+		_ = cmd.Wait() // returns that it was killed
 		require.NoError(t, os.RemoveAll(dir))
 	})
 	url := "unix://" + socket
@@ -219,7 +219,7 @@ func startRedis(t testing.TB) string {
 	return url
 }
 
-// recorder observes.
+// recorder is an observer that records.
 type recorder struct {
 	mu    sync.Mutex
 	lines []string
@@ -260,7 +260,7 @@ func (r *recorder) sessions() []session {
 
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
-// rawGet is an answer as it is on the wire.
+// rawGet returns an answer as it is on the wire.
 func rawGet(t *testing.T, baseURL, path string) string {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(baseURL, "http://"))

@@ -23,33 +23,33 @@ type matcher struct {
 	log      *slog.Logger
 
 	tick     time.Duration
-	pairs    int           // in one key and tick
-	loneKey  time.Duration // that a key with one user takes
-	duration time.Duration
+	pairs    int           // most pairs in one key and tick
+	loneKey  time.Duration // time for a key with one user
+	duration time.Duration // of a session
 	early    time.Duration // how much too early sessions end
 
-	mu      sync.Mutex        // held while sessions are made, and while they end
-	at      int               // the stripe that the tick under way comes to next; 0: none is under way
-	failed  error             // of that tick
-	live    []session         // in the order of their ends
-	active  map[string]string // user id → the session that the user is in
-	refused share             // of the sessions
-	made    atomic.Int64
-	over    atomic.Int64
-	peak    atomic.Int64
+	mu      sync.Mutex        // held while sessions begin or end
+	at      int               // the next stripe of the tick under way; 0: none is under way
+	failed  error             // the last error of that tick
+	live    []session         // sorted by their ends
+	active  map[string]string // user id → the user's session
+	refused share             // the sessions that end with token_error
+	made    atomic.Int64      // sessions made
+	over    atomic.Int64      // sessions ended
+	peak    atomic.Int64      // most sessions at once
 }
 
 // session is one video session of two users.
 type session struct {
 	ID      string `json:"sessionId"`
-	UserA   string `json:"userAId"` // who waited longer
+	UserA   string `json:"userAId"` // the user that waited longer
 	UserB   string `json:"userBId"`
 	Channel string `json:"channelName"`
 	StartAt int64  `json:"startAt"` // ms since the epoch
 	EndAt   int64  `json:"endAt"`   // ms since the epoch
 
-	due     int64 // when it ends: at EndAt, unless a defect has it otherwise
-	refused bool  // as when video is not configured: it never starts, and ends at once
+	due     int64 // when it ends, in ms since the epoch: EndAt, unless a defect changes it
+	refused bool  // it never starts and ends at once, as if video were not configured
 }
 
 func newMatcher(q *queues, a *accounts, s *store, o Options) *matcher {
@@ -61,7 +61,7 @@ func newMatcher(q *queues, a *accounts, s *store, o Options) *matcher {
 	}
 }
 
-// run works until the context ends. A tick that takes longer than the interval costs the ticks that it overlaps.
+// run runs the matcher until the context ends. A tick that takes longer than the interval replaces the ticks that it overlaps.
 func (m *matcher) run(ctx context.Context) {
 	ticker := time.NewTicker(m.tick)
 	defer ticker.Stop()
@@ -69,9 +69,9 @@ func (m *matcher) run(ctx context.Context) {
 	defer end.Stop()
 	aging := time.NewTimer(agingInterval)
 	defer aging.Stop()
-	lone := time.NewTimer(time.Hour) // until the tick under way goes on
+	lone := time.NewTimer(time.Hour) // continues the tick under way after its lone keys
 	defer lone.Stop()
-	underWay := false // a tick
+	underWay := false // whether a tick is
 	for {
 		select {
 		case <-ctx.Done():
@@ -94,7 +94,7 @@ func (m *matcher) run(ctx context.Context) {
 	}
 }
 
-// nextEnd is when the next session ends, if there is one.
+// nextEnd returns when the next session ends, if there is one.
 func (m *matcher) nextEnd() (time.Time, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,7 +104,7 @@ func (m *matcher) nextEnd() (time.Time, bool) {
 	return time.UnixMilli(m.live[0].due), true
 }
 
-// skip drops the tick that came while the last one ran.
+// skip drops a tick that came while the last one ran.
 func skip(ticker *time.Ticker) {
 	select {
 	case <-ticker.C:
@@ -112,13 +112,13 @@ func skip(ticker *time.Ticker) {
 	}
 }
 
-// match is one tick, without the time that keys with one user take.
+// match does one tick, without the time for lone keys.
 func (m *matcher) match(ctx context.Context) {
 	for m.walk(ctx) > 0 {
 	}
 }
 
-// goOn goes on with a tick, and sets the timer, or returns false where that was the end of it.
+// goOn begins or continues a tick. It sets the timer and returns true if the tick must continue later.
 func (m *matcher) goOn(ctx context.Context, lone *time.Timer) bool {
 	pause := m.walk(ctx)
 	if pause > 0 {
@@ -127,7 +127,7 @@ func (m *matcher) goOn(ctx context.Context, lone *time.Timer) bool {
 	return pause > 0
 }
 
-// walk goes on with a tick as far as keys with one user, and returns how long those take: 0 at the end of the tick.
+// walk continues a tick up to a stripe with lone keys, and returns the time for these, or 0 at the end of the tick.
 func (m *matcher) walk(ctx context.Context) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,21 +148,21 @@ func (m *matcher) walk(ctx context.Context) time.Duration {
 	return 0
 }
 
-// crowd is a queue key with a pair in it.
+// crowd is a queue key with at least one pair of users.
 type crowd struct {
 	queueKey string
-	take     int // users, an even number
+	take     int // number of users to take, even
 	taken    *redis.ZSliceCmd
 }
 
-// match is two users of one queue and their session.
+// match is a new session and the queue key of its users.
 type match struct {
 	session  session
 	queueKey string
 }
 
-// matchStripe pairs users in each of the stripe's keys, in two round trips to Redis; none when nobody has a partner. It
-// returns how many keys had one user.
+// matchStripe pairs users in each of the stripe's keys, in two round trips to Redis, or in none if no user has a partner. It
+// returns the number of keys with one user.
 func (m *matcher) matchStripe(ctx context.Context, st *stripe) (alone int, failed error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -191,8 +191,8 @@ func (m *matcher) matchStripe(ctx context.Context, st *stripe) (alone int, faile
 	return alone, failed
 }
 
-// settle counts those who were taken and returns an even number of them. There are fewer than were asked for only when
-// another than this process took some from Redis; then nobody is left, and an odd one goes back.
+// settle updates the count of a crowd whose users were taken, and returns an even number of them. If another process took users
+// from this Redis, there are fewer than expected, none is left in the queue, and an odd one is put back.
 func (m *matcher) settle(ctx context.Context, pipe redis.Pipeliner, st *stripe, c crowd) []redis.Z {
 	users := c.taken.Val()
 	if len(users) == c.take {
@@ -207,7 +207,7 @@ func (m *matcher) settle(ctx context.Context, pipe redis.Pipeliner, st *stripe, 
 	return users
 }
 
-// takeCrowds pops those who wait longest in each key, and counts the keys with one user.
+// takeCrowds pops the users that have waited longest from each key, and counts the keys with one user.
 func (m *matcher) takeCrowds(ctx context.Context, st *stripe) (crowds []crowd, alone int) {
 	pipe := m.queues.redis.Pipeline()
 	for key, waiting := range st.waiting {
@@ -219,12 +219,12 @@ func (m *matcher) takeCrowds(ctx context.Context, st *stripe) (crowds []crowd, a
 		crowds = append(crowds, crowd{key, take, pipe.ZPopMin(ctx, contract.RedisQueue+key, int64(take))})
 	}
 	if len(crowds) > 0 {
-		_, _ = pipe.Exec(ctx) // the error is also in the commands
+		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
 	return crowds, alone
 }
 
-// forgetEmpty forgets the keys in which nobody is left.
+// forgetEmpty removes the keys without users.
 func forgetEmpty(ctx context.Context, pipe redis.Pipeliner, st *stripe) {
 	var empty []any
 	for key, waiting := range st.waiting {
@@ -262,7 +262,7 @@ func (m *matcher) pair(ctx context.Context, pipe redis.Pipeliner, a, b redis.Z) 
 
 func channelOf(sessionID string) string { return "session_" + sessionID }
 
-// begin makes the session one of those that will end.
+// begin adds the session to the live ones, with the time at which it ends.
 func (m *matcher) begin(s session) session {
 	s.due, s.refused = s.EndAt-m.early.Milliseconds(), m.refused.next()
 	if s.refused {
@@ -275,7 +275,7 @@ func (m *matcher) begin(s session) session {
 	return s
 }
 
-// endDue ends the sessions whose time is over. A user who is in another session by now stays in that.
+// endDue ends the sessions whose time is over. A user in another session by then stays in that.
 func (m *matcher) endDue(ctx context.Context, now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -178,7 +178,7 @@ func TestMatcherWorksByItself(t *testing.T) {
 	}
 }
 
-// TestTickIsSkippedWhileTheLastRuns has the first tick take two and a half. Sessions end to the millisecond.
+// In TestTickIsSkippedWhileTheLastRuns the first tick takes two and a half intervals. Sessions end to the millisecond.
 func TestTickIsSkippedWhileTheLastRuns(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
@@ -199,7 +199,7 @@ func TestTickIsSkippedWhileTheLastRuns(t *testing.T) {
 		cancel()
 		running.Wait()
 		require.Equal(t, []time.Duration{
-			500 * time.Millisecond, // until 1750, over the ticks of 1000 and 1500
+			500 * time.Millisecond, // runs until 1750, over the ticks of 1000 and 1500
 			2000 * time.Millisecond, 2500 * time.Millisecond, 3000 * time.Millisecond,
 		}, slow.matches)
 		require.Equal(t, []time.Duration{
@@ -208,7 +208,7 @@ func TestTickIsSkippedWhileTheLastRuns(t *testing.T) {
 	})
 }
 
-// slowObserver notes when sessions begin and end, and holds the first match up.
+// slowObserver records when sessions begin and end, and delays the first match.
 type slowObserver struct {
 	nobody
 	start   time.Time
@@ -225,7 +225,7 @@ func (s *slowObserver) matched(session, string) {
 	}
 }
 
-func TestMatcherMeetsAnotherHandInItsRedis(t *testing.T) {
+func TestMatcherToleratesAnotherProcessInItsRedis(t *testing.T) {
 	t.Parallel()
 	withEachRedis(t, func(t *testing.T, url string) {
 		var heard recorder
@@ -250,7 +250,7 @@ func TestMatcherMeetsAnotherHandInItsRedis(t *testing.T) {
 	})
 }
 
-func TestMatcherSaysThatRedisIsGone(t *testing.T) {
+func TestMatcherLogsThatRedisIsDown(t *testing.T) {
 	t.Parallel()
 	lines := make(logLines, 100)
 	ts := start(t, Options{Log: textLog(lines)})
@@ -281,7 +281,7 @@ func pairsOf(r *recorder) [][2]string {
 	return pairs
 }
 
-// nextMillisecond waits until the clock of join times has moved on.
+// nextMillisecond waits until the next millisecond, as join times are in milliseconds.
 func nextMillisecond() {
 	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
 		time.Sleep(100 * time.Microsecond)
@@ -297,8 +297,8 @@ func TestLoneKeysCostNoCommand(t *testing.T) {
 	require.Equal(t, before, ts.store.embedded.CommandCount())
 }
 
-// Verity's matcher takes its time over users who are alone in their keys, and all others wait; sessions end on time all the
-// same. A pair that joins at some moment waits half of what there is between two rounds.
+// Verity's matcher takes time for each user that is alone in its key, and all others wait; sessions still end on time. A pair
+// that joins at a random moment waits on average half of the time between two rounds.
 func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 	t.Parallel()
 	for lone, between := range map[int]time.Duration{ // docs/verity-api.md: a median of 0.33, 0.95, 2.1 and 5.9 s
@@ -313,7 +313,7 @@ func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 			require.NoError(t, err)
 		}
 		synctest.Test(t, func(t *testing.T) {
-			heard := &slowObserver{start: time.Now(), matches: make([]time.Duration, 1)} // which holds nothing up
+			heard := &slowObserver{start: time.Now(), matches: make([]time.Duration, 1)} // not the first match, so it delays none
 			m := newMatcher(ts.queues, ts.accounts, &store{client: ts.store.client},
 				Options{Tick: contract.Tick, PairsPerTick: 1, LoneKey: contract.LoneKey, Session: contract.Session, observer: heard})
 			ctx, cancel := context.WithCancel(t.Context())
@@ -334,7 +334,7 @@ func TestLoneKeysKeepTheMatcherBusy(t *testing.T) {
 	}
 }
 
-// joinAlone queues users alone in their keys.
+// joinAlone queues users, each alone in its key.
 func joinAlone(t testing.TB, s *Server, users int) {
 	t.Helper()
 	for i := range users {
@@ -347,7 +347,7 @@ func joinAlone(t testing.TB, s *Server, users int) {
 
 func TestPairOrderIsThatOfRedis(t *testing.T) {
 	t.Parallel()
-	// Users of one millisecond are in the order of their ids, in Redis as here.
+	// Users that join in the same millisecond are ordered by id, in Redis and here.
 	var heard recorder
 	ts := start(t, Options{observer: &heard})
 	ids := []string{"cb", "ca", "cd", "cc"}

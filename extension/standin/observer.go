@@ -2,22 +2,22 @@ package standin
 
 import "github.com/verity-app/xk6-verity/extension/contract"
 
-// observer hears what happens to users, in the order in which it happened to each of them. Sockets are one. Its methods
-// are called by handlers and by the matcher, sometimes at once, with locks held: they must neither block nor call back.
+// observer is notified of what happens to users, in the order in which it happens to each user. The sockets are an observer. Its
+// methods are called by handlers and the matcher, also concurrently, with locks held: they must neither block nor call back.
 type observer interface {
-	// joined: the user waits in the queue now.
+	// joined: the user began to wait in the queue.
 	joined(userID, queueKey string)
-	// left: the user waits no more, and was not matched.
+	// left: the user left the queue without a match.
 	left(userID, queueKey string)
-	// matched: two users waited in the queue and have a session now.
+	// matched: two users of the queue were matched in a session.
 	matched(s session, queueKey string)
-	// ended: the session's time is over.
+	// ended: the session ended.
 	ended(s session)
-	// decided: both users of an ended session have chosen.
+	// decided: both users of an ended session have chosen, or the time for it is over.
 	decided(s session, o contract.ChoiceOutcome)
 }
 
-// observers all hear it, one after the other.
+// observers notifies each of its observers, one after the other.
 type observers []observer
 
 func (all observers) joined(userID, queueKey string) {
@@ -50,7 +50,7 @@ func (all observers) decided(s session, to contract.ChoiceOutcome) {
 	}
 }
 
-// nobody observes.
+// nobody is an observer that does nothing.
 type nobody struct{}
 
 func (nobody) joined(string, string)                   {}

@@ -17,7 +17,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
-// matchTimes measures, on the users' own side, how long they wait from the decision to join until they are matched.
+// matchTimes measures how long users wait from the decision to join until they are matched.
 type matchTimes struct {
 	nobody
 
@@ -33,13 +33,13 @@ func (m *matchTimes) matched(s session, _ string) {
 	m.waiting[s.UserB] <- now
 }
 
-// The plan's formulas hold for the real matcher, here the stand-in's with the service's constants: median and 95th
-// percentile within 15 %, for one key that is just full and for several with time to spare.
+// The plan's formulas agree with the stand-in's matcher with the service's constants: median and 95th percentile within 15 %,
+// for one key that is just full and for several with spare capacity.
 //
-// It measures real waits of half a second, which the race detector and a busy machine stretch. So it is left out of race
-// builds, and has three tries.
+// It measures real waits of half a second, which the race detector and a busy machine make longer. So it is left out of race
+// builds, and has three attempts.
 func TestThePlanPredictsTheMatcher(t *testing.T) {
-	const think = 1.5 // s, on average: 0.75 to 2.25
+	const think = 1.5 // mean in s; from 0.75 to 2.25
 	for _, tc := range []struct{ users, shards int }{{100, 1}, {120, 3}} {
 		t.Run(fmt.Sprintf("%d users in %d keys", tc.users, tc.shards), func(t *testing.T) {
 			t.Parallel()

@@ -16,7 +16,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// Why a join or a leave is refused.
+// The refusals of a join or a leave.
 var (
 	errNoTokens  = deny(http.StatusBadRequest, contract.SaysNoTokens)
 	errSuspended = deny(http.StatusUnauthorized, contract.SaysSuspended)
@@ -26,11 +26,11 @@ var (
 // stripes is how many locks the queues share.
 const stripes = 64
 
-// queues are the queues in Redis. What Redis says decides; beside it there is only the number of users in each key, so
-// that the matcher asks Redis about keys with a pair in them and no others.
+// queues are the queues in Redis, which is the truth. Besides Redis there is only the number of users in each key, so that the
+// matcher reads only keys with a pair from Redis.
 //
-// Joins, leaves and the matcher hold a key's stripe while they change it in Redis. So the number is exact, the matcher
-// never takes a user who has no partner, and a leave finds its user either queued or matched.
+// Joins, leaves and the matcher lock a key's stripe while they change the key in Redis. So the number is exact, the matcher
+// never takes a user without a partner, and a leave finds its user either queued or matched.
 type queues struct {
 	redis    *redis.Client
 	observer observer
@@ -41,7 +41,7 @@ type queues struct {
 
 type stripe struct {
 	mu      sync.Mutex
-	waiting map[string]int // queue key → users in it; 0 until the matcher forgets the key
+	waiting map[string]int // queue key → number of users; 0 until the matcher removes the key
 }
 
 func newQueues(client *redis.Client, o observer, pause func()) *queues {
@@ -62,9 +62,9 @@ type entry struct {
 	JoinedAt int64  `json:"joinedAt"` // ms since the epoch
 }
 
-// waiter is what Redis knows of a user.
+// waiter is the state of a user in Redis.
 type waiter struct {
-	queueKey string // empty when in no queue
+	queueKey string // "": in no queue
 	matched  bool   // within the last hour
 }
 
@@ -72,10 +72,10 @@ type waiter struct {
 type place struct {
 	status   contract.JoinStatus
 	queueKey string
-	position *int64 // from 0; nil when the user is matched already
+	position *int64 // from 0; nil: the user is matched already
 }
 
-// join queues the user under the key and takes a token for it, unless the user is queued already.
+// join queues the user under the key and charges a token, unless the user is queued already.
 func (q *queues) join(ctx context.Context, u *user, key string) (place, error) {
 	if u.isBanned() {
 		return place{}, errSuspended
@@ -106,8 +106,8 @@ func (q *queues) join(ctx context.Context, u *user, key string) (place, error) {
 	return place{contract.JoinQueued, key, &position}, nil
 }
 
-// begin takes the user's lock, in this process and in Redis, whose own ends after 3 s, and reads what is known of the
-// user. It is errBusy when another operation of the user has the lock. Of the two locks the caller unlocks both.
+// begin locks the user in this process and in Redis, where the lock expires after 3 s, and reads the user's state. It returns
+// errBusy if another operation of the user holds a lock. The caller must unlock both.
 func (q *queues) begin(ctx context.Context, u *user) (waiter, error) {
 	if !u.operating.TryLock() {
 		return waiter{}, errBusy
@@ -116,7 +116,7 @@ func (q *queues) begin(ctx context.Context, u *user) (waiter, error) {
 	lock := pipe.SetArgs(ctx, contract.RedisUserLock+u.id, "1", redis.SetArgs{Mode: "NX", TTL: contract.RedisUserLockLife})
 	value := pipe.Get(ctx, contract.RedisUser+u.id)
 	matched := pipe.Exists(ctx, contract.RedisMatched+u.id)
-	_, _ = pipe.Exec(ctx) // the error is also in the commands
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	w, err := readWaiter(value, matched)
 	if err == nil {
 		err = lock.Err()
@@ -139,7 +139,7 @@ func readWaiter(value *redis.StringCmd, matched *redis.IntCmd) (waiter, error) {
 	return waiter{queueKey: key, matched: matched.Val() > 0}, matched.Err()
 }
 
-// queueKeyOf reads an entry; there is none when the user is in no queue.
+// queueKeyOf returns the queue key of an entry, or "" if there is none: the user is in no queue.
 func queueKeyOf(value *redis.StringCmd) (string, error) {
 	text, err := value.Bytes()
 	if errors.Is(err, redis.Nil) {
@@ -167,7 +167,7 @@ func (q *queues) joinWhileBusy(ctx context.Context, u *user) (place, error) {
 	return q.alreadyQueued(ctx, u, key, false)
 }
 
-// alreadyQueued finds the user's place, and unlocks the user in Redis when the caller has the lock.
+// alreadyQueued returns the user's place, and unlocks the user in Redis if unlock is set.
 func (q *queues) alreadyQueued(ctx context.Context, u *user, key string, unlock bool) (place, error) {
 	pipe := q.redis.Pipeline()
 	rank := pipe.ZRank(ctx, contract.RedisQueue+key, u.id)
@@ -184,7 +184,7 @@ func (q *queues) alreadyQueued(ctx context.Context, u *user, key string, unlock 
 	return p, nil
 }
 
-// enter puts the user at the end of the queue, whose length so far is the position, and unlocks the user in Redis.
+// enter appends the user to the queue, returns its position, which is the previous length, and unlocks the user in Redis.
 func (q *queues) enter(ctx context.Context, u *user, key string) (int64, error) {
 	st := q.stripe(key)
 	st.mu.Lock()
@@ -215,7 +215,7 @@ type departure struct {
 	queueKey string
 }
 
-// leave takes the user out of its queue and gives its token back, unless the user was matched within the last hour.
+// leave removes the user from its queue and refunds its token, unless the user was matched within the last hour.
 func (q *queues) leave(ctx context.Context, u *user) (departure, error) {
 	w, err := q.begin(ctx, u)
 	if err != nil {
@@ -243,7 +243,7 @@ func (q *queues) leave(ctx context.Context, u *user) (departure, error) {
 	}
 }
 
-// vacate takes the user out of its queue as Verity does when a socket closes: its token comes back, whatever was before.
+// vacate removes the user from its queue, as Verity does when a socket closes: it always refunds the token.
 func (q *queues) vacate(ctx context.Context, u *user) error {
 	w, err := q.begin(ctx, u)
 	if err != nil {
@@ -257,8 +257,8 @@ func (q *queues) vacate(ctx context.Context, u *user) error {
 	return err
 }
 
-// exit removes the user from the queue and unlocks the user in Redis. It reports whether the user was there: another, the
-// matcher, may have been faster.
+// exit removes the user from the queue and unlocks the user in Redis. It reports whether the user was in the queue: the matcher
+// may have been faster.
 func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 	if key == "" {
 		if err := q.redis.Del(ctx, contract.RedisUserLock+u.id).Err(); err != nil {
@@ -283,7 +283,7 @@ func (q *queues) exit(ctx context.Context, u *user, key string) (bool, error) {
 	return true, nil
 }
 
-// members returns the queue key of everybody who is in a queue's sorted set, by user id.
+// members returns the queue key of each user in a queue's sorted set, by user id.
 func (q *queues) members(ctx context.Context) (map[string]string, error) {
 	keys, err := q.redis.SMembers(ctx, contract.RedisQueueKeys).Result()
 	if err != nil {
@@ -306,7 +306,7 @@ func (q *queues) members(ctx context.Context) (map[string]string, error) {
 	return members, nil
 }
 
-// clear takes everybody out of the queues.
+// clear removes all queues and their users from Redis.
 func (q *queues) clear(ctx context.Context) error {
 	members, err := q.members(ctx)
 	if err != nil {

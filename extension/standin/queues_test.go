@@ -87,7 +87,7 @@ func TestJoinRefusals(t *testing.T) {
 		{"token of a user who is gone", gone, 400, broke},
 		{"banned", banned, 401, `{"message":"Account is temporarily suspended","error":"Unauthorized","statusCode":401}`},
 	} {
-		for range 2 { // no lock stays behind
+		for range 2 { // no lock is left
 			r := tc.user.join("")
 			require.Equal(t, tc.status, r.status, tc.name)
 			require.Equal(t, tc.body, r.body, tc.name)
@@ -246,7 +246,7 @@ func TestLockLivesThreeSeconds(t *testing.T) {
 	})
 }
 
-func TestObserverHearsWhoJoinsAndLeaves(t *testing.T) {
+func TestObserverIsNotifiedOfJoinsAndLeaves(t *testing.T) {
 	t.Parallel()
 	var heard recorder
 	ts := start(t, Options{observer: &heard})
@@ -258,7 +258,7 @@ func TestObserverHearsWhoJoinsAndLeaves(t *testing.T) {
 	require.Equal(t, []string{"joined " + u.id + " canberra" + emptyHash, "left " + u.id + " canberra" + emptyHash}, heard.heard())
 }
 
-func TestJoinsAtOnceOfOneUserChargeOnce(t *testing.T) {
+func TestConcurrentJoinsOfOneUserChargeOnce(t *testing.T) {
 	t.Parallel()
 	withEachRedis(t, func(t *testing.T, url string) {
 		ts := start(t, Options{RedisURL: url})
@@ -280,7 +280,7 @@ func TestJoinsAtOnceOfOneUserChargeOnce(t *testing.T) {
 	})
 }
 
-// TestTokensAreConserved lets users join, leave and buy in all ways at once, with the matcher at work.
+// TestTokensAreConserved lets users join, leave and buy concurrently, while the matcher runs.
 func TestTokensAreConserved(t *testing.T) {
 	t.Parallel()
 	withEachRedis(t, func(t *testing.T, url string) {
@@ -327,10 +327,10 @@ func TestTokensAreConserved(t *testing.T) {
 	})
 }
 
-// checkQueues compares every account, the queues' numbers and Redis with each other.
+// checkQueues compares the accounts, the numbers in the queues, and Redis.
 func checkQueues(t *testing.T, ts *testServer) {
 	t.Helper()
-	for i := range ts.queues.stripes { // no tick is under way, and none follows
+	for i := range ts.queues.stripes { // no lock: no tick is under way and none follows
 		ts.queues.stripes[i].mu.Lock()
 		t.Cleanup(ts.queues.stripes[i].mu.Unlock)
 	}
@@ -358,7 +358,7 @@ func checkQueues(t *testing.T, ts *testServer) {
 	}
 }
 
-// atOnce calls do n times at once and returns all answers, none of which may be a 500.
+// atOnce calls do n times concurrently and returns all answers, none of which may be a 500.
 func atOnce(n int, do func(i int) reply) []reply {
 	replies := make([]reply, n)
 	var wg sync.WaitGroup

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Stats is a stand-in's account of a run, for judging it afterwards.
+// Stats is a stand-in's record of a run, for checking the run afterwards.
 type Stats struct {
 	Users    int              `json:"users"`
 	Tokens   Tokens           `json:"tokens"`
@@ -22,37 +22,37 @@ type Stats struct {
 	Latency  Latency          `json:"latencyMs"` // of all requests
 }
 
-// Tokens of all users together. Bought = Balance + Queued + Spent + Lost, whenever no request is under way.
+// Tokens is the sum of all accounts. Bought = Balance + Queued + Spent + Lost whenever no request is under way.
 type Tokens struct {
 	Bought  int64 `json:"bought"`
 	Balance int64 `json:"balance"`
-	Queued  int64 `json:"queued"` // one for each user who waits in a queue now
+	Queued  int64 `json:"queued"` // one for each user in a queue now
 	Spent   int64 `json:"spent"`  // two for each session
 	Lost    int64 `json:"lost"`   // not refunded
 }
 
-// Sessions that the matcher made.
+// Sessions counts the matcher's sessions.
 type Sessions struct {
 	Made  int64 `json:"made"`
 	Ended int64 `json:"ended"`
 }
 
-// Matches are the users who were matched and how long each waited, in ms, as the service knows it: from the place in the
-// queue to the moment at which the match is sent.
+// Matches is the number of matched users and how long they waited, in ms, as measured by the service: from entering the queue to
+// sending the match event.
 type Matches struct {
 	Count int64   `json:"count"`
-	P50   float64 `json:"p50"` // nearest rank; 0 when there is none
+	P50   float64 `json:"p50"` // nearest rank; 0 without matches
 	P95   float64 `json:"p95"`
 }
 
-// Sockets that were opened, and what was sent to them.
+// Sockets counts the sockets that were opened, and the events sent to them.
 type Sockets struct {
 	Queue  int64            `json:"queue"`  // on /queue
 	Video  int64            `json:"video"`  // on /video
 	Events map[string]int64 `json:"events"` // frames by event, such as "queue:status"
 }
 
-// Events that came in through the webhook.
+// Events counts the events that the webhook received.
 type Events struct {
 	Credited int64 `json:"credited"` // each once
 	Repeated int64 `json:"repeated"` // credited before: answered 200, not credited again
@@ -60,14 +60,14 @@ type Events struct {
 	Refused  int64 `json:"refused"`  // answered 400 or 500
 }
 
-// Route is what a route answered.
+// Route is the answers of one route.
 type Route struct {
 	Requests int64         `json:"requests"`
 	Statuses map[int]int64 `json:"statuses"` // answers by status
 	Latency  Latency       `json:"latencyMs"`
 }
 
-// Stats returns the account so far. It may be asked for after Close too.
+// Stats returns the record so far. It may also be called after Close.
 func (s *Server) Stats() Stats {
 	st := Stats{
 		Sessions: Sessions{Made: s.matcher.made.Load(), Ended: s.matcher.over.Load()},
@@ -111,7 +111,7 @@ func (rt *route) stats() Route {
 	return r
 }
 
-// Write prints the account for a reader.
+// Write prints the record as text.
 func (st Stats) Write(w io.Writer) error {
 	var b strings.Builder
 	t := st.Tokens
@@ -135,7 +135,7 @@ func (st Stats) Write(w io.Writer) error {
 	return nil
 }
 
-// writeSockets prints what only runs with sockets are about.
+// writeSockets prints the part on sockets, if any were opened.
 func (st Stats) writeSockets(b *strings.Builder) {
 	if st.Sockets.Queue+st.Sockets.Video == 0 {
 		return
@@ -148,19 +148,10 @@ func (st Stats) writeSockets(b *strings.Builder) {
 	}
 }
 
-// Users returns every user's account, by id. It may be asked for after Close too.
+// Users returns the accounts of all users, sorted by id. It may also be called after Close.
 func (s *Server) Users() []Account { return s.accounts.all() }
 
-// Balances returns every user's balance, by id.
-func (s *Server) Balances() map[string]int64 {
-	balances := make(map[string]int64)
-	for _, u := range s.accounts.all() {
-		balances[u.ID] = u.Balance
-	}
-	return balances
-}
-
-// Queued returns the queue key of every user who waits now, by id, as Redis has it. After Close it is an error.
+// Queued returns the queue key of each user in a queue in Redis, by id. After Close it returns an error.
 func (s *Server) Queued(ctx context.Context) (map[string]string, error) {
 	return s.queues.members(ctx)
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// Why a signature is refused before stripe-go sees it.
+// The errors of a signature that is refused before stripe-go checks it.
 var (
 	errSignatureHeader = errors.New("the signature header has no t or no v1 of lower-case hex digits")
 	errSignatureOld    = errors.New("the signature is more than 300 s old")
 )
 
-// verify checks a body's signature with stripe-go, whose rules are laxer than those of Verity's own library: that takes
-// no upper-case hex, no space after a comma, and counts the age in whole seconds. Fields that it does not know, it skips.
+// verify checks a body's signature with stripe-go, and first the rules of Verity's library that are stricter: no upper-case hex,
+// no space after a comma, and an age in whole seconds. Unknown fields are ignored.
 func verify(body []byte, header, secret string, now time.Time) error {
 	at, strict, ok := strictSignature(header)
 	if !ok {
@@ -30,7 +30,8 @@ func verify(body []byte, header, secret string, now time.Time) error {
 	return webhook.ValidatePayloadIgnoringTolerance(body, strict, secret)
 }
 
-// strictSignature returns the time of a header, in seconds since the epoch, and of the header what Verity looks at.
+// strictSignature returns the time of a header, in seconds since the epoch, and the header with only the fields that Verity
+// reads.
 func strictSignature(header string) (at int64, strict string, ok bool) {
 	var kept strings.Builder
 	hasTime, hasSignature := false, false

@@ -11,43 +11,43 @@ import (
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-// The gaps between match and session:start are so many, a gapStep apart: two less than fit, for timers fire a little late.
+// gaps is the number of different gaps between match and session:start, a gapStep apart. The two longest are left out, as timers
+// fire slightly late.
 const (
 	gapStep = time.Millisecond
 	gaps    = int((contract.StartGapMost-contract.StartGapLeast)/gapStep) - 1
 )
 
-// busyPause is how long a disconnect waits for another operation of the user before it tries again.
+// busyPause is how long a disconnect waits before it retries, while another operation of the user is under way.
 const busyPause = 5 * time.Millisecond
 
 var errNoToken = errors.New("not an access token")
 
-// sockets are the users' sockets. As an observer they tell the users what happens to them; an event goes to those
-// sockets that are open at that moment.
+// sockets are the users' sockets. As an observer they send the users' events, each to the sockets that are open at that moment.
 type sockets struct {
 	server   *socketio.Server
 	vacate   func(userID string) // takes the user out of the queue
 	duration time.Duration       // of a session
-	drop     time.Duration       // 0 for never
-	muting   *time.Timer         // nil for never
+	drop     time.Duration       // 0: never
+	muting   *time.Timer         // nil: never
 
-	mu                               sync.Mutex // of all below; may be taken with a stripe or the matcher locked, and no such lock after it
+	mu                               sync.Mutex // guards the fields below; is locked after a stripe and the matcher, never before them
 	closed                           bool
-	listeners                        map[string]*listener              // by user id; those who wait or have a socket
-	crowds                           map[string]map[*listener]struct{} // queue key → who waits there
+	listeners                        map[string]*listener              // by user id; users that wait or have a socket
+	crowds                           map[string]map[*listener]struct{} // queue key → waiting users
 	pairs                            int                               // matched so far
-	last                             session                           // matched last
-	crossed                          map[string]session                // session id → what its UserB takes for it
-	waits                            []time.Duration                   // of each user who was matched
+	last                             session                           // the last matched one
+	crossed                          map[string]session                // session id → the session that its UserB is told instead
+	waits                            []time.Duration                   // of each matched user
 	opened                           map[string]int64                  // namespace → sockets
 	sent                             map[string]int64                  // event → frames
 	loseMatch, loseStart, crossPairs share
 	separateMatcher                  bool
 }
 
-// listener is a user who waits or has a socket.
+// listener is a user that waits or has a socket.
 type listener struct {
-	queueKey string // where the user waits; empty for nowhere
+	queueKey string // where the user waits; "": nowhere
 	joinedAt time.Time
 	sockets  map[string][]*socketio.Socket // by namespace
 }
@@ -83,7 +83,7 @@ func newSockets(o *Options, owner func(token string) *user, vacate func(userID s
 	return s
 }
 
-// whileOpen makes f something to do later with the sockets locked, unless they are closed by then.
+// whileOpen returns a function that calls f with the sockets locked, unless they are closed.
 func (s *sockets) whileOpen(f func()) func() {
 	return func() {
 		s.mu.Lock()
@@ -94,7 +94,7 @@ func (s *sockets) whileOpen(f func()) func() {
 	}
 }
 
-// close ends all connections. Timers that fire later find it closed.
+// close ends all connections. Timers that fire later do nothing.
 func (s *sockets) close() {
 	if s.muting != nil {
 		s.muting.Stop()
@@ -116,14 +116,14 @@ func (s *sockets) connected(socket *socketio.Socket) {
 	s.opened[socket.Namespace()]++
 }
 
-// disconnected takes a user out of the queue when any /queue socket of theirs closes.
+// disconnected removes a user from the queue when any of its /queue sockets closes.
 func (s *sockets) disconnected(socket *socketio.Socket) {
 	if s.forget(socket) && socket.Namespace() == contract.QueueNamespace {
 		s.vacate(socket.User())
 	}
 }
 
-// forget reports whether the socket's user waits in the queue.
+// forget removes a socket, and reports whether its user waits in the queue.
 func (s *sockets) forget(socket *socketio.Socket) (waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +134,7 @@ func (s *sockets) forget(socket *socketio.Socket) (waits bool) {
 	return l.queueKey != ""
 }
 
-// listener finds the user, or makes one.
+// listener returns the listener of a user, and makes one if there is none.
 func (s *sockets) listener(userID string) *listener {
 	l := s.listeners[userID]
 	if l == nil {
@@ -144,7 +144,7 @@ func (s *sockets) listener(userID string) *listener {
 	return l
 }
 
-// release forgets a user who neither waits nor has a socket.
+// release removes a user that neither waits nor has a socket.
 func (s *sockets) release(userID string, l *listener) {
 	if l.queueKey == "" && len(l.sockets[contract.QueueNamespace]) == 0 && len(l.sockets[contract.VideoNamespace]) == 0 {
 		delete(s.listeners, userID)
@@ -170,11 +170,11 @@ func (s *sockets) left(userID, queueKey string) {
 	s.tellCrowd(queueKey)
 }
 
-// depart notes that the user waits no more, and returns since when the user did.
+// depart ends the user's wait, and returns when it began.
 func (s *sockets) depart(userID string) (joinedAt time.Time) {
 	l := s.listeners[userID]
 	if l == nil || l.queueKey == "" {
-		return time.Time{} // put into Redis by another hand
+		return time.Time{} // another process put the user into Redis
 	}
 	delete(s.crowds[l.queueKey], l)
 	if len(s.crowds[l.queueKey]) == 0 {
@@ -185,7 +185,7 @@ func (s *sockets) depart(userID string) (joinedAt time.Time) {
 	return l.joinedAt
 }
 
-// tellCrowd tells everybody in the queue how many they are. Nothing is coalesced: Verity coalesces nothing either.
+// tellCrowd sends queue:status to all users of a queue. Like Verity it does not coalesce these events.
 func (s *sockets) tellCrowd(queueKey string) {
 	crowd := s.crowds[queueKey]
 	if len(crowd) == 0 {
@@ -197,16 +197,16 @@ func (s *sockets) tellCrowd(queueKey string) {
 	}
 }
 
-// side is what one user of a session takes for it.
+// side is a session as it is told to one of its users.
 type side struct {
 	session   session
 	userID    string
 	partnerID string
 	uid       uint32    // in the video channel
-	joinedAt  time.Time // when the user began to wait, if that is known
+	joinedAt  time.Time // when the user began to wait; zero: unknown
 }
 
-// sides are those of UserA and of UserB.
+// sides returns the sides of UserA and of UserB.
 func (s *sockets) sides(of session) [2]side {
 	b := side{session: of, userID: of.UserB, partnerID: of.UserA, uid: 2}
 	if wrong, ok := s.crossed[of.ID]; ok {
@@ -215,7 +215,7 @@ func (s *sockets) sides(of session) [2]side {
 	return [2]side{{session: of, userID: of.UserA, partnerID: of.UserB, uid: 1}, b}
 }
 
-// matched tells both users of the match and of the start: one at once, the other a few milliseconds later.
+// matched sends match and session:start to both users, one at once and the other a few milliseconds later.
 func (s *sockets) matched(of session, queueKey string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +242,7 @@ func (s *sockets) matched(of session, queueKey string) {
 	time.AfterFunc(gap, s.whileOpen(second))
 }
 
-// cross makes the session's UserB take the one before for it, when its turn has come.
+// cross makes the events to the session's UserB name the previous session, for the share CrossPairs of the sessions.
 func (s *sockets) cross(of session) {
 	before := s.last
 	s.last = of
@@ -256,7 +256,8 @@ func (s *sockets) cross(of session) {
 	s.crossed[of.ID] = before
 }
 
-// gap is the time between match and start of the next pair, and their order. In 30 pairs each gap comes in both orders.
+// gap returns the time between match and start of the next pair, and their order. Within 30 pairs, each gap occurs in both
+// orders.
 func (s *sockets) gap() (gap time.Duration, startFirst bool) {
 	n := s.pairs
 	s.pairs++
@@ -298,7 +299,7 @@ func (s *sockets) ended(of session) {
 	if s.separateMatcher {
 		return
 	}
-	reason := contract.EndTimeout // nothing in the stand-in brings contract.EndEnded about
+	reason := contract.EndTimeout // the stand-in never sends contract.EndEnded
 	if of.refused {
 		reason = contract.EndTokenError
 	}
@@ -320,7 +321,7 @@ func (s *sockets) decided(of session, o contract.ChoiceOutcome) {
 	}
 }
 
-// tell sends an event to a user's sockets, if there are any.
+// tell sends an event to a user's open sockets.
 func (s *sockets) tell(userID, namespace, event string, payload any) {
 	if l := s.listeners[userID]; l != nil && len(l.sockets[namespace]) > 0 {
 		s.send(l, namespace, event, newFrame(namespace, event, payload))
@@ -335,7 +336,7 @@ func (s *sockets) send(l *listener, namespace, event string, frame *socketio.Fra
 	s.sent[event] += int64(len(open))
 }
 
-// stats are the sockets' part of the account.
+// stats returns the sockets' part of Stats.
 func (s *sockets) stats() (Sockets, Matches) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -347,7 +348,7 @@ func (s *sockets) stats() (Sockets, Matches) {
 		}
 }
 
-// percentile is the nearest rank of what is sorted, in ms; 0 of nothing.
+// percentile returns the nearest-rank percentile of sorted times, in ms; 0 without times.
 func percentile(sorted []time.Duration, p int) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -356,7 +357,7 @@ func percentile(sorted []time.Duration, p int) float64 {
 	return float64(sorted[rank-1]) / float64(time.Millisecond)
 }
 
-// The payloads, with their keys in the service's order. Times are ms since the epoch.
+// The payloads of the events, with their keys in the service's order. Times are in ms since the epoch.
 type (
 	statusEvent struct {
 		UsersSearching int `json:"usersSearching"`
@@ -408,11 +409,11 @@ func newFrame(namespace, event string, payload any) *socketio.Frame {
 	return frame
 }
 
-// videoToken opens nothing: there is no video here.
+// videoToken returns a token that opens nothing: the stand-in has no video.
 func videoToken(kind string, to *side) string { return "standin-" + kind + "-" + to.session.ID }
 
-// vacate takes a user whose /queue socket closed out of the queue, as soon as the user's other operations are done. When
-// it is the stand-in that closes, the account stays as it was.
+// vacate removes a user whose /queue socket closed from the queue, once the user's other operations are done. If the stand-in
+// closes, the account stays as it is.
 func (s *Server) vacate(userID string) {
 	u := s.accounts.find(userID)
 	err := error(errBusy)

@@ -22,7 +22,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-// ear is a client that remembers what it hears.
+// ear is a client that records its events.
 type ear struct {
 	*socketio.Client
 	t testing.TB
@@ -31,7 +31,7 @@ type ear struct {
 	events []socketio.Event
 }
 
-// listen connects the user, to both namespaces unless others are named.
+// listen connects the user to both namespaces, or to the named ones.
 func (u testUser) listen(namespaces ...string) *ear {
 	u.ts.t.Helper()
 	if len(namespaces) == 0 {
@@ -45,7 +45,7 @@ func (u testUser) listen(namespaces ...string) *ear {
 	require.NoError(u.ts.t, err)
 	e.Client = client
 	u.ts.t.Cleanup(client.Close)
-	require.Eventually(u.ts.t, func() bool { // the server answers before it takes a socket into its lists
+	require.Eventually(u.ts.t, func() bool { // the server answers before it adds a socket to its lists
 		now := u.ts.Stats().Sockets
 		return now.Queue+now.Video >= before.Queue+before.Video+int64(len(namespaces))
 	}, 5*time.Second, time.Millisecond)
@@ -60,7 +60,7 @@ func (e *ear) note(event socketio.Event) {
 	e.events = append(e.events, event)
 }
 
-// heard are the events so far, as "name payload".
+// heard returns the events so far, as "name payload".
 func (e *ear) heard() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -71,7 +71,7 @@ func (e *ear) heard() []string {
 	return lines
 }
 
-// hears waits until these are all events so far.
+// hears waits for as many events as these, and requires them to be the events so far.
 func (e *ear) hears(want ...string) {
 	e.t.Helper()
 	if !eventually(func() bool { return len(e.heard()) >= len(want) }) {
@@ -89,7 +89,7 @@ func eventually(condition func() bool) bool {
 	return false
 }
 
-// only waits for the first event of a name and reads its payload, which must have these keys in this order.
+// only waits for the first event of a name and returns its payload, which must have these keys in this order.
 func (e *ear) only(name, keys string) (payload map[string]any, at time.Time) {
 	e.t.Helper()
 	event := e.await(name)
@@ -143,7 +143,7 @@ func (e *ear) count(name string) int {
 	return n
 }
 
-// wire is a websocket without Socket.IO on top.
+// wire is a websocket without Socket.IO.
 type wire struct {
 	t testing.TB
 	*websocket.Conn
@@ -179,7 +179,7 @@ func (w wire) hears(prefixes ...string) {
 	}
 }
 
-// closes requires the server to close without a status.
+// closes requires the server to close the connection without a status.
 func (w wire) closes() {
 	w.t.Helper()
 	_, _, err := w.ReadMessage()
@@ -288,10 +288,10 @@ func TestHandshakeAndPings(t *testing.T) {
 	w.hears("2")
 	w.say("3")
 	w.hears("2")
-	w.closes() // for the pong that does not come
+	w.closes() // as no pong comes
 }
 
-func TestStatusGoesToEverybodyInTheKey(t *testing.T) {
+func TestStatusGoesToAllUsersOfTheKey(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	a, b, c, deaf, other := ts.signUp(2), ts.signUp(1), ts.signUp(1), ts.signUp(1), ts.signUp(1)
@@ -313,7 +313,7 @@ func TestStatusGoesToEverybodyInTheKey(t *testing.T) {
 
 	ear1.hears(
 		`queue:status {"usersSearching":1}`, `queue:status {"usersSearching":2}`, `queue:status {"usersSearching":3}`,
-		`queue:status {"usersSearching":4}`, // and not of its own leave, nor of what came after
+		`queue:status {"usersSearching":4}`, // not of its own leave, nor of later changes
 		`queue:status {"usersSearching":2}`)
 	ear3.hears(
 		`queue:status {"usersSearching":4}`, `queue:status {"usersSearching":3}`, `queue:status {"usersSearching":2}`,
@@ -341,7 +341,7 @@ func TestStatusFramesOfManyJoins(t *testing.T) {
 	}
 }
 
-// pair has two users listen, join and be matched.
+// pair makes two users listen, join and be matched.
 func (ts *testServer) pair() (a, b testUser, earA, earB *ear) {
 	ts.t.Helper()
 	a, b = ts.signUp(5), ts.signUp(5)
@@ -396,7 +396,7 @@ func TestMatchStartAndEnd(t *testing.T) {
 		ts.Stats().Sockets.Events, "no status when users are matched")
 }
 
-func TestSessionsOf45SecondsSaySo(t *testing.T) {
+func TestStartHasTheLengthOfTheSession(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	_, _, e, _ := ts.pair()
@@ -434,7 +434,7 @@ func TestMatchAndStartComeInEitherOrder(t *testing.T) {
 	require.Len(t, gaps, 30)
 }
 
-func TestAllSocketsOfAUserHear(t *testing.T) {
+func TestAllSocketsOfAUserGetItsEvents(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	a, b := ts.signUp(1), ts.signUp(1)
@@ -470,7 +470,7 @@ func TestNoCatchUpAndNoEndWithoutSockets(t *testing.T) {
 	require.Equal(t, 4, int(b.account().Balance))
 }
 
-func TestChoicesAreTold(t *testing.T) {
+func TestDecisionsAreSent(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ choice, event, keys, outcome string }{
 		{"MATCH", "match:mutual", "sessionId matchId", ""},
@@ -569,7 +569,7 @@ func TestClosingAnyQueueSocketLeavesTheQueue(t *testing.T) {
 	})
 }
 
-// of are a user's /queue sockets.
+// of returns a user's /queue sockets.
 func (s *sockets) of(userID string) []*socketio.Socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -605,7 +605,7 @@ func TestCloseLeavesTheAccountAsItIs(t *testing.T) {
 	require.Equal(t, int64(1), ts.Stats().Tokens.Queued)
 }
 
-func TestNothingIsKeptOfUsersWhoAreGone(t *testing.T) {
+func TestUsersWithoutSocketsAreForgotten(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Defects: Defects{CrossPairs: 1}})
 	_, _, earA, earB := ts.pair()
@@ -620,7 +620,7 @@ func TestNothingIsKeptOfUsersWhoAreGone(t *testing.T) {
 	require.Eventually(t, empty, 5*time.Second, time.Millisecond)
 }
 
-func TestAccountOfARunWithSockets(t *testing.T) {
+func TestStatsOfARunWithSockets(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	for range 2 {
@@ -661,7 +661,7 @@ func TestPercentilesAreNearestRanks(t *testing.T) {
 	require.InDelta(t, 1.5, percentile([]time.Duration{1500 * time.Microsecond}, 95), 0)
 }
 
-// oracle is where the reference Socket.IO client is.
+// oracle is the folder of the reference Socket.IO client.
 const oracle = "../socketio/testdata/oracle"
 
 func TestReferenceClientsArePaired(t *testing.T) {
@@ -719,8 +719,8 @@ func TestReferenceClientsArePaired(t *testing.T) {
 	}
 }
 
-// BenchmarkStatusStorm has 600 users with a socket each join one key, and waits until all have heard everything: an
-// operation is the whole storm, 180,300 frames. The clients are in the same process and share its processors.
+// BenchmarkStatusStorm lets 600 users with a socket each join one key, and waits until all have received all events: an operation
+// is 180,300 frames. The clients are in the same process and share its processors.
 func BenchmarkStatusStorm(b *testing.B) {
 	const users, frames = 600, 600 * 601 / 2
 	var heard atomic.Int64

@@ -1,6 +1,6 @@
 // Package standin is a local Verity for laptops and tests: the HTTP API, the sockets, the queue in Redis and the matcher
-// of docs/verity-api.md, strict where the real service is strict. It keeps accounts in memory and an account of every token,
-// so that a test can judge a run afterwards.
+// of docs/verity-api.md, as strict as the real service. It keeps the users in memory and accounts for every token, so that a
+// test can check a run afterwards.
 package standin
 
 import (
@@ -19,13 +19,13 @@ import (
 	"github.com/verity-app/xk6-verity/extension/socketio"
 )
 
-// defaultAddr is a free port of this machine.
+// defaultAddr is a free port on loopback.
 const defaultAddr = "127.0.0.1:0"
 
 const (
-	// maxLatency leaves a queue operation time to finish before its lock expires.
+	// maxLatency lets a queue operation finish before its lock expires.
 	maxLatency = 2 * time.Second
-	// maxSession ends well within the hour for which Redis knows a session.
+	// maxSession is well below the hour for which Redis keeps a session.
 	maxSession      = 30 * time.Minute
 	maxPairsPerTick = 10_000
 	maxTick         = time.Minute
@@ -35,36 +35,36 @@ const (
 	maxHeaderWait = time.Minute
 )
 
-// Options of a stand-in. Zero values stand for the defaults; only WebhookSecret is required.
+// Options configures a stand-in. Zero values mean the defaults; only WebhookSecret is required.
 type Options struct {
-	// Addr to listen on, host:port; port 0 takes a free one. Default: a free one of this machine.
+	// Addr is the address to listen on, host:port; port 0 means a free one. Default: a free port on loopback.
 	Addr string
-	// WebhookSecret with which the Stripe events are signed.
+	// WebhookSecret is the secret that signs the Stripe events.
 	WebhookSecret string
-	// RedisURL of a Redis to keep the queue in, redis://[user:password@]host:port/database; default: an embedded
-	// miniredis. The database must hold no queue, for the matcher takes whoever it finds there.
+	// RedisURL is the Redis that keeps the queue, redis://[user:password@]host:port/database; default: an embedded
+	// miniredis. The database must hold no queue, as the matcher would pair the users in it.
 	RedisURL string
 
-	// Tick of the matcher, 1 ms to 1 min. Default: contract.Tick.
+	// Tick is the matcher's interval, 1 ms to 1 min. Default: contract.Tick.
 	Tick time.Duration
 	// PairsPerTick is how many pairs the matcher makes in one key and tick, 1 to 10,000. Default: contract.PairsPerTick.
 	PairsPerTick int
-	// LoneKey is how long the matcher takes over a key with one user, 0 to 100 ms, such as contract.LoneKey: all others wait as long.
+	// LoneKey is the matcher's time for a key with one user, 0 to 100 ms, such as contract.LoneKey. It delays all others.
 	LoneKey time.Duration
-	// Session is how long a session lasts, 1 ms to 30 min. Default: contract.Session.
+	// Session is the length of a session, 1 ms to 30 min. Default: contract.Session.
 	Session time.Duration
-	// TokenTTL of access tokens, in whole seconds, 1 s to 24 h. Default: contract.AccessTokenLife.
+	// TokenTTL is the life of access tokens in whole seconds, 1 s to 24 h. Default: contract.AccessTokenLife.
 	TokenTTL time.Duration
 	// KeepAlive is how long an idle connection stays open, 1 ms to 10 min. Default: contract.KeepAlive.
 	KeepAlive time.Duration
-	// Throttle puts the real request limits on.
+	// Throttle enables the service's request limits.
 	Throttle bool
 
 	// Latency is the time that every operation takes inside the service, 0 to 2 s. It is spent where the real service
-	// waits for its database: while the user's lock, the refresh token or the event is held, so that overlapping requests
-	// meet each other.
+	// waits for its database: while the user's lock, the refresh token or the event is held, so that concurrent requests
+	// overlap.
 	Latency time.Duration
-	// WebhookLatency is spent by webhooks on top of Latency, 0 to 2 s.
+	// WebhookLatency is the additional latency of webhooks, 0 to 2 s.
 	WebhookLatency time.Duration
 
 	// PingInterval is the time between two pings to a socket, 1 ms to 1 h. Default: socketio.DefaultPingInterval.
@@ -72,14 +72,14 @@ type Options struct {
 	// PingTimeout is how long a socket's pong may take, 1 ms to 1 h. Default: socketio.DefaultPingTimeout.
 	PingTimeout time.Duration
 
-	// Defects that the sockets have on purpose. Default: none.
+	// Defects are deliberate defects of the sockets. Default: none.
 	Defects Defects
 
-	// Log takes the few lines that a stand-in has to say, none of them with a secret. Default: nothing is logged.
+	// Log gets the stand-in's few warnings and errors, none with a secret. Default: nothing is logged.
 	Log *slog.Logger
 
 	now      func() time.Time // the clock of throttle, tokens and signatures; tests set it
-	observer observer         // default: nobody observes
+	observer observer         // default: none
 }
 
 func (o *Options) setDefaults() {
@@ -163,7 +163,7 @@ func inRange(name string, d, low, high time.Duration) error {
 	return nil
 }
 
-// Server is a stand-in that serves.
+// Server is a running stand-in.
 type Server struct {
 	options Options
 	started time.Time
@@ -179,10 +179,10 @@ type Server struct {
 	matcher   *matcher
 	sockets   *sockets
 
-	choosing sync.Mutex // one choice at a time
+	choosing sync.Mutex // held while a choice is handled
 
 	http   *http.Server
-	ctx    context.Context //nolint:containedctx // the life of the server: what a client began is carried out even when it hangs up
+	ctx    context.Context //nolint:containedctx // the life of the server: a request is carried out even if its client hangs up
 	cancel context.CancelFunc
 	work   sync.WaitGroup // the matcher and the HTTP server
 
@@ -192,8 +192,7 @@ type Server struct {
 
 // Start starts a stand-in, which serves until Close. The context bounds only the start, not the life of the server.
 //
-// It refuses options that are out of range, an address that it cannot listen on, a Redis that does not answer, and one
-// that holds a queue already.
+// It refuses options out of range, an address that it cannot listen on, and a Redis that does not answer or holds a queue.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	o.setDefaults()
 	if err := o.validate(); err != nil {
@@ -243,7 +242,7 @@ func newServer(o Options, store *store, addr net.Addr) *Server {
 	return s
 }
 
-// reachable is the host:port at which a client on this machine finds the listener.
+// reachable returns the host:port at which a client on this machine reaches the listener.
 func reachable(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if ok && tcp.IP.IsUnspecified() {
@@ -252,15 +251,15 @@ func reachable(addr net.Addr) string {
 	return addr.String()
 }
 
-// URL is the base URL of the stand-in, for BASE_URL.
+// URL returns the base URL of the stand-in, for BASE_URL.
 func (s *Server) URL() string { return s.url }
 
-// RedisURL is where the embedded Redis listens, for REDIS_URL; empty when Options.RedisURL named another one.
+// RedisURL returns the URL of the embedded Redis, for REDIS_URL; "" if Options.RedisURL named another one.
 func (s *Server) RedisURL() string { return s.store.embeddedURL() }
 
-// Close stops accepting, lets the requests under way finish, stops the matcher, closes the sockets and takes what is still
-// queued out of Redis. When the context ends before the requests do, their connections are closed and the context's error is returned.
-// Whoever calls it again gets the first result.
+// Close stops accepting, lets the requests under way finish, stops the matcher, closes the sockets and removes the queues from
+// Redis. If the context ends before the requests do, it closes their connections and returns the context's error. A second call
+// returns the first result.
 func (s *Server) Close(ctx context.Context) error {
 	s.closing.Do(func() { s.closeErr = s.close(ctx) })
 	return s.closeErr
@@ -277,10 +276,10 @@ func (s *Server) close(ctx context.Context) error {
 	return errors.Join(err, s.queues.clear(context.WithoutCancel(ctx)), s.store.close())
 }
 
-// wait spends the latency of an operation.
+// wait waits for the latency of an operation.
 func (s *Server) wait() { s.pause(s.options.Latency) }
 
-// pause spends time inside the service.
+// pause waits for a time, or until the server closes.
 func (s *Server) pause(d time.Duration) {
 	if d <= 0 {
 		return

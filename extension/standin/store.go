@@ -21,14 +21,14 @@ import (
 const (
 	// agingInterval is how often the keys of the embedded Redis age, unless that takes too long.
 	agingInterval = time.Second
-	// agingShare bounds the part of the time that aging may take: one in so many.
+	// agingShare bounds the time that aging takes: at most 1/agingShare of all.
 	agingShare = 1000
 )
 
-// store is the Redis that the queue is in.
+// store is the Redis that holds the queue.
 type store struct {
 	client   *redis.Client
-	embedded *miniredis.Miniredis // nil when the Redis is another's
+	embedded *miniredis.Miniredis // nil: an external Redis
 	aged     time.Time
 }
 
@@ -39,13 +39,13 @@ func openStore(ctx context.Context, url string) (*store, error) {
 	return openRedis(ctx, url)
 }
 
-// openRedis takes a Redis only if nobody queues there: the matcher would pair strangers.
+// openRedis connects to a Redis. It refuses one that holds queues, as the matcher would pair the users of another service.
 func openRedis(ctx context.Context, url string) (*store, error) {
 	options, err := redis.ParseURL(url)
-	if err != nil { // not wrapped, for it may quote the password
+	if err != nil { // not wrapped: it may quote the password
 		return nil, errors.New("the Redis URL must be redis://[user:password@]host:port/database")
 	}
-	options.MaxRetries = -1 // a ZPOPMIN whose answer was lost must not be repeated
+	options.MaxRetries = -1 // a ZPOPMIN must not be repeated if its answer was lost
 	options.DialerRetries = 1
 	options.MaintNotificationsConfig = withoutNotifications()
 	client := redis.NewClient(options)
@@ -60,8 +60,8 @@ func openRedis(ctx context.Context, url string) (*store, error) {
 	return &store{client: client}, nil
 }
 
-// openEmbedded starts a miniredis. It listens on loopback for whoever wants to look into it; the stand-in itself calls it
-// without a socket, which takes an eighth of the time.
+// openEmbedded starts a miniredis. It listens on loopback for other clients; the stand-in calls it without a socket, which takes
+// an eighth of the time.
 func openEmbedded() (*store, error) {
 	embedded, err := miniredis.Run()
 	if err != nil {
@@ -93,8 +93,8 @@ func (s *store) embeddedURL() string {
 	return "redis://" + s.embedded.Addr()
 }
 
-// age lets the keys of the embedded Redis expire, which does nothing by itself, and returns when to call it again. It
-// walks all keys, so it is called the less often the more there are.
+// age lets the keys of the embedded Redis expire, which miniredis does not do by itself, and returns when to call it again. It
+// walks all keys, so it is called less often if there are many.
 func (s *store) age() time.Duration {
 	if s.embedded == nil {
 		return time.Hour
@@ -116,12 +116,12 @@ func (s *store) close() error {
 	return nil
 }
 
-// directConn is a connection to an embedded Redis within the caller's goroutine: Write carries commands out and Read
-// takes their replies. It serves a client that writes before it reads, and one goroutine at a time, as go-redis does.
+// directConn is a connection to an embedded Redis within the caller's goroutine: Write executes commands and Read returns their
+// replies. It supports a client that writes before it reads, in one goroutine at a time, as go-redis does.
 type directConn struct {
 	server  *server.Server
 	peer    *server.Peer
-	pending []byte // a command whose rest is still to come
+	pending []byte // the beginning of an incomplete command
 	replies bytes.Buffer
 }
 
@@ -158,18 +158,18 @@ func (c *directConn) Read(p []byte) (int, error) { return c.replies.Read(p) }
 // Close does nothing: there is nothing to close.
 func (*directConn) Close() error { return nil }
 
-// LocalAddr and RemoteAddr are made up.
+// LocalAddr and RemoteAddr return made-up addresses.
 func (*directConn) LocalAddr() net.Addr  { return &net.UnixAddr{Name: "standin"} }
 func (*directConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: "miniredis"} }
 
-// SetDeadline and the like do nothing: nothing waits.
+// SetDeadline and the like do nothing: no call blocks.
 func (*directConn) SetDeadline(time.Time) error      { return nil }
 func (*directConn) SetReadDeadline(time.Time) error  { return nil }
 func (*directConn) SetWriteDeadline(time.Time) error { return nil }
 
 var errCommand = errors.New("not a Redis command: an array of bulk strings was expected")
 
-// cutCommand takes the first command, an array of one or more bulk strings; its args are nil when there is no whole one.
+// cutCommand splits off the first command, an array of one or more bulk strings. args is nil if there is no complete one.
 func cutCommand(b []byte) (args []string, rest []byte, err error) {
 	n, rest, err := cutLength(b, '*')
 	if err != nil || rest == nil {
@@ -189,7 +189,7 @@ func cutCommand(b []byte) (args []string, rest []byte, err error) {
 	return args, rest, nil
 }
 
-// cutLength takes a line of a mark and a number from 0; rest is nil when the line is not whole.
+// cutLength parses a line of a mark and a number from 0. rest is nil if the line is incomplete.
 func cutLength(b []byte, mark byte) (n int, rest []byte, err error) {
 	if len(b) == 0 {
 		return 0, nil, nil

@@ -19,7 +19,7 @@ func TestStartRefusesARedisThatCannotWork(t *testing.T) {
 		{"no URL", "localhost:6379", "the Redis URL must be redis://[user:password@]host:port/database"},
 		{"another scheme", "http://u:hunter2@localhost", "the Redis URL must be redis://[user:password@]host:port/database"},
 		{"a control character", "redis://u:hunter2@local\nhost", "the Redis URL must be redis://[user:password@]host:port/database"},
-		{"nobody there", "redis://u:hunter2@127.0.0.1:1/0", "the Redis at 127.0.0.1:1 does not answer: " +
+		{"nothing listens", "redis://u:hunter2@127.0.0.1:1/0", "the Redis at 127.0.0.1:1 does not answer: " +
 			"dial tcp 127.0.0.1:1: connect: connection refused"},
 	} {
 		_, err := Start(t.Context(), Options{WebhookSecret: secret, RedisURL: tc.url})
@@ -41,10 +41,10 @@ func TestStartRefusesARedisWithAQueueInIt(t *testing.T) {
 	start(t, Options{RedisURL: url + "?db=1"})
 }
 
-func TestCloseTakesEverybodyOutOfRedis(t *testing.T) {
+func TestCloseRemovesTheQueuesFromRedis(t *testing.T) {
 	t.Parallel()
 	url := startRedis(t)
-	for range 2 { // the second starts on what the first left behind
+	for range 2 { // the second starts with the Redis that the first left
 		ts := start(t, Options{RedisURL: url})
 		for i := range 3 {
 			ts.signUp(1).join(fmt.Sprintf(`{"city":"c%d"}`, i/2))
@@ -59,7 +59,7 @@ func TestCloseTakesEverybodyOutOfRedis(t *testing.T) {
 	require.Empty(t, client.Keys(t.Context(), "*").Val())
 }
 
-func TestEmbeddedRedisCanBeLookedInto(t *testing.T) {
+func TestEmbeddedRedisCanBeReadByOthers(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	ts.signUp(1).join("")
@@ -135,7 +135,7 @@ func TestDirectConnTakesCommandsInPieces(t *testing.T) {
 	require.Equal(t, "+OK\r\n$4\r\n\r\n\r\n\r\n", string(replies))
 }
 
-func TestCutCommandRefusesWhatIsNone(t *testing.T) {
+func TestCutCommandRefusesInvalidCommands(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"PING\r\n", "*0\r\n", "*-1\r\n", "*x\r\n", "*1\r\nPING\r\n", "*1\r\n$-1\r\n", "*1\r\n$99999999999999999999\r\n"} {
 		_, _, err := cutCommand([]byte(text))
@@ -143,8 +143,7 @@ func TestCutCommandRefusesWhatIsNone(t *testing.T) {
 	}
 }
 
-// FuzzCutCommand writes arguments as a command and takes them again, whole and in part, and takes anything else without
-// harm.
+// FuzzCutCommand writes arguments as a command and parses it, whole and in parts; any other input must not panic.
 func FuzzCutCommand(f *testing.F) {
 	f.Add([]byte("*1\r\n$4\r\nPING\r\n"), "GET", "k", 3)
 	f.Add([]byte("*2\r\n$0\r\n\r\n$2\r\n\r\n\r\n*1\r\n"), "", "\r\n", 0)

@@ -28,7 +28,7 @@ func newLimiter(limit int, now func() time.Time) *limiter {
 	return &limiter{limit: limit, now: now, clients: make(map[string]*client)}
 }
 
-// verdict on a request: how many more the client may make before reset, or how long it is blocked.
+// verdict is the decision on a request: how many more the client may make before reset, or how long it is blocked.
 type verdict struct {
 	admitted  bool
 	remaining int
@@ -36,7 +36,7 @@ type verdict struct {
 	blocked   time.Duration
 }
 
-// take counts a request. One above the limit blocks its client; requests of a blocked client do not count.
+// take counts a request. A request above the limit blocks its client; requests of a blocked client do not count.
 func (l *limiter) take(ip string) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,7 +58,8 @@ func (l *limiter) take(ip string) verdict {
 	return verdict{admitted: true, remaining: l.limit - len(c.hits), reset: c.hits[0].Add(contract.ThrottleWindow).Sub(now)}
 }
 
-// admit counts the request and sets its headers. The client is the peer of the connection, whatever a header says.
+// admit counts the request, sets its headers, and reports whether it is admitted. The client is the peer of the connection;
+// headers do not matter.
 func (l *limiter) admit(c *call) bool {
 	ip, _, err := net.SplitHostPort(c.r.RemoteAddr)
 	if err != nil {
@@ -69,14 +70,14 @@ func (l *limiter) admit(c *call) bool {
 		c.header[contract.HeaderRetryAfter] = []string{seconds(v.blocked)}
 		return false
 	}
-	// Assigned, for Set would write X-Ratelimit-Limit.
+	// Assigned, since Set would write X-Ratelimit-Limit.
 	c.header[contract.HeaderLimit] = []string{strconv.Itoa(l.limit)}
 	c.header[contract.HeaderRemaining] = []string{strconv.Itoa(v.remaining)}
 	c.header[contract.HeaderReset] = []string{seconds(v.reset)}
 	return true
 }
 
-// seconds rounds up: a client that waits that long is not early.
+// seconds formats a time in seconds, rounded up, so that a client that waits that long is not early.
 func seconds(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
 }

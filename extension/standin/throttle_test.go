@@ -11,7 +11,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// throttledRoutes and a request to each that creates nothing.
+// throttledRoutes are the routes with a limit, each with a request that creates nothing.
 var throttledRoutes = []struct {
 	method, path, body string
 	limit, status      int
@@ -65,7 +65,7 @@ func TestThrottleSparesUnknownRoutesAndUnreadableBodies(t *testing.T) {
 	require.Equal(t, "9", ts.do("POST", "/auth/signup-anonymous", "").header.Get("X-RateLimit-Remaining"))
 }
 
-func TestThrottleHeadersAreSpeltAsVeritySpellsThem(t *testing.T) {
+func TestThrottleHeadersAreSpelledAsByVerity(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Throttle: true})
 	raw := rawGet(t, ts.URL(), "/health")

@@ -12,7 +12,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// Why a refresh fails.
+// The refusals of a refresh.
 var (
 	errMissingRefresh = deny(http.StatusUnauthorized, contract.SaysMissingRefresh)
 	errInvalidRefresh = deny(http.StatusUnauthorized, contract.SaysInvalidRefresh)
@@ -20,7 +20,7 @@ var (
 	errUsedRefresh    = deny(http.StatusUnauthorized, contract.SaysUsedRefresh)
 )
 
-// tokens issues access and refresh tokens and knows whose they are. What it issued is looked up, not verified again.
+// tokens issues access and refresh tokens, and maps them to their users. Issued tokens are looked up, not verified again.
 type tokens struct {
 	secret []byte
 	ttl    time.Duration
@@ -45,7 +45,7 @@ type family struct {
 	user *user
 
 	mu      sync.Mutex
-	current string // the one token that is not used yet
+	current string // the token that is not used yet
 	revoked bool
 }
 
@@ -53,7 +53,7 @@ func newTokens(ttl time.Duration, now func() time.Time) *tokens {
 	return &tokens{secret: []byte(rand.Text()), ttl: ttl, now: now}
 }
 
-// open starts a family.
+// open starts a family, and returns its first tokens.
 func (t *tokens) open(u *user) (access, refresh string, err error) {
 	f := &family{user: u}
 	if refresh, err = t.issueRefresh(f); err != nil {
@@ -63,8 +63,8 @@ func (t *tokens) open(u *user) (access, refresh string, err error) {
 	return access, refresh, err
 }
 
-// renew exchanges a refresh token for a new pair. A token that is used twice revokes its family: one after the other, the
-// second is reused; when both were found good before pause, the second is already used.
+// renew exchanges a refresh token for a new pair of tokens. A token that is used twice revokes its family. The second use is
+// refused as reused if it comes after the first, and as already used if both were valid before pause.
 func (t *tokens) renew(token string, pause func()) (access, refresh string, err error) {
 	if token == "" {
 		return "", "", errMissingRefresh
@@ -103,7 +103,7 @@ func (f *family) holds(token string) bool {
 	return !f.revoked
 }
 
-// issueRefresh makes the family's next token; the caller holds the family, or nobody else knows it.
+// issueRefresh makes the family's next refresh token. The family is locked, or new.
 func (t *tokens) issueRefresh(f *family) (string, error) {
 	now := t.now().Unix()
 	exp := now + int64(contract.RefreshTokenLife/time.Second)
@@ -136,14 +136,14 @@ func (t *tokens) sign(claims jwt.MapClaims) (string, error) {
 	return token, nil
 }
 
-// keep notes that the user has this token, and forgets those that expired.
+// keep adds an access token to the user's, and removes the expired ones.
 func (t *tokens) keep(u *user, token string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	live := u.access[:0]
 	for _, old := range u.access {
 		switch {
-		case old == token: // issued twice in one second
+		case old == token: // the same token, issued twice in one second
 		case t.user(old) == nil:
 			t.access.Delete(old)
 		default:
@@ -154,7 +154,7 @@ func (t *tokens) keep(u *user, token string) {
 	u.access = live
 }
 
-// user returns whose access token this is; nil when nobody's or expired.
+// user returns the user of an access token; nil if it is unknown or expired.
 func (t *tokens) user(token string) *user {
 	found, ok := t.access.Load(token)
 	if !ok {
@@ -167,7 +167,7 @@ func (t *tokens) user(token string) *user {
 	return access.user
 }
 
-// revokeAccess makes the user's access tokens void.
+// revokeAccess invalidates the user's access tokens.
 func (t *tokens) revokeAccess(u *user) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -109,7 +109,7 @@ func TestRefreshTokenThatIsUsedTwiceRevokesTheFamily(t *testing.T) {
 	require.Equal(t, 200, ts.do("POST", "/auth/refresh", "", other.cookie).status, "another family")
 }
 
-func TestTwoRefreshesAtOnceLoseTheSession(t *testing.T) {
+func TestConcurrentRefreshesRevokeTheFamily(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{Latency: 100 * time.Millisecond})
 	u := ts.signUp(0)
@@ -126,7 +126,7 @@ func TestTwoRefreshesAtOnceLoseTheSession(t *testing.T) {
 	require.Equal(t, 401, replies[1].status)
 	require.Equal(t, denied("Refresh token already used"), replies[1].body)
 	r := ts.do("POST", "/auth/refresh", "", "Cookie: "+cookieOf(replies[0]))
-	require.Equal(t, 401, r.status, "also for whoever was first")
+	require.Equal(t, 401, r.status, "also with the token of the first refresh")
 	require.Equal(t, denied("Refresh token reused"), r.body)
 }
 

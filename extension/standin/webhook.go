@@ -12,7 +12,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// Why an event is answered 500.
+// The errors of an event that is answered 500.
 var (
 	errEventShape    = errors.New("the event lacks what a checkout needs")
 	errTokensTooMany = errors.New("the tokens do not fit an int32")
@@ -26,7 +26,7 @@ var (
 	noSignature = refuse(http.StatusBadRequest, contract.SaysNoSignature)
 )
 
-// event is what Verity reads of a Stripe event.
+// event is the fields of a Stripe event that Verity reads.
 type event struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
@@ -44,12 +44,12 @@ type checkout struct {
 	} `json:"metadata"`
 }
 
-// tokens is the number to credit: 0 when there is none to credit.
+// tokens returns the number of tokens to credit, or 0.
 func (c *checkout) tokens() (int64, error) {
 	if c.PaymentStatus != contract.Paid || c.Metadata.UserID == "" {
 		return 0, nil
 	}
-	// 0 for what is no number, and the nearest for one that does not fit.
+	// 0 for an invalid number, and the nearest int64 for one that is out of range.
 	n, _ := strconv.ParseInt(strings.Trim(string(c.Metadata.Tokens), `"`), 10, 64)
 	if n > contract.MaxTokens {
 		return 0, errTokensTooMany
@@ -57,7 +57,7 @@ func (c *checkout) tokens() (int64, error) {
 	return max(n, 0), nil
 }
 
-// till credits each event once.
+// till keeps track of the events, so that each is credited once.
 type till struct {
 	mu       sync.Mutex
 	events   map[string]eventState
@@ -76,8 +76,8 @@ func newTill() *till {
 	return &till{events: make(map[string]eventState), sessions: make(map[string]bool)}
 }
 
-// claim takes an event for crediting; repeated when it was credited before. An event under way and a checkout session of
-// another event are errors.
+// claim reserves an event for crediting; repeated is true if it was credited before. It is an error if the event is under way,
+// or if its checkout session belongs to another event.
 func (t *till) claim(eventID, sessionID string) (repeated bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,7 +95,7 @@ func (t *till) claim(eventID, sessionID string) (repeated bool, err error) {
 	return false, nil
 }
 
-// settle ends a claim: the event is credited, or may come again.
+// settle ends a claim: the event was credited, or may be sent again.
 func (t *till) settle(eventID, sessionID string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -108,7 +108,7 @@ func (t *till) settle(eventID, sessionID string, ok bool) {
 	delete(t.sessions, sessionID)
 }
 
-// count counts an event that claim did not see.
+// count counts an event without a claim.
 func (t *till) count(counter *int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -132,7 +132,7 @@ func (s *Server) webhook(c *call) answer {
 	return received
 }
 
-// process credits what a signed event says, if it says so.
+// process handles a signed event, and credits its tokens if it has any.
 func (s *Server) process(body []byte) error {
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil {

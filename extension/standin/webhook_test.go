@@ -23,7 +23,7 @@ const (
 	noSignatureBody = `{"message":"Missing Stripe signature","error":"Bad Request","statusCode":400}`
 )
 
-// hexMAC is the right v1 of a body at a time.
+// hexMAC returns the right v1 of a body at a time.
 func hexMAC(body string, at int64) string {
 	return hex.EncodeToString(webhook.ComputeSignature(time.Unix(at, 0), []byte(body), secret))
 }
@@ -33,7 +33,7 @@ func TestWebhookSignatures(t *testing.T) {
 	clock := newClock()
 	ts := start(t, Options{now: clock.now})
 	now := clock.now().Unix()
-	clock.advance(999 * time.Millisecond) // the age is in whole seconds
+	clock.advance(999 * time.Millisecond) // the age counts in whole seconds
 	wrong := strings.Repeat("0", 64)
 	var sent atomic.Int64
 	for _, tc := range []struct {
@@ -146,7 +146,7 @@ func TestWebhookEvents(t *testing.T) {
 	} {
 		u := ts.signUp(0)
 		body := strings.NewReplacer("USER", u.id, "ID", u.id).Replace(tc.body)
-		for range 2 { // refused or ignored or credited, it is the same the second time
+		for range 2 { // refused, ignored or credited: the second answer is the same
 			now := time.Now().Unix()
 			r := ts.do("POST", "/webhooks/stripe", body, fmt.Sprintf("Stripe-Signature: t=%d,v1=%s", now, hexMAC(body, now)))
 			require.Equal(t, tc.status, r.status, tc.name)
@@ -188,7 +188,7 @@ func TestEventSentAgain(t *testing.T) {
 		require.Equal(t, receivedBody, r.body)
 	}
 	require.Equal(t, int64(5), u.account().Balance)
-	again := checkoutOf(t, payments.Purchase{UserID: u.id, Tokens: 9, EventID: e.ID}) // signed anew, another checkout session
+	again := checkoutOf(t, payments.Purchase{UserID: u.id, Tokens: 9, EventID: e.ID}) // a new signature and checkout session
 	require.Equal(t, 200, ts.post(again).status)
 	require.Equal(t, int64(5), u.account().Balance)
 	require.Equal(t, Events{Credited: 1, Repeated: 3}, ts.Stats().Events)
@@ -204,7 +204,7 @@ func TestNewEventOfTheSameCheckoutSession(t *testing.T) {
 	require.Equal(t, Events{Credited: 1, Refused: 1}, ts.Stats().Events)
 }
 
-func TestRefusedEventMayComeAgain(t *testing.T) {
+func TestRefusedEventMayBeSentAgain(t *testing.T) {
 	t.Parallel()
 	ts := start(t, Options{})
 	rich := ts.signUp(math.MaxInt32)
@@ -261,11 +261,11 @@ func TestDifferentEventsAtTheSameTime(t *testing.T) {
 	require.Equal(t, int64(100), u.account().Balance)
 }
 
-// timeField finds a field for the time, whatever is in it.
+// timeField matches a field for the time, with any value.
 var timeField = regexp.MustCompile(`(^|,)t(,|=|$)`)
 
-// FuzzSignature compares with stripe-go: what is taken here is right there too, and a right header in Verity's form is
-// taken here whatever else is in it.
+// FuzzSignature compares with stripe-go, which must accept whatever is accepted here. A right header in Verity's form is accepted
+// here, whatever other fields it has.
 func FuzzSignature(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
 	body := []byte("{}")

@@ -1,5 +1,5 @@
-// Two users on the reference client: node pair.mjs ORACLE_FOLDER URL TOKEN TOKEN. Both connect to both namespaces over one
-// connection each, which it says; then it prints what they hear, a line for each thing, until both sessions have ended.
+// Two users on the reference client: node pair.mjs ORACLE_FOLDER URL TOKEN TOKEN. Each joins both namespaces over one connection.
+// It prints that they are connected, and then a line for each event, until both sessions have ended.
 import { createRequire } from 'node:module'
 
 const [oracle, url, ...tokens] = process.argv.slice(2)
