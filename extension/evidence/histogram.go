@@ -5,8 +5,6 @@ import (
 	"math/bits"
 	"slices"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // The buckets are those of an HdrHistogram of 2 significant digits: steps of 1 µs up to 256 µs, then 128 steps for each
@@ -164,13 +162,4 @@ func (h *Histogram) Quantile(q float64) int64 {
 // Each yields the highest time in µs and the count of each bucket in use, in order.
 func (h *Histogram) Each(yield func(micros, n int64)) {
 	h.eachBucket(func(index uint16, n int64) { yield(highestOf(index), n) })
-}
-
-// HDR returns a copy as an HdrHistogram, which takes 30 KB.
-func (h *Histogram) HDR() *hdrhistogram.Histogram {
-	hdr := hdrhistogram.New(1, MaxMicros, significantDigits)
-	h.Each(func(micros, n int64) {
-		_ = hdr.RecordValues(micros, n) // fails only out of range
-	})
-	return hdr
 }

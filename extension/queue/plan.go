@@ -64,9 +64,6 @@ type Plan struct {
 	// RampWaitSeconds is the 95th percentile of the joins from the first arrival until the users that arrived last have come
 	// back once. It is WaitSeconds if the ramp adds nothing or is left out.
 	RampWaitSeconds float64
-	// BurstMedianSeconds and BurstWaitSeconds are the median and the 95th percentile for users that all join at once, for the
-	// first time.
-	BurstMedianSeconds, BurstWaitSeconds float64
 	// DrainSeconds is the time until all users that join at once are matched.
 	DrainSeconds float64
 	// Limit is LimitMatcher, LimitUsers or LimitPartners.
@@ -194,14 +191,12 @@ func (l Load) withRamp(best Plan) Plan {
 func (l Load) predict(keys int) Plan {
 	f := l.flow(keys)
 	p := Plan{
-		Shards:             keys,
-		Sessions:           int(math.Round(f.rate / 2 * float64(keys) * l.HoldSeconds)),
-		PairsPerSecond:     f.rate / 2 * float64(keys),
-		MedianWaitSeconds:  f.wait(0.5),
-		WaitSeconds:        f.wait(0.95),
-		BurstMedianSeconds: l.burst(0.5, keys),
-		BurstWaitSeconds:   l.burst(0.95, keys),
-		DrainSeconds:       math.Ceil(f.users/float64(2*l.PairsPerTick)) * l.tick(),
+		Shards:            keys,
+		Sessions:          int(math.Round(f.rate / 2 * float64(keys) * l.HoldSeconds)),
+		PairsPerSecond:    f.rate / 2 * float64(keys),
+		MedianWaitSeconds: f.wait(0.5),
+		WaitSeconds:       f.wait(0.95),
+		DrainSeconds:      math.Ceil(f.users/float64(2*l.PairsPerTick)) * l.tick(),
 	}
 	p.RampWaitSeconds, p.rampJoins = l.rampWait(keys, p.WaitSeconds)
 	switch {
@@ -213,14 +208,6 @@ func (l Load) predict(keys int) Plan {
 		p.Limit = LimitUsers
 	}
 	return p
-}
-
-// burst returns the time until this share of the users that join at once is matched. The first tick comes at any moment within
-// a tick's length, so matching a batch counts as spread over a tick.
-func (l Load) burst(share float64, keys int) float64 {
-	users, batch := float64(l.Users)/float64(keys), float64(2*l.PairsPerTick)
-	done := math.Floor(share * users / batch)
-	return l.tick() * (done + (share*users-done*batch)/min(batch, users-done*batch))
 }
 
 // flow is the steady state of one key, once the users' cycles are out of step; letters as in the formulas of [Predict].

@@ -19,15 +19,6 @@ type Rate struct {
 	Stages []Stage
 }
 
-// Top returns the highest rate, in events a second.
-func (r Rate) Top() float64 {
-	top := r.Start
-	for _, stage := range r.Stages {
-		top = max(top, stage.Target)
-	}
-	return top
-}
-
 // Scaled returns the rate multiplied by share.
 func (r Rate) Scaled(share float64) Rate {
 	part := Rate{Start: r.Start * share, Stages: make([]Stage, len(r.Stages))}
