@@ -19,9 +19,9 @@ const (
 
 // The limits of the pairs/s of a [Plan].
 const (
-	LimitMatcher  = "matcher"  // every key has more users than it can match
-	LimitUsers    = "users"    // more users would make more pairs, in the same keys
-	LimitPartners = "partners" // too few users come by for a partner within the wanted wait
+	limitMatcher  = "matcher"  // every key has more users than it can match
+	limitUsers    = "users"    // more users would make more pairs, in the same keys
+	limitPartners = "partners" // too few users come by for a partner within the wanted wait
 )
 
 // fullKeyShare is the share of the wanted wait that a plan allows for waiting in a full key. The rest is for HTTP, sockets and
@@ -66,7 +66,7 @@ type Plan struct {
 	RampWaitSeconds float64
 	// DrainSeconds is the time until all users that join at once are matched.
 	DrainSeconds float64
-	// Limit is LimitMatcher, LimitUsers or LimitPartners.
+	// Limit is matcher, users or partners.
 	Limit string
 	// Explanation is the plan in one sentence.
 	Explanation string
@@ -76,7 +76,7 @@ type Plan struct {
 
 // PlanQueue returns the plan with the fewest keys in which 95 % of the matches take at most MaxWaitSeconds, also in the ramp. For
 // full keys it leaves a tenth of that time for HTTP, sockets and Redis, which the formulas of [Predict] do not count. If no number
-// of keys suffices, it returns the plan with the shortest wait, whose Limit is LimitPartners.
+// of keys suffices, it returns the plan with the shortest wait, whose Limit is partners.
 func PlanQueue(load Load) (Plan, error) {
 	load, err := load.complete()
 	if err != nil {
@@ -201,11 +201,11 @@ func (l Load) predict(keys int) Plan {
 	p.RampWaitSeconds, p.rampJoins = l.rampWait(keys, p.WaitSeconds)
 	switch {
 	case f.full():
-		p.Limit = LimitMatcher
+		p.Limit = limitMatcher
 	case p.WaitSeconds > l.MaxWaitSeconds:
-		p.Limit = LimitPartners
+		p.Limit = limitPartners
 	default:
-		p.Limit = LimitUsers
+		p.Limit = limitUsers
 	}
 	return p
 }
@@ -311,15 +311,15 @@ func (l Load) explain(p Plan) string {
 	does := pairs
 	if l.HoldSeconds > 0 {
 		about := "about"
-		if p.Limit == LimitMatcher {
+		if p.Limit == limitMatcher {
 			about = "at most"
 		}
 		does = fmt.Sprintf("%s %s of %s s (%s)", about, counted(p.Sessions, "session"), decimal(l.HoldSeconds), pairs)
 	}
 	limit := map[string]string{
-		LimitMatcher:  "the matcher",
-		LimitUsers:    "the users",
-		LimitPartners: "partners, for too few come by within " + decimal(l.MaxWaitSeconds) + " s",
+		limitMatcher:  "the matcher",
+		limitUsers:    "the users",
+		limitPartners: "partners, for too few come by within " + decimal(l.MaxWaitSeconds) + " s",
 	}[p.Limit]
 	return fmt.Sprintf("%s make %s, limited by %s; 95 %% wait %s%s",
 		subject, does, limit, decimal(p.WaitSeconds)+" s at most"+l.inTheRamp(p), l.oneKeyInstead(p)+l.fastEnough(p)+l.allInSessions())
@@ -340,7 +340,7 @@ func (l Load) oneKeyInstead(p Plan) string {
 
 // fastEnough says how many keys match users without sessions within the wanted wait.
 func (l Load) fastEnough(p Plan) string {
-	if l.HoldSeconds > 0 || p.Limit != LimitMatcher || p.WaitSeconds <= l.MaxWaitSeconds {
+	if l.HoldSeconds > 0 || p.Limit != limitMatcher || p.WaitSeconds <= l.MaxWaitSeconds {
 		return ""
 	}
 	return fmt.Sprintf("; %s s needs %s", decimal(l.MaxWaitSeconds), counted(l.plan().Shards, "key"))

@@ -43,11 +43,11 @@ type Monitor struct {
 // Usage is what was measured so far. A percentile is 0 if nothing was measured.
 type Usage struct {
 	LateP95, LateP99, LateMax time.Duration // how late timers fired
-	PauseP95, PauseMax                 time.Duration // how long the collector stopped the process
-	CPU                                time.Duration // processor time used while measuring
-	Watched                            time.Duration // time spent measuring
-	PeakCPU                            float64       // processors in use in the busiest second
-	Processors                         int           // that Go may use, see PaceProcessors
+	PauseP95, PauseMax        time.Duration // how long the collector stopped the process
+	CPU                       time.Duration // processor time used while measuring
+	Watched                   time.Duration // time spent measuring
+	PeakCPU                   float64       // processors in use in the busiest second
+	Processors                int           // that Go may use, see PaceProcessors
 }
 
 // MeanCPU returns how many processors were in use, on average.
