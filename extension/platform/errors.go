@@ -52,6 +52,7 @@ type Error struct {
 	Err        error // the cause, if no answer came
 
 	tokenRefused bool // the 401 is about the token, not about the user, such as a suspension
+	noUser       bool // the 404 is about the user, not about the route
 }
 
 // Error returns the message, which names the operation and says what to do.
@@ -151,6 +152,7 @@ func protocolError(operation string, answer *Answer, format string, args ...any)
 func refusal(operation string, answer *Answer) error {
 	said := ServiceMessage(answer.Body)
 	e := &Error{Operation: operation, Status: answer.Status}
+	e.noUser = answer.Status == http.StatusNotFound && said != describeBody(answer.Body) && !strings.HasPrefix(said, noRoute)
 	switch {
 	case answer.Status == http.StatusTooManyRequests:
 		e.Name = ThrottledError
