@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -290,6 +291,43 @@ func TestAServiceThatDiesDuringACampaign(t *testing.T) {
 	require.FileExists(t, filepath.Join(e.dir, "long-queue", "long-queue.html"), "the summary came")
 }
 
+// The steps can be left to runners elsewhere: the campaign says how to start them, and judges what they bring.
+func TestACampaignOfRunnersElsewhere(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n")
+	runners := filepath.Join(filepath.Dir(e.dir), "runners")
+	e = e.with("--runners", runners, "--runner-count", "2")
+	campaign := e.start(t)
+	require.Eventually(t, func() bool { return strings.Contains(campaign.stdout.String(), "On Kubernetes ") }, runLimit, 50*time.Millisecond)
+	said := campaign.stdout.String()
+	parts := []string{"0:1/2", "1/2:1"}
+	var parallel sync.WaitGroup
+	for _, part := range parts {
+		flags := []string{"--execution-segment", part, "--execution-segment-sequence", "0,1/2,1"}
+		require.Regexp(t, `(?m)^  PROFILE=small-queue REPORT_DIR=`+runners+`/small-queue START_AT=\S+Z \S+ run `+strings.Join(flags, " ")+
+			` --no-thresholds load-test/queue-concurrency\.js$`, said)
+		run := k6(slices.Concat([]string{"run"}, flags, []string{"--no-thresholds", queueConcurrency})...)
+		run.env = append(slices.Clone(e.env), "PROFILE=small-queue", "REPORT_DIR="+filepath.Join(runners, "small-queue"))
+		parallel.Go(func() { require.Equal(t, exitcodes.MarkedAsFailed, run.run(t).exit, "a runner alone proves nothing") })
+	}
+	parallel.Wait()
+	r := campaign.wait(t)
+	require.Zero(t, r.exit)
+	require.Contains(t, r.stdout, "█ VERITY small-queue on "+target.url+": PASS")
+	require.Equal(t, "passed", e.states(t))
+	for _, line := range []string{
+		"**small-queue, preflight:** left to the runners", "`PROFILE=small-queue REPORT_DIR=" + runners, "x verity segment INDEX 2) --no-thresholds load-test/",
+		"**small-queue, wait:** the evidence of 2 of 2 runners came\n", "**small-queue, verdict:** PASS: 20 users present at once",
+	} {
+		require.Contains(t, e.log(t), line)
+	}
+	require.FileExists(t, filepath.Join(e.dir, "small-queue", "small-queue-merged.html"))
+	again := e.with("--report-dir", filepath.Join(filepath.Dir(e.dir), "another"))
+	again.run(t).requireOneError(t, "the step small-queue would be refused: there is evidence already in "+filepath.Join(runners, "small-queue")+
+		"; move it away, or give another folder as --runners")
+}
+
 // A window that closes in mid-plan ends the campaign before the step that would not end in it.
 func TestAWindowThatCloses(t *testing.T) {
 	t.Parallel()
@@ -338,6 +376,8 @@ func refusedCampaigns(t *testing.T, target *target) {
 		"no secret":          {good, nil, []string{"STRIPE_WEBHOOK_SECRET="}, "STRIPE_WEBHOOK_SECRET is not set; it must be the webhook secret of the Verity under test"},
 		"a profile besides":  {good, nil, []string{"PROFILE=small-queue"}, "PROFILE is set, and a campaign takes none: each step has its own; name steps with --only; unset it"},
 		"an argument":        {good, []string{"small-queue"}, nil, "a campaign takes no arguments before --, got "},
+		"runners":            {good, []string{"--runners", "x"}, nil, "--runners needs --runner-count, the number of runners, 1 to 10000, got 0"},
+		"count of runners":   {good, []string{"--runner-count", "2"}, nil, "--runner-count goes with --runners, which is not given"},
 		"accept another one": {good, []string{"--accept-not-proven", "small"}, nil, `--accept-not-proven must be one of the steps small-queue, got "small"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,6 +18,8 @@ type Runner interface {
 	Preflight(ctx context.Context, step Step) (found []string, err error)
 	// Command is how somebody would run the step at a shell, without secrets.
 	Command(step Step, dir string) string
+	// EvidenceDir is where the evidence of a step grows while it runs.
+	EvidenceDir(step Step, dir string) string
 	// Run carries out a step whose reports and evidence go to dir, and returns k6's exit code. When ctx ends, it ends the step as Ctrl-C does:
 	// users leave, the summary comes. It calls say with what the log is to have.
 	Run(ctx context.Context, step Step, dir string, say func(kind Kind, text string)) (exitCode int, err error)
@@ -494,7 +496,7 @@ func (e *Engine) carryOut(ctx context.Context, s *StepRecord, dir string) (broke
 		if e.Breaker == nil {
 			return
 		}
-		found := e.Breaker.Watch(watching, s.Step, dir, s.Began, func(text string) { e.say(KindBreak, s.Name, "%s", text) })
+		found := e.Breaker.Watch(watching, s.Step, e.Runner.EvidenceDir(s.Step, dir), s.Began, func(text string) { e.say(KindBreak, s.Name, "%s", text) })
 		if found.Reason != "" && watching.Err() == nil {
 			e.say(KindBreak, s.Name, "the breaker ends the step: %s", found.Reason)
 			end(errors.New(found.Reason))

@@ -67,6 +67,8 @@ func (f *fakeRunner) Command(step Step, _ string) string {
 	return "PROFILE=" + step.Profile + " k6 run"
 }
 
+func (f *fakeRunner) EvidenceDir(_ Step, dir string) string { return dir }
+
 func (f *fakeRunner) Run(ctx context.Context, step Step, dir string, _ func(Kind, string)) (int, error) {
 	f.began = append(f.began, step.Name)
 	todo := passes

@@ -86,6 +86,9 @@ func (s *steps) Command(step campaign.Step, dir string) string {
 	return strings.Join(append(words, "load-test/"+step.Scenario+".js"), " ")
 }
 
+// EvidenceDir is the step's own folder.
+func (s *steps) EvidenceDir(_ campaign.Step, dir string) string { return dir }
+
 // Check has k6 read the script with the variables of the step, as it does before a run.
 func (s *steps) Check(ctx context.Context, step campaign.Step) error {
 	said, code, err := s.k6(ctx, s.environOf(step), io.Discard, "inspect", "--include-system-env-vars", s.script(step))
