@@ -198,7 +198,7 @@ func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engin
 	if !gs.Flags.Quiet {
 		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s.\n", engine.Folder.Path(campaign.LogFile))
 	}
-	var stop *campaign.Stop
+	var stop *campaign.StopError
 	if !errors.As(err, &stop) {
 		return err
 	}

@@ -113,7 +113,7 @@ func (r *remoteSteps) Run(ctx context.Context, step campaign.Step, dir string, s
 		return 0, err
 	}
 	if came == 0 {
-		return 0, &campaign.Stop{Code: campaign.ExitNotProven, Reason: fmt.Sprintf("no evidence came to %s within %s", from, minutes(limit.Seconds()))}
+		return 0, &campaign.StopError{Code: campaign.ExitNotProven, Reason: fmt.Sprintf("no evidence came to %s within %s", from, minutes(limit.Seconds()))}
 	}
 	say(campaign.KindWait, fmt.Sprintf("the evidence of %d of %d runners came", came, r.count))
 	return r.judge(step, from, dir)
@@ -199,11 +199,11 @@ func (r *remoteSteps) hasEnd(step campaign.Step, name string) bool {
 // judge merges the evidence into the step's folder and prints what it proves. The exit code is that of one runner with all of the load.
 func (r *remoteSteps) judge(step campaign.Step, from, dir string) (int, error) {
 	run, _, err := readAndMerge([]string{from}, mergeOptions{expect: r.count})
-	if err == nil && (run.Header.Target != r.target || run.Header.Profile != step.Profile && len(run.Header.NoClaims) == 0) {
+	if err == nil && (run.Header.Target != r.target || run.Header.Profile != step.Profile && run.Header.NoClaims == "") {
 		err = fmt.Errorf("it is of the profile %q on %s, and should be of %q on %s", run.Header.Profile, run.Header.Target, step.Profile, r.target)
 	}
 	if err != nil {
-		return 0, &campaign.Stop{Code: campaign.ExitRefused, Reason: fmt.Sprintf("the evidence in %s: %s", from, err)}
+		return 0, &campaign.StopError{Code: campaign.ExitRefused, Reason: fmt.Sprintf("the evidence in %s: %s", from, err)}
 	}
 	err = merge(r.out, []string{from}, r.width, mergeOptions{out: dir, expect: r.count})
 	var coded errext.HasExitCode
