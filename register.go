@@ -12,7 +12,6 @@ import (
 	"go.k6.io/k6/v2/cmd/state"
 	"go.k6.io/k6/v2/ext"
 	"go.k6.io/k6/v2/js/modules"
-	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/subcommand"
 
 	"github.com/verity-app/xk6-verity/extension/cli"
@@ -30,6 +29,9 @@ var scripts embed.FS
 func init() {
 	stayOffline()
 	setUnlessSet("K6_WEB_DASHBOARD_TAGS", dashboardTags)
+	if config := cli.DashboardConfig(os.Args); config != "" {
+		setUnlessSet("XK6_DASHBOARD_CONFIG", config)
+	}
 	leash := runner.TakeLeash()
 	module := jsapi.New(os.Stdout)
 	modules.Register(jsapi.Name, module)
@@ -41,7 +43,7 @@ func init() {
 		if note := cli.ScriptNote(gs.CmdArgs, os.Stdin); note != "" {
 			_, _ = fmt.Fprintln(gs.Stderr, note)
 		}
-		module.SetShare(share(gs.CmdArgs, gs.Env))
+		module.SetSegment(option("--execution-segment", gs.CmdArgs, gs.Env), option("--execution-segment-sequence", gs.CmdArgs, gs.Env))
 		module.SetSecretSources(func() []string { return gs.Flags.SecretSource })
 		if leash != nil {
 			gs.SignalNotify, gs.SignalStop = leash.Notify(gs.SignalNotify), leash.Stop(gs.SignalStop)
@@ -91,24 +93,18 @@ func setUnlessSet(name, value string) {
 	}
 }
 
-// share returns this runner's share of the test, from --execution-segment or K6_EXECUTION_SEGMENT: 1 for the whole test, and for an
-// invalid segment, which k6 refuses.
-func share(args []string, env map[string]string) float64 {
-	const flag = "--execution-segment"
-	text := env["K6_EXECUTION_SEGMENT"]
+// option is the value of a flag of k6, or else of its variable, such as K6_EXECUTION_SEGMENT; "" where neither is given.
+func option(flag string, args []string, env map[string]string) string {
+	value := env["K6_"+strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(flag, "--"), "-", "_"))]
 	for i, arg := range args {
-		if value, isGiven := strings.CutPrefix(arg, flag+"="); isGiven {
-			text = value
+		if given, isGiven := strings.CutPrefix(arg, flag+"="); isGiven {
+			value = given
 		}
 		if arg == flag && i+1 < len(args) {
-			text = args[i+1]
+			value = args[i+1]
 		}
 	}
-	segment, err := lib.NewExecutionSegmentFromString(text)
-	if err != nil || segment == nil {
-		return 1
-	}
-	return segment.FloatLength()
+	return value
 }
 
 // command returns the k6 command with a script in the arguments, or "". It need not be first, as flags and their values may

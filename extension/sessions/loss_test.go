@@ -60,11 +60,11 @@ func TestEachEndOfASocketIsToldOnce(t *testing.T) {
 		}
 		idle, closing, closed := open("idle"), open("closing"), open("closed")
 		w.play(step{second, "idle", "drop", ""})
-		<-idle.Lost()
+		<-idle.lost()
 		require.Equal(t, LossCut, idle.Loss())
 		idle.Close()
 		w.play(step{time.Minute, "closing", "close", ""})
-		<-closing.Lost()
+		<-closing.lost()
 		require.Empty(t, closed.Loss())
 		closed.Close()
 		synctest.Wait()
@@ -121,7 +121,7 @@ func TestWhoWaitsForAMatchChangesNothing(t *testing.T) {
 		w.mu.Lock()
 		video := w.sockets["/videoa"]
 		w.mu.Unlock()
-		require.NoError(t, video.Emit("match", map[string]string{"sessionId": "wrong"}))
+		emit(t, video, "match", map[string]string{"sessionId": "wrong"})
 		w.play(step{second, "a", "match", match("s", "x")})
 		require.Equal(t, "s", (<-matched).SessionID)
 		_, err := waiter.Wait(t.Context(), second)

@@ -20,11 +20,8 @@ type Event struct {
 	wants bool // the sender asked for an acknowledgement
 }
 
-// WantsAck reports whether the sender asked for an acknowledgement.
-func (e *Event) WantsAck() bool { return e.wants }
-
 // decodeEvent decodes the packet of an event with its arguments.
-func decodeEvent(p *Packet, namespace string, name []byte) (Event, error) {
+func decodeEvent(p *packet, namespace string, name []byte) (Event, error) {
 	e := Event{
 		Namespace: namespace, Name: string(name), At: time.Now(),
 		Attachments: p.Attachments, id: p.ID, wants: p.HasID,

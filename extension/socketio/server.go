@@ -15,10 +15,10 @@ import (
 const (
 	DefaultPingInterval   = 25 * time.Second
 	DefaultPingTimeout    = 20 * time.Second
-	DefaultConnectTimeout = 45 * time.Second
-	DefaultMaxPayload     = 1_000_000
-	// DefaultQueueLimit is far more than the backlog of a client that reads.
-	DefaultQueueLimit = 16384
+	defaultConnectTimeout = 45 * time.Second
+	defaultMaxPayload     = 1_000_000
+	// defaultQueueLimit is far more than the backlog of a client that reads.
+	defaultQueueLimit = 16384
 )
 
 // ServerOptions configures a Server.
@@ -44,9 +44,9 @@ type ServerOptions struct {
 
 	PingInterval   time.Duration // between a pong and the next ping; 0 means DefaultPingInterval
 	PingTimeout    time.Duration // for the pong, else the connection is closed; 0 means DefaultPingTimeout
-	ConnectTimeout time.Duration // for joining a namespace, else the connection is closed; 0 means DefaultConnectTimeout
-	MaxPayload     int64         // largest message from a client in bytes, else the connection is closed; 0 means DefaultMaxPayload
-	// QueueLimit is how many frames may wait for a slow client; one more closes its connection. 0 means DefaultQueueLimit.
+	ConnectTimeout time.Duration // for joining a namespace, else the connection is closed; 0 means 45 s
+	MaxPayload     int64         // largest message from a client in bytes, else the connection is closed; 0 means 1 MB
+	// QueueLimit is how many frames may wait for a slow client; one more closes its connection. 0 means 16,384.
 	QueueLimit int
 }
 
@@ -66,9 +66,9 @@ type Server struct {
 func NewServer(o ServerOptions) *Server {
 	o.PingInterval = positive(o.PingInterval, DefaultPingInterval)
 	o.PingTimeout = positive(o.PingTimeout, DefaultPingTimeout)
-	o.ConnectTimeout = positive(o.ConnectTimeout, DefaultConnectTimeout)
-	o.MaxPayload = positive(o.MaxPayload, DefaultMaxPayload)
-	o.QueueLimit = positive(o.QueueLimit, DefaultQueueLimit)
+	o.ConnectTimeout = positive(o.ConnectTimeout, defaultConnectTimeout)
+	o.MaxPayload = positive(o.MaxPayload, defaultMaxPayload)
+	o.QueueLimit = positive(o.QueueLimit, defaultQueueLimit)
 	return &Server{
 		o: o,
 		upgrader: websocket.Upgrader{
@@ -192,38 +192,15 @@ type Socket struct {
 	user      string
 }
 
-// ID returns the socket's unique id, the sid of the answer to CONNECT.
-func (s *Socket) ID() string { return s.id }
-
 // Namespace returns the namespace, such as /queue.
 func (s *Socket) Namespace() string { return s.namespace }
 
 // User returns what Authenticate returned.
 func (s *Socket) User() string { return s.user }
 
-// Emit sends an event and does not wait for the client. Its error says why the event cannot be encoded.
-func (s *Socket) Emit(event string, args ...any) error {
-	frame, err := NewFrame(s.namespace, event, args...)
-	if err != nil {
-		return err
-	}
-	s.Send(frame)
-	return nil
-}
-
 // Send queues a frame that was encoded once for many sockets. It never blocks: a connection whose queue is full is cut off.
 // The frame's namespace must be the socket's.
 func (s *Socket) Send(frame *Frame) { s.conn.enqueue(frame) }
-
-// Ack acknowledges an event whose WantsAck is true.
-func (s *Socket) Ack(e Event, args ...any) error {
-	message, err := ackMessage(s.namespace, e.id, args)
-	if err != nil {
-		return err
-	}
-	s.conn.enqueue(textFrame(message))
-	return nil
-}
 
 // Close disconnects every namespace of the socket's connection (41/queue,) and closes it without a status.
 func (s *Socket) Close() { s.conn.dismiss() }
