@@ -61,7 +61,7 @@ missing or ends early, and 107 for evidence that is refused: of other runs or pl
 func merge(stdout io.Writer, args []string, width int, o mergeOptions) error {
 	run, parts, err := readAndMerge(args, o)
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.ScriptException)
+		return refused(err)
 	}
 	judged := verdict.Judge(run, run.Header.Claims)
 	found := report.Merged(run, parts, judged)

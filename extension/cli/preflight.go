@@ -85,7 +85,7 @@ func preflight(gs *state.GlobalState, scripts fs.FS, options preflightOptions) e
 	}
 	scenario, err := scenarioOf(os.DirFS(dir), options.scenario, os.Getenv("PROFILE"))
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(err)
 	}
 	ctx, stop := untilInterrupted(gs)
 	defer stop()

@@ -106,7 +106,7 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from string) error {
 func unpacked(scripts fs.FS, from, work string) (string, error) {
 	dir, err := scriptsFolder(scripts, from)
 	if err != nil {
-		return "", errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return "", refused(err)
 	}
 	if dir != "" {
 		return dir, nil
