@@ -273,6 +273,8 @@ declare module 'k6/x/verity' {
        * The first error of each operation, name and status is logged as a warning in any case.
        */
       countOperations?: boolean;
+      /** Keeps in mind which accounts this process signs up, for deleteAccounts(): default false. */
+      keepAccounts?: boolean;
     });
 
     /**
@@ -321,6 +323,17 @@ declare module 'k6/x/verity' {
      * @example export const teardown = () => verity.audit({ atMost: 1000 });
      */
     audit(options?: { atMost?: number }): Promise<{ users: number; unread: number; wrong: number }>;
+
+    /**
+     * For teardown(), after audit(), of a Verity with keepAccounts: deletes the accounts that this process has signed up, those of the
+     * preflight too, each with its user's own token. Outside of k6's http metrics, and no operations: 20 a second at most, in 10
+     * minutes at most, or in 10 s where the run was stopped. A service that does not answer 10 in a row is left alone. The summary says how many
+     * were deleted, and what became of the others.
+     *
+     * @returns `gone`: those that somebody else had deleted; `kept`: how many are left on the service, by why
+     * @example export const teardown = () => verity.deleteAccounts();
+     */
+    deleteAccounts(): Promise<{ accounts: number; deleted: number; gone: number; kept: Record<string, number> }>;
   }
 
   /** What a run is about to ask, of the service and of this runner. */
@@ -341,7 +354,7 @@ declare module 'k6/x/verity' {
     json?: boolean;
     /**
      * Two users sign up and match in a queue key of their own, and must hear match and session:start within 10 s each: default
-     * false. It needs the signer, and leaves two accounts and a session.
+     * false. It needs the signer, and leaves two accounts (see deleteAccounts) and a session.
      */
     trial?: boolean;
   }

@@ -3,13 +3,10 @@ package jsapi
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +24,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/sessions"
 	"github.com/verity-app/xk6-verity/extension/users"
+	"github.com/verity-app/xk6-verity/extension/version"
 )
 
 // requestTimeoutCode is httpext's code for a request that k6 gave up on.
@@ -35,36 +33,11 @@ const requestTimeoutCode = 1050
 // vuState is a VU's state whose transport is that of the user on whose behalf a request is made.
 type vuState struct {
 	*lib.State
-	base    *http.Transport
-	wire    *httpconn.Config // of the users' connections
-	metrics *metricSet
-	urls    *urls
-	run     *run.Run // counts requests
-	over    string   // how users are connected, see transportVariable
-}
-
-// transportVariable names in the environment of the process how users are connected: one of the values below.
-const transportVariable = "VERITY_TRANSPORT"
-
-const (
-	overHTTP1   = "http/1.1" // httpconn, the default: HTTP/2 costs a user twice the memory (build/bench/README.md)
-	overHTTP2   = "http/2"   // httpconn, which offers HTTP/2 to a server that speaks TLS
-	overNetHTTP = "net/http" // k6's own transport, one for each user, to compare httpconn with
-)
-
-// transportOf reads transportVariable.
-func transportOf(lookupEnv func(string) (string, bool)) (string, error) {
-	if lookupEnv == nil {
-		return overHTTP1, nil
-	}
-	switch value, _ := lookupEnv(transportVariable); value {
-	case "":
-		return overHTTP1, nil
-	case overHTTP1, overHTTP2, overNetHTTP:
-		return value, nil
-	default:
-		return "", fmt.Errorf("%s must be %s, %s or %s, got %q", transportVariable, overHTTP1, overHTTP2, overNetHTTP, plain.Short(value, 40))
-	}
+	base       *http.Transport
+	transports *httpconn.Factory // of the users
+	metrics    *metricSet
+	urls       *urls
+	run        *run.Run // counts requests
 }
 
 func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, error) {
@@ -72,21 +45,27 @@ func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, e
 	if !ok {
 		return nil, errors.New("this k6 has a transport that cannot be copied for each user")
 	}
-	over, err := transportOf(root.lookupEnv)
+	over, err := root.transport()
 	if err != nil {
 		return nil, err
 	}
 	own := *state
 	own.Transport = userTransport{}
-	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run, over: over}
-	s.wire = &httpconn.Config{
-		Dial:    s.dial,
-		TLS:     tlsConfig(base, over == overHTTP2),
-		HTTP2:   func() http.RoundTripper { return s.ofNetHTTP() },
-		Once:    base.DisableKeepAlives,
-		MaxIdle: base.MaxIdleConnsPerHost,
-	}
+	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run}
+	s.transports = httpconn.NewFactory(base, s.dial, over)
 	return s, nil
+}
+
+// transportVariable names in the environment of the process how users are connected.
+const transportVariable = "VERITY_TRANSPORT"
+
+// transport reads transportVariable.
+func (r *RootModule) transport() (httpconn.Protocol, error) {
+	over, err := httpconn.ParseProtocol(r.env(transportVariable))
+	if err != nil {
+		return "", fmt.Errorf("%s %w", transportVariable, err)
+	}
+	return over, nil
 }
 
 // dial opens a connection that can be asked whether the server has closed it, which k6's own hides.
@@ -113,43 +92,12 @@ type askable struct {
 
 func (a askable) SyscallConn() (syscall.RawConn, error) { return a.socket.SyscallConn() }
 
-// tlsConfig is k6's, with the protocols to offer. k6 turns HTTP/2 off with GODEBUG=http2client=0.
-func tlsConfig(base *http.Transport, http2 bool) *tls.Config {
-	config := base.TLSClientConfig.Clone()
-	if config == nil {
-		config = &tls.Config{MinVersion: tls.VersionTLS12}
+// userAgent is what requests and sockets name themselves: k6's --user-agent where it is given.
+func userAgent(options lib.Options) string {
+	if options.UserAgent.Valid {
+		return options.UserAgent.String
 	}
-	config.NextProtos = []string{"http/1.1"}
-	if http2 && base.ForceAttemptHTTP2 && base.TLSNextProto == nil {
-		config.NextProtos = []string{"h2", "http/1.1"}
-	}
-	return config
-}
-
-// userConnection sends the requests of one user.
-type userConnection interface {
-	http.RoundTripper
-	CloseIdleConnections()
-}
-
-// ofNetHTTP is k6's transport for one user, with the limit of httpconn on what comes before a body.
-func (s *vuState) ofNetHTTP() *http.Transport {
-	own := s.base.Clone()
-	own.MaxResponseHeaderBytes = httpconn.MaxHeaders
-	return own
-}
-
-// newTransport returns one for a user of the service, through a proxy where the environment names one for it.
-func (s *vuState) newTransport(baseURL string) userConnection {
-	if target, err := url.Parse(baseURL); err == nil && s.base.Proxy != nil {
-		if proxy, err := s.base.Proxy(&http.Request{URL: target}); err != nil || proxy != nil {
-			return httpconn.Whole(s.ofNetHTTP())
-		}
-	}
-	if s.over == overNetHTTP {
-		return httpconn.Whole(s.ofNetHTTP())
-	}
-	return httpconn.New(s.wire)
+	return version.Agent()
 }
 
 type transportKey struct{}
@@ -165,7 +113,7 @@ func (userTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 // VU's dialer, TLS and DNS options, and emits k6's http metrics.
 type connection struct {
 	state     *vuState
-	transport userConnection
+	transport httpconn.RoundTripper
 	timeout   time.Duration
 }
 
@@ -173,7 +121,7 @@ var _ users.VU = (*vuState)(nil)
 
 // Connect makes the connection of one user.
 func (s *vuState) Connect(baseURL string, timeout time.Duration) users.Connection {
-	return &connection{state: s, transport: s.newTransport(baseURL), timeout: timeout}
+	return &connection{state: s, transport: s.transports.New(baseURL), timeout: timeout}
 }
 
 // Log is k6's log.
@@ -267,24 +215,13 @@ func (c *connection) failure(ctx context.Context, began time.Time, err error) er
 		return users.CutAt(ctx, began)
 	}
 	var k6err httpext.K6Error
-	var netErr net.Error
-	if (errors.As(err, &k6err) && k6err.Code == requestTimeoutCode) || (errors.As(err, &netErr) && netErr.Timeout()) {
+	if errors.As(err, &k6err) && k6err.Code == requestTimeoutCode {
 		return platform.ErrTimeout
 	}
 	if errors.Is(err, httpconn.ErrAnswer) {
-		return platform.UnusableAnswer(withoutURL(err))
+		return platform.UnusableAnswer(plain.WithoutURL(err))
 	}
-	if errors.Is(err, io.EOF) {
-		return errors.New("the server closed the connection without an answer")
-	}
-	return withoutURL(err)
-}
-
-func withoutURL(err error) error {
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		return urlErr.Err
-	}
-	return err
+	return platform.Failure(err)
 }
 
 // Close closes the connection.

@@ -18,7 +18,8 @@ func registerMetrics(registry *metrics.Registry) (*metricSet, error) {
 		run.Trend: metrics.Trend, run.Counter: metrics.Counter, run.Rate: metrics.Rate, run.Gauge: metrics.Gauge,
 	}
 	set := &metricSet{}
-	for i, metric := range run.Metrics {
+	for i := range run.Metrics {
+		metric := &run.Metrics[i]
 		contains := metrics.Default
 		if metric.Kind == run.Trend {
 			contains = metrics.Time

@@ -31,17 +31,16 @@ type RootModule struct {
 	advised sync.Once // that a match is heard on a socket only
 	urls    urls
 
-	requestNames requestNames
+	requestNames platform.RequestNames
 	unstarted    unstarted
 
 	paced   sync.Once
 	forgot  sync.Once // an await; told
 	command string
 	share   float64 // of the test, that this runner makes
+	part    string  // which of several runners this is, such as 1 of 2, where k6's flags say so
 
 	secretSources func() []string // values of --secret-source
-
-	prometheus prometheusRun
 
 	mu     sync.Mutex
 	shards map[string]*queue.Shards // by their options
@@ -59,8 +58,18 @@ func New(out io.Writer) *RootModule {
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.
 func (r *RootModule) SetCommand(name string) { r.command = name }
 
-// SetShare tells which part of the test this runner makes, where the options are not known yet: 1 for the whole.
-func (r *RootModule) SetShare(share float64) { r.share = share }
+// SetSegment tells which part of the test this runner makes, where the options are not known yet: --execution-segment and its sequence
+// as they were given. What is no segment, and a segment without its sequence, is refused elsewhere.
+func (r *RootModule) SetSegment(segment, sequence string) {
+	own, err := lib.NewExecutionSegmentFromString(segment)
+	if err != nil || own == nil {
+		return
+	}
+	r.share = own.FloatLength()
+	if all, err := lib.NewExecutionSegmentSequenceFromString(sequence); err == nil {
+		r.part = partOf(runnerFor(lib.Options{ExecutionSegment: own, ExecutionSegmentSequence: &all}))
+	}
+}
 
 // SetOutput sets where lines for the reader go, k6's own stdout, which keeps them clear of its progress bars, and how many columns that
 // has; 0: lines are not broken. It is called before any script runs.
@@ -72,6 +81,15 @@ func (r *RootModule) SetOutput(out io.Writer, width int) {
 // any, in lines of the output. It is called before any script runs.
 func (r *RootModule) ShowProgress(bars *run.Bars, isQuiet func() bool) {
 	r.run.ShowProgress(bars, isQuiet)
+}
+
+// env reads a variable of the process's environment, as k6 has it; "" where it is not set.
+func (r *RootModule) env(name string) string {
+	if r.lookupEnv == nil {
+		return ""
+	}
+	value, _ := r.lookupEnv(name)
+	return value
 }
 
 // NewModuleInstance returns the instance of one VU.
@@ -190,7 +208,7 @@ func (m *Module) vuState(what string) *vuState {
 		}
 		m.state = state
 		if here := runnerFor(state.Options); here.Segment != "" {
-			m.root.run.SetRunner(here.Index+1, here.Count)
+			m.root.run.SetRunner(partOf(here))
 		}
 		m.root.unstarted.watch(state.State)
 	}

@@ -205,7 +205,7 @@ func addresses(ctx context.Context, baseURL string, options lib.Options) int {
 // client is one for what is no load: its requests emit no metrics. It has the VU's dialer, TLS and DNS options.
 func (v *Verity) client(state *vuState) *http.Client {
 	return &http.Client{
-		Transport: agentTransport{state.base, userAgent(state.Options)}, Timeout: v.service.Timeout,
+		Transport: platform.Named(state.base, userAgent(state.Options)), Timeout: v.service.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

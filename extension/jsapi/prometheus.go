@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
@@ -138,34 +137,9 @@ func (r reader) expressions(name string, value sobek.Value) (changes []snapshot.
 func (r reader) changes(name string, value sobek.Value) (changes []snapshot.Change) {
 	const takes = `a string, { "expr": "…", "kind": "counter" or "gauge" }, or null to turn it off`
 	r.eachQuery(name, value, takes, func(key string, value sobek.Value) bool {
-		change := snapshot.Change{Name: key}
-		switch query := value.(type) {
-		case *sobek.Object:
-			for _, part := range query.Keys() {
-				text, ok := export(query.Get(part)).(string)
-				switch {
-				case !ok:
-					return false
-				case part == "expr":
-					change.Expr = text
-				case part == "kind":
-					change.Kind = snapshot.Kind(text)
-				default:
-					return false
-				}
-			}
-			if change.Expr == "" {
-				return false
-			}
-		default:
-			text, ok := export(value).(string)
-			if !ok && !sobek.IsNull(value) {
-				return false
-			}
-			change.Expr = text
-		}
+		change, ok := snapshot.ReadChange(key, export(value))
 		changes = append(changes, change)
-		return true
+		return ok && !sobek.IsUndefined(value)
 	})
 	return changes
 }
@@ -183,20 +157,11 @@ func (r reader) eachQuery(name string, value sobek.Value, takes string, read fun
 	}
 }
 
-// PrometheusWatch is the class PrometheusWatch. What it read at the start is kept in the root module, for teardown() has an
-// instance of its own.
+// PrometheusWatch is the class PrometheusWatch. What it read at the start is kept in the run's account, for teardown() has an instance of
+// its own.
 type PrometheusWatch struct {
 	m       *Module
 	options prometheusOptions
-}
-
-// prometheusRun is what a run knows of its Prometheus between start and end.
-type prometheusRun struct {
-	mu      sync.Mutex
-	begun   bool
-	ended   bool
-	mark    snapshot.Mark
-	failure string // of the start
 }
 
 func (m *Module) newPrometheusWatch(call sobek.ConstructorCall) *sobek.Object {
@@ -211,89 +176,33 @@ func (m *Module) newPrometheusWatch(call sobek.ConstructorCall) *sobek.Object {
 
 // Start is PrometheusWatch.start.
 func (p *PrometheusWatch) Start() *sobek.Promise {
-	m, run := p.m, &p.m.root.prometheus
-	state := m.vuState("start")
-	if lib.GetScenarioState(m.vu.Context()) != nil {
-		m.throw("start of PrometheusWatch can be called in setup only")
+	return p.read("start", "setup", func(ctx context.Context, prometheus *snapshot.Reader, state *vuState) {
+		p.m.root.run.BeginReadings(ctx, prometheus, isFirst(state.Options.ExecutionSegment), state.Logger)
+	})
+}
+
+// End is PrometheusWatch.end.
+func (p *PrometheusWatch) End() *sobek.Promise {
+	return p.read("end", "teardown", func(ctx context.Context, prometheus *snapshot.Reader, state *vuState) {
+		p.m.root.run.EndReadings(ctx, prometheus, p.options.url, state.Logger)
+	})
+}
+
+// read carries out a call that may be made in one place only.
+func (p *PrometheusWatch) read(call, where string, work func(context.Context, *snapshot.Reader, *vuState)) *sobek.Promise {
+	state := p.m.vuState(call)
+	if lib.GetScenarioState(p.m.vu.Context()) != nil {
+		p.m.throw("%s of PrometheusWatch can be called in %s only", call, where)
 	}
-	prometheus, err := m.prometheus(p.options, state)
+	prometheus, err := p.m.prometheus(p.options, state)
 	if err != nil {
-		common.Throw(m.vu.Runtime(), err)
+		common.Throw(p.m.vu.Runtime(), err)
 	}
-	return m.promise(nil, func(ctx context.Context) (js, error) {
-		if !isFirst(state.Options.ExecutionSegment) {
-			m.root.run.Record.SetReadings(report.ReadingsElsewhere)
-			return resolved(sobek.Undefined()), nil
-		}
-		mark, problems, err := prometheus.Begin(ctx)
-		run.begin(mark, err)
-		m.root.run.Record.SetReadings(report.ReadingsBegun)
-		if err != nil && !errors.Is(err, snapshot.ErrStopped) {
-			state.Logger.Warnf("Prometheus could not be read, the run goes on: %s", err)
-		}
-		if len(problems) > 0 {
-			state.Logger.Warnf("Prometheus cannot evaluate everything, the run goes on: %s", strings.Join(problems, "; "))
-		}
+	return p.m.promise(nil, func(ctx context.Context) (js, error) {
+		work(ctx, prometheus, state)
 		return resolved(sobek.Undefined()), nil
 	})
 }
 
 // isFirst reports whether a runner has the first part of the test, or all of it.
 func isFirst(segment *lib.ExecutionSegment) bool { return strings.HasPrefix(segment.String(), "0:") }
-
-// End is PrometheusWatch.end.
-func (p *PrometheusWatch) End() *sobek.Promise {
-	m, run := p.m, &p.m.root.prometheus
-	state := m.vuState("end")
-	if lib.GetScenarioState(m.vu.Context()) != nil {
-		m.throw("end of PrometheusWatch can be called in teardown only")
-	}
-	prometheus, err := m.prometheus(p.options, state)
-	if err != nil {
-		common.Throw(m.vu.Runtime(), err)
-	}
-	return m.promise(nil, func(ctx context.Context) (js, error) {
-		mark, failure, ok := run.end()
-		if !ok {
-			return resolved(sobek.Undefined()), nil
-		}
-		m.root.run.Record.SetReadings(report.ReadingsEnded)
-		if failure == "" {
-			state.Logger.Info("waiting for Prometheus to scrape what the run did, mostly a few seconds, 2 minutes at most")
-		}
-		readings, err := prometheus.End(ctx, mark)
-		if err != nil {
-			m.root.run.Record.Warn("no readings of Prometheus: " + err.Error())
-			if failure == "" { // otherwise it was logged at the start
-				state.Logger.Warnf("Prometheus could not be read: %s", err)
-			}
-			return resolved(sobek.Undefined()), nil
-		}
-		if failure != "" {
-			m.root.run.Record.Warn("Prometheus could not be read at the start: " + failure)
-		}
-		m.root.run.RecordReadings(readings)
-		m.root.run.Record.AddTable(report.PrometheusTable(p.options.url, readings))
-		return resolved(sobek.Undefined()), nil
-	})
-}
-
-func (p *prometheusRun) begin(mark snapshot.Mark, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.begun, p.mark = true, mark
-	if err != nil {
-		p.failure = err.Error()
-	}
-}
-
-// end returns what begin got, once.
-func (p *prometheusRun) end() (mark snapshot.Mark, failure string, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.begun || p.ended {
-		return snapshot.Mark{}, "", false
-	}
-	p.ended = true
-	return p.mark, p.failure, true
-}

@@ -28,7 +28,7 @@ func (m *Module) refuse(message sobek.Value) {
 		m.throw("refuse takes a message, got %s", show(message))
 	}
 	if m.vu.State() == nil {
-		m.root.run.ReportRefusal(text, m.root.stepSummary())
+		m.root.run.ReportRefusal(text, m.root.env(stepSummary))
 	} else if lib.GetScenarioState(m.vu.Context()) == nil {
 		m.root.ending.refuse(refusal{text})
 	}

@@ -12,6 +12,8 @@ import (
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/secretsource"
 	"gopkg.in/guregu/null.v3"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
 func TestRefuseEndsTheScriptWithItsMessageAlone(t *testing.T) {
@@ -35,7 +37,7 @@ func TestRefuseEndsTheScriptWithItsMessageAlone(t *testing.T) {
 func TestPlanMemory(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	h.root.SetShare(0.5)
+	h.root.SetSegment("0:1/2", "0,1/2,1")
 	require.InDelta(t, (100*340_000+2000*11_000+2000*10_000)/2, h.mustExec(`verity.planMemory({ vus: 100, users: 2000, sockets: 2000 }).needed`).ToFloat(), 1)
 	require.Zero(t, h.mustExec(`verity.planMemory({}).needed`).ToFloat())
 	require.Greater(t, h.mustExec(`verity.planMemory({}).available`).ToFloat(), 1e6)
@@ -96,7 +98,7 @@ func TestRequestsNameTheTool(t *testing.T) {
 	named := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { named <- r.UserAgent() }))
 	defer server.Close()
-	client := http.Client{Transport: agentTransport{http.DefaultTransport, "mine"}}
+	client := http.Client{Transport: platform.Named(http.DefaultTransport, "mine")}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
 	require.NoError(t, err)
 	response, err := client.Do(request)

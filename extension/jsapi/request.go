@@ -2,10 +2,7 @@ package jsapi
 
 import (
 	"context"
-	"net/http"
-	"regexp"
 	"slices"
-	"sync"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
@@ -14,50 +11,6 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
 )
-
-const (
-	// mostNames is how many names the requests of a run may have, each of which is a time series of every http metric.
-	mostNames = 100
-)
-
-var requestMethods = []string{ //nolint:gochecknoglobals // a constant list
-	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
-}
-
-// requestName is what the tag name of a script's own request may be.
-var requestName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9 _.:/{}-]{0,99}$`)
-
-// anySuccess are the statuses that a request expects which says nothing else.
-var anySuccess = func() []int { //nolint:gochecknoglobals // a constant list
-	var all []int
-	for status := http.StatusOK; status < http.StatusMultipleChoices; status++ {
-		all = append(all, status)
-	}
-	return all
-}()
-
-// requestNames are those of the run's own requests.
-type requestNames struct {
-	mu    sync.Mutex
-	known map[string]bool
-}
-
-// admit reports whether there is room for a name.
-func (n *requestNames) admit(name string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.known[name] {
-		return true
-	}
-	if len(n.known) >= mostNames {
-		return false
-	}
-	if n.known == nil {
-		n.known = make(map[string]bool)
-	}
-	n.known[name] = true
-	return true
-}
 
 func (u *user) request(call sobek.FunctionCall) any {
 	request := u.readRequest(call.Argument(0), call.Argument(1), call.Argument(2))
@@ -76,9 +29,9 @@ func (u *user) request(call sobek.FunctionCall) any {
 
 func (u *user) readRequest(method, path, options sobek.Value) platform.Request {
 	m := u.m
-	request := platform.Request{Expected: anySuccess}
+	request := platform.Request{Expected: platform.AnySuccess}
 	request.Method, _ = export(method).(string)
-	if !slices.Contains(requestMethods, request.Method) {
+	if !slices.Contains(platform.Methods, request.Method) {
 		m.throw("the method of request must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, got %s", show(method))
 	}
 	var ok bool
@@ -95,13 +48,8 @@ func (u *user) readRequest(method, path, options sobek.Value) platform.Request {
 		"name":             r.text(&request.Operation),
 		"expectedStatuses": r.statuses(&request.Expected),
 	})
-	if !requestName.MatchString(request.Operation) {
-		m.throw("name of request must be 1 to 100 letters, digits, spaces and _ . : / { } -, got %q; give one where the path has others",
-			request.Operation)
-	}
-	if !m.root.requestNames.admit(request.Operation) {
-		m.throw("the requests of this run have more than %d names, each of which is a time series of its own; give those of one kind "+
-			"one name, such as { name: 'profile' }", mostNames)
+	if err := m.root.requestNames.Admit(request.Operation); err != nil {
+		m.throw("%s", err)
 	}
 	return request
 }

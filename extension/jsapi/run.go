@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -85,6 +86,14 @@ func runnerFor(options lib.Options) evidence.Runner {
 	return evidence.Runner{Index: index, Count: len(*sequence), Segment: segment.String()}
 }
 
+// partOf is which of the runners of a test this is, such as 1 of 2; "" for the only one, and for a segment that is refused elsewhere.
+func partOf(here evidence.Runner) string {
+	if here.Segment == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d", here.Index+1, here.Count)
+}
+
 // ExitCode is k6's, unless k6 found nothing wrong and the verdict did: then a FAIL counts as a crossed threshold, and NOT PROVEN as a run
 // that was marked as failed. k6 decides its own before the verdict can be known.
 func (r *RootModule) ExitCode(code int) int {
@@ -140,7 +149,7 @@ func (m *Module) prepareReports(dir string, of sobek.Value) {
 	if common.IsNullish(of) {
 		return
 	}
-	p := run.Prepared{Dir: dir}
+	p := run.Prepared{Dir: dir, Runner: m.root.part}
 	r := reader{m, "prepareReports"}
 	r.read(of, map[string]func(string, sobek.Value){
 		"scenario": r.text(&p.Scenario), "profile": r.text(&p.Profile), "target": r.text(&p.Target),

@@ -52,18 +52,12 @@ func (m *Module) printSummary(options sobek.Value) sobek.Value {
 // ended adds to a summary what only k6 knows of a run that is over.
 func (r *RootModule) ended(s run.Summary) run.Summary {
 	s.Ending, s.Refused, s.Unstarted = r.ending.text(s.Data.Took()), r.ending.refused(), int(r.unstarted.count.Load())
-	s.StepSummary = r.stepSummary()
+	s.StepSummary = r.env(stepSummary)
 	return s
 }
 
-// stepSummary is the file that GitHub Actions shows for a step; "": none.
-func (r *RootModule) stepSummary() string {
-	if r.lookupEnv == nil {
-		return ""
-	}
-	path, _ := r.lookupEnv("GITHUB_STEP_SUMMARY")
-	return path
-}
+// stepSummary names, in the environment, the file that GitHub Actions shows for a step.
+const stepSummary = "GITHUB_STEP_SUMMARY"
 
 func (r reader) json(into any) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {

@@ -3,7 +3,9 @@
 package plain
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -87,3 +89,11 @@ type plainError struct{ error }
 func (e *plainError) Error() string { return Short(e.error.Error(), Most) }
 
 func (e *plainError) Unwrap() error { return e.error }
+
+// WithoutURL returns the cause of an error of net/http, which puts the URL before it.
+func WithoutURL(err error) error {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		return urlErr.Err
+	}
+	return err
+}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -50,6 +52,7 @@ type Error struct {
 	Err        error // the cause, if no answer came
 
 	tokenRefused bool // the 401 is about the token, not about the user, such as a suspension
+	noUser       bool // the 404 is about the user, not about the route
 }
 
 // Error returns the message, which names the operation and says what to do.
@@ -86,6 +89,18 @@ type unusable struct{ why error }
 func (e *unusable) Error() string { return e.why.Error() }
 
 func (e *unusable) Unwrap() []error { return []error{e.why, ErrUnusable} }
+
+// Failure is the error that an HTTP gives where net/http says why there is no answer. It is without the URL.
+func Failure(err error) error {
+	var netErr net.Error
+	if errors.As(err, &netErr) && netErr.Timeout() {
+		return ErrTimeout
+	}
+	if errors.Is(err, io.EOF) {
+		return errors.New("the server closed the connection without an answer")
+	}
+	return plain.WithoutURL(err)
+}
 
 // NoAnswer returns the error of an operation whose HTTP.Do returned this error.
 func NoAnswer(operation string, err error) error {
@@ -137,6 +152,7 @@ func protocolError(operation string, answer *Answer, format string, args ...any)
 func refusal(operation string, answer *Answer) error {
 	said := ServiceMessage(answer.Body)
 	e := &Error{Operation: operation, Status: answer.Status}
+	e.noUser = answer.Status == http.StatusNotFound && said != describeBody(answer.Body) && !strings.HasPrefix(said, noRoute)
 	switch {
 	case answer.Status == http.StatusTooManyRequests:
 		e.Name = ThrottledError

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -126,10 +125,7 @@ func withoutURL(ctx context.Context, err error) error {
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("none within %s", askLimit)
 	}
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		err = urlErr.Err
-	}
-	return plain.Error(err)
+	return plain.Error(plain.WithoutURL(err))
 }
 
 // unexpected returns how the answer deviates from the contract, or "".

@@ -64,14 +64,14 @@ func (r *Record) Report(result Result) *Report {
 	if result.Profile != "" {
 		report.Name = result.Profile
 	}
-	report.Name += runnerSuffix(r.runner)
+	report.Name += RunnerSuffix(r.runner)
 	report.Checks, report.Refused = slices.Clone(r.checks), result.Refused
 	if result.Refused {
 		return report
 	}
 	report.Findings = slices.Concat(
 		result.Users.findings(), operationFindings(result.Summary), r.unheardFindings(), r.errorFindings(), r.events.findings(), result.Sockets.findings(), result.Sessions.findings(),
-		unstartedFindings(result.Unstarted), r.depth.findings(),
+		unstartedFindings(result.Unstarted), r.depth.findings(), r.cleanup.findings(),
 		r.readings.findings(), runnerFindings(result.Runner, result.Summary), arrivalFindings(result.Summary),
 	)
 	return report

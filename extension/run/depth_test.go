@@ -14,6 +14,7 @@ import (
 // warnings are what was logged.
 type warnings []string
 
+func (w *warnings) Info(...any)                      {}
 func (w *warnings) Warn(args ...any)                 { *w = append(*w, fmt.Sprint(args...)) }
 func (w *warnings) Warnf(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
 

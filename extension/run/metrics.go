@@ -102,8 +102,9 @@ type Emitter interface {
 	EmitEach(ctx context.Context, metric Metric, times []time.Duration)
 }
 
-// Logger is where warnings go that cannot wait for the summary.
+// Logger is where goes what cannot wait for the summary.
 type Logger interface {
+	Info(args ...any)
 	Warn(args ...any)
 	Warnf(format string, args ...any)
 }

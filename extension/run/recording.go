@@ -11,7 +11,6 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
-	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
 // Requesting counts a request that begins; Requested is called when it is over.
@@ -102,28 +101,6 @@ func (r *Run) recordLevels(processors float64, of int) {
 	r.Evidence.Level(evidence.LevelCPULimit, now, float64(of))
 	if planned, ok := r.plannedUsers(now); ok {
 		r.Evidence.Level(evidence.LevelPlanned, now, planned)
-	}
-}
-
-// RecordReadings keeps how the readings of Prometheus went from the beginning of the load on: the values of a gauge, the increase per second of
-// a counter.
-func (r *Run) RecordReadings(readings snapshot.Report) {
-	r.mu.Lock()
-	began := r.state.loadBegan
-	r.mu.Unlock()
-	if began.IsZero() {
-		return
-	}
-	for _, reading := range readings.Readings {
-		name := evidence.Labelled(evidence.LevelServer, reading.Name)
-		if reading.Kind == snapshot.Counter {
-			name = evidence.Labelled(evidence.LevelServer, reading.Name, "per second")
-		}
-		for _, point := range reading.Course {
-			if at := readings.Began.Add(point.After); !at.Before(began) {
-				r.Evidence.Level(name, at, point.Value)
-			}
-		}
 	}
 }
 

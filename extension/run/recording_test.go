@@ -52,9 +52,9 @@ func TestReadingsOfPrometheusAreEvidence(t *testing.T) {
 		{Query: snapshot.Query{Name: "commits", Kind: snapshot.Counter}, Course: []snapshot.Point{{After: 6 * time.Second, Value: 3.5}}},
 		{Query: snapshot.Query{Name: "unknown", Kind: snapshot.Gauge}},
 	}}
-	root.RecordReadings(readings) // before any load: nothing
+	root.recordReadings(readings) // before any load: nothing
 	root.state.loadBegan = began
-	root.RecordReadings(readings)
+	root.recordReadings(readings)
 	levels := map[string]map[int64]float64{}
 	for at, second := range root.Evidence.Run().Seconds {
 		for name, value := range second.Levels {

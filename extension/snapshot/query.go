@@ -49,6 +49,32 @@ type Change struct {
 	Kind Kind // empty: that of the replaced query, or for a new one guessed from the expression
 }
 
+// ReadChange reads the change of a query from an expression, nil, or an object of "expr" and "kind", as JSON has it.
+func ReadChange(name string, value any) (change Change, ok bool) {
+	change.Name = name
+	switch value := value.(type) {
+	case nil:
+		return change, true
+	case string:
+		change.Expr = value
+		return change, true
+	case map[string]any:
+		for part, of := range value {
+			text, isText := of.(string)
+			switch {
+			case isText && part == "expr":
+				change.Expr = text
+			case isText && part == "kind":
+				change.Kind = Kind(text)
+			default:
+				return change, false
+			}
+		}
+		return change, change.Expr != ""
+	}
+	return change, false
+}
+
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:/ -]{0,59}$`)
 
 // Apply applies changes to a list of queries. Its errors follow the name of the option or variable.

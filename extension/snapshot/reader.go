@@ -13,7 +13,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -268,10 +267,7 @@ func (r *Reader) explain(ctx context.Context, err error, status int) error {
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return fmt.Errorf("%s did not answer in time: a request may take %s, and all of a reading %s", r.url, r.timeout, readingLimit)
 	case status == 0:
-		if urlErr, ok := errors.AsType[*url.Error](err); ok {
-			err = urlErr.Err
-		}
-		return fmt.Errorf("%s cannot be reached: %w", r.url, plain.Error(err))
+		return fmt.Errorf("%s cannot be reached: %w", r.url, plain.Error(plain.WithoutURL(err)))
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return r.refused(status)
 	case isAPI && !slices.Contains(notOfQueries, apiErr.Type):

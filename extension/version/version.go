@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"runtime/debug"
 	"strings"
+	"sync"
 )
 
 // modulePath and k6Path are the paths of the modules in a binary's build information.
@@ -72,3 +73,6 @@ func orUnknown(v string) string {
 	}
 	return v
 }
+
+// Agent is how this tool names itself in requests, computed once: xk6-verity/0.1.0 k6/2.2.0.
+var Agent = sync.OnceValue(func() string { return "xk6-verity/" + Version() + " k6/" + K6() }) //nolint:gochecknoglobals // computed once

@@ -1,0 +1,20 @@
+package platform
+
+import "net/http"
+
+// Named returns a transport for requests that are no load, which name the tool.
+func Named(base http.RoundTripper, agent string) http.RoundTripper {
+	return namedTransport{base, agent}
+}
+
+type namedTransport struct {
+	base  http.RoundTripper
+	agent string
+}
+
+// RoundTrip sends one request.
+func (t namedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	request = request.Clone(request.Context())
+	request.Header.Set("User-Agent", t.agent)
+	return t.base.RoundTrip(request)
+}
