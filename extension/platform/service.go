@@ -72,12 +72,8 @@ func isID(id string) bool {
 	}) < 0
 }
 
-// Webhook posts a signed event. An answer whose status is not in expected (default: 200) is an error.
-func (s *Service) Webhook(ctx context.Context, connection HTTP, event payments.Event, expected ...int) (*Answer, error) {
-	return s.PostWebhook(ctx, connection, event.Body, event.Headers(), expected...)
-}
-
-// PostWebhook posts a body with the caller's headers, such as a signature that must be refused.
+// PostWebhook posts an event with the caller's headers, such as a signature that must be refused. An answer whose status is not in
+// expected (default: 200) is an error.
 func (s *Service) PostWebhook(
 	ctx context.Context, connection HTTP, body []byte, header http.Header, expected ...int,
 ) (*Answer, error) {

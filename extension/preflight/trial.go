@@ -13,8 +13,8 @@ import (
 
 const (
 	trialName = "trial match"
-	// DefaultTrialLimit is how long the two users of a trial may wait for their match, and then for their session to start.
-	DefaultTrialLimit = 10 * time.Second
+	// defaultTrialLimit is how long the two users of a trial may wait for their match, and then for their session to start.
+	defaultTrialLimit = 10 * time.Second
 	// trialTokens are what each user buys: one for the join, and one that a lost refund may take.
 	trialTokens = 2
 )
@@ -27,7 +27,7 @@ type Trial struct {
 	Open func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error)
 	// Body is the body of POST /queue/join, with a key that no other user has.
 	Body []byte
-	// Limit is how long to wait for each event; 0 means DefaultTrialLimit.
+	// Limit is how long to wait for each event; 0 means 10 s.
 	Limit time.Duration
 }
 
@@ -44,7 +44,7 @@ type trialUser struct {
 // Run lets the two users match, and checks their events. It leaves two accounts on the service, and a session that ends by itself.
 func (t Trial) Run(ctx context.Context) Check {
 	if t.Limit <= 0 {
-		t.Limit = DefaultTrialLimit
+		t.Limit = defaultTrialLimit
 	}
 	tracker := sessions.NewTracker() // not the run's, whose totals must not include these users
 	var pair [2]*trialUser
