@@ -1,5 +1,5 @@
-// Package verity registers the k6 extension of Verity: the JavaScript module k6/x/verity, and the subcommand verity
-// (k6 x verity …). xk6 builds it into a k6.
+// Package verity registers the k6 extension for Verity: the JavaScript module k6/x/verity, and the subcommand verity
+// (k6 x verity …). xk6 builds it into k6.
 package verity
 
 import (
@@ -12,16 +12,16 @@ import (
 	"go.k6.io/k6/v2/cmd/state"
 	"go.k6.io/k6/v2/ext"
 	"go.k6.io/k6/v2/js/modules"
-	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/subcommand"
 
 	"github.com/verity-app/xk6-verity/extension/cli"
 	"github.com/verity-app/xk6-verity/extension/jsapi"
 	"github.com/verity-app/xk6-verity/extension/run"
+	"github.com/verity-app/xk6-verity/extension/runner"
 	"github.com/verity-app/xk6-verity/extension/version"
 )
 
-// scripts are the scenarios, what they share, the examples and the types, so that the binary alone can run and unpack them.
+// scripts are the scenarios, their shared modules, the examples and the types, so that the binary alone can run and unpack them.
 //
 //go:embed js/*.js js/*.json load-test/*.js load-test/README.md examples/*.js examples/*.ts examples/README.md index.d.ts jsconfig.json .dashboard.json
 var scripts embed.FS
@@ -29,18 +29,22 @@ var scripts embed.FS
 func init() {
 	stayOffline()
 	setUnlessSet("K6_WEB_DASHBOARD_TAGS", dashboardTags)
+	leash := runner.TakeLeash()
 	module := jsapi.New(os.Stdout)
 	modules.Register(jsapi.Name, module)
 	subcommand.RegisterExtension(cli.Name, func(gs *state.GlobalState) *cobra.Command {
-		// k6 makes its commands for every call, k6 run included.
+		// k6 calls this function for every command, k6 run included.
 		module.SetOutput(gs.Stdout, cli.Width(gs))
 		showProgress(module, gs)
 		module.SetCommand(command(gs.CmdArgs))
 		if note := cli.ScriptNote(gs.CmdArgs, os.Stdin); note != "" {
 			_, _ = fmt.Fprintln(gs.Stderr, note)
 		}
-		module.SetShare(share(gs.CmdArgs, gs.Env))
+		module.SetSegment(option("--execution-segment", gs.CmdArgs, gs.Env), option("--execution-segment-sequence", gs.CmdArgs, gs.Env))
 		module.SetSecretSources(func() []string { return gs.Flags.SecretSource })
+		if leash != nil {
+			gs.SignalNotify, gs.SignalStop = leash.Notify(gs.SignalNotify), leash.Stop(gs.SignalStop)
+		}
 		exit := gs.OSExit
 		gs.OSExit = func(code int) { exit(module.ExitCode(code)) }
 		return cli.New(gs, scripts)
@@ -48,8 +52,8 @@ func init() {
 	nameVersion()
 }
 
-// showProgress has runs tell how they go on. At a terminal the line stands above k6's bars, which k6 writes past its own output: to the
-// writer below it.
+// showProgress makes runs show their progress. In a terminal the line is above k6's progress bars, which k6 writes directly to the
+// writer below its output.
 func showProgress(module *jsapi.RootModule, gs *state.GlobalState) {
 	var bars *run.Bars
 	if gs.Stdout.IsTTY {
@@ -59,14 +63,14 @@ func showProgress(module *jsapi.RootModule, gs *state.GlobalState) {
 	module.ShowProgress(bars, func() bool { return gs.Flags.Quiet })
 }
 
-// nameVersion has k6 version show this build's version: k6 itself shows (devel) for an extension built from a folder.
+// nameVersion makes `k6 version` show this build's version; k6 shows (devel) for an extension built from a folder.
 func nameVersion() {
 	ext.Get(ext.JSExtension)[jsapi.Name].Version = "v" + version.Version()
 	ext.Get(ext.SubcommandExtension)[cli.Name].Version = "v" + version.Version()
 }
 
-// stayOffline turns off, unless the user has set them, the two things that k6 does on the network of its own accord: it
-// sends a usage report, and looks up its extension catalogue before every k6 x. Load tests run where neither is wanted.
+// stayOffline disables the two network requests that k6 makes by itself, unless the user has set their variables: the usage
+// report, and the lookup in its extension catalogue before every k6 x.
 func stayOffline() {
 	for name, value := range map[string]string{
 		"K6_NO_USAGE_REPORT":          "true",
@@ -76,38 +80,32 @@ func stayOffline() {
 	}
 }
 
-// dashboardTags are the tags by which k6's dashboard tells series apart; without the variable it knows groups only. .dashboard.json asks
-// for operations, and for failures by their kind.
+// dashboardTags are the tags by which k6's dashboard separates series; its default is the group only. .dashboard.json shows
+// operations, and failures by kind.
 const dashboardTags = "group,name,kind"
 
 func setUnlessSet(name, value string) {
 	if _, isSet := os.LookupEnv(name); !isSet {
-		_ = os.Setenv(name, value) // it fails for an invalid name only
+		_ = os.Setenv(name, value) // fails only for an invalid name
 	}
 }
 
-// share is the part of the test that this runner makes, as --execution-segment or K6_EXECUTION_SEGMENT says: 1 for the whole, and
-// for what is no segment, which k6 refuses.
-func share(args []string, env map[string]string) float64 {
-	const flag = "--execution-segment"
-	text := env["K6_EXECUTION_SEGMENT"]
+// option is the value of a flag of k6, or else of its variable, such as K6_EXECUTION_SEGMENT; "" where neither is given.
+func option(flag string, args []string, env map[string]string) string {
+	value := env["K6_"+strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(flag, "--"), "-", "_"))]
 	for i, arg := range args {
-		if value, isGiven := strings.CutPrefix(arg, flag+"="); isGiven {
-			text = value
+		if given, isGiven := strings.CutPrefix(arg, flag+"="); isGiven {
+			value = given
 		}
 		if arg == flag && i+1 < len(args) {
-			text = args[i+1]
+			value = args[i+1]
 		}
 	}
-	segment, err := lib.NewExecutionSegmentFromString(text)
-	if err != nil || segment == nil {
-		return 1
-	}
-	return segment.FloatLength()
+	return value
 }
 
-// command returns which of k6's commands that take a script is in its arguments. It need not come first, for flags and
-// their values may stand before it.
+// command returns the k6 command with a script in the arguments, or "". It need not be first, as flags and their values may
+// precede it.
 func command(args []string) string {
 	for _, arg := range args[1:] {
 		switch arg {

@@ -35,21 +35,21 @@ func TestCommandOfK6(t *testing.T) {
 	}
 }
 
-func TestTheShareOfARunner(t *testing.T) {
+func TestAnOptionOfK6(t *testing.T) {
+	const flag = "--execution-segment"
 	for _, tc := range []struct {
 		args []string
 		env  string
-		want float64
+		want string
 	}{
-		{[]string{"k6", "run", "x.js"}, "", 1},
-		{[]string{"k6", "run", "--execution-segment", "0:1/4", "x.js"}, "", 0.25},
-		{[]string{"k6", "run", "--execution-segment=1/4:3/4", "--execution-segment-sequence=0,1/4,3/4,1", "x.js"}, "0:1/8", 0.5},
-		{[]string{"k6", "run", "x.js"}, "0:1/8", 0.125},
-		{[]string{"k6", "run", "x.js", "--execution-segment"}, "", 1},
-		{[]string{"k6", "run", "--execution-segment", "many", "x.js"}, "", 1},
+		{[]string{"k6", "run", "x.js"}, "", ""},
+		{[]string{"k6", "run", flag, "0:1/4", "x.js"}, "", "0:1/4"},
+		{[]string{"k6", "run", "--execution-segment=1/4:3/4", "--execution-segment-sequence=0,1/4,3/4,1", "x.js"}, "0:1/8", "1/4:3/4"},
+		{[]string{"k6", "run", "x.js"}, "0:1/8", "0:1/8"},
+		{[]string{"k6", "run", "x.js", flag}, "", ""},
 	} {
-		if got := share(tc.args, map[string]string{"K6_EXECUTION_SEGMENT": tc.env}); got != tc.want {
-			t.Errorf("the share of %q with %q is %v, want %v", tc.args, tc.env, got, tc.want)
+		if got := option(flag, tc.args, map[string]string{"K6_EXECUTION_SEGMENT": tc.env}); got != tc.want {
+			t.Errorf("%s of %q with %q is %q, want %q", flag, tc.args, tc.env, got, tc.want)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Measures, side by side in one run, what this extension costs against what a user would otherwise write: build/bench.sh.
-# The table is printed, and written as JSON to BENCH_JSON (default bench.json). ROUNDS (default 3) of each, medians count.
-# With MINUTES it holds one load for so long instead, and shows that what a user costs does not grow.
-# The generator, the stand-in and the measurement share the machine's cores: look at the ratios.
+# Compares the cost of this extension with the alternatives, side by side in one run: build/bench.sh.
+# Prints a table, and writes it as JSON to BENCH_JSON (default bench.json). The numbers are medians of ROUNDS (default 3).
+# With MINUTES it holds one load for that long instead, to show that the cost of a user does not grow.
+# The generator, the stand-in and the measurement share the machine's cores, so compare ratios.
 set -eu
 cd "$(dirname "$0")/.."
 export GOWORK=off

@@ -15,7 +15,7 @@ fuzz() { # TARGET FOLDER
   return "$passed"
 }
 
-# Go now and then takes the end of the fuzz time for a failure, and then names no input.
+# Go sometimes reports the end of the fuzz time as a failure, without a failing input.
 ended_badly() { grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log"; }
 
 find . -name node_modules -prune -o -name '*_test.go' -exec grep -o '^func Fuzz[A-Za-z0-9_]*' /dev/null {} + | sort |

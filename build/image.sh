@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the image xk6-verity with what there is of docker, buildah and podman: build/image.sh [FLAG_OF_THE_BUILD...]
+# Builds the image xk6-verity with docker, buildah or podman, whichever is available: build/image.sh [BUILD_FLAG...]
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -11,11 +11,11 @@ os=${2:-$(go env GOOS)} arch=${3:-$(go env GOARCH)}
 unset GOOS GOARCH # xk6 itself runs on this machine
 
 module=$(go list -m)
-k6_version=$(go list -m -f '{{.Version}}' go.k6.io/k6/v2) # go.mod is the one place that says it
+k6_version=$(go list -m -f '{{.Version}}' go.k6.io/k6/v2) # from go.mod
 version=$(build/version.sh)
 
-# k6 alone, as xk6 resolves it before it adds the extension, leaves open two modules that only a test of a dependency
-# imports, and xk6 would look up their newest versions. With those of go.mod the build is pinned and works offline.
+# xk6 resolves k6 before it adds the extension. Two modules, which only tests of a dependency import, then have no version,
+# and xk6 would look up their newest. The versions of go.mod pin the build and let it work offline.
 pins=$(sed -n -e 's|^[[:space:]]*\(github\.com/fsnotify/fsnotify\) \(v[^ ]*\).*|--replace \1=\1@\2|p' \
   -e 's|^[[:space:]]*\(gopkg\.in/tomb\.v1\) \(v[^ ]*\).*|--replace \1=\1@\2|p' go.mod)
 
@@ -28,13 +28,13 @@ echo "building $output $version with k6 $k6_version for $os/$arch (minutes the f
 rm -f "$output" # xk6 writes over an old file without truncating it
 ldflags="-s -w -X $module/extension/version.built=$version"
 
-# xk6 does not link for FreeBSD: the module that it makes for another system is built for FreeBSD here.
+# xk6 does not link for FreeBSD. So xk6 makes its module for Linux, and go build builds it for FreeBSD below.
 linked=$output xk6_os=$os keep=0
 if [ "$os" = freebsd ]; then
   linked=$work/k6 xk6_os=linux keep=1
 fi
 
-# Without --verbose xk6 keeps the compiler's errors to itself; with it, it says too much for a build that works.
+# xk6 shows compiler errors only with --verbose, which prints too much for a build that works: the log is shown on failure.
 # shellcheck disable=SC2086 # each word of $pins is an argument
 if ! TMPDIR=$work go tool -modfile=build/tools/go.mod xk6 --verbose build --k6-version "$k6_version" --os "$xk6_os" --arch "$arch" \
   --skip-cleanup="$keep" --build-flags=-trimpath --build-flags="-ldflags=$ldflags" \

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Checks that the scripts are POSIX sh, with what there is of dash, busybox, shellcheck and checkbashisms. macOS has bash 3.2
-# and BSD's tools; what these four accept runs there too. With VERITY_NO_SKIP=1, as in CI, none of them may be missing.
+# Checks that the scripts are POSIX sh, with those of dash, busybox, shellcheck and checkbashisms that are installed. Scripts
+# that these four accept also run on macOS, with bash 3.2 and BSD's tools. With VERITY_NO_SKIP=1, as in CI, shellcheck and
+# checkbashisms must be installed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -25,7 +26,7 @@ done
 check shellcheck -s sh -x
 check checkbashisms --posix --extra
 
-# The flags that GNU's tools have and those of BSD or POSIX have not.
+# Flags of GNU's tools that BSD's and POSIX's do not have.
 if grep -nE -e '(grep|realpath|sort|find|sed|awk|mktemp|cp|rm|xargs|date|tar|stat|du|head|tail) (.* )?--[a-z]' \
   -e 'sed .*-i' -e 'readlink -f' -e 'grep .*-P' -e 'find .*-printf' -e 'xargs .*-r' -e 'date .*-d ' -e 'mktemp( -d)?\)' \
   build/[!l]*.sh build/lint.sh Makefile; then

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the source: scripts, format, go.mod, vet, golangci-lint, and xk6's own lint of an extension. Changes nothing.
+# Checks the source: scripts, format, go.mod, vet, golangci-lint, and xk6 lint. Changes nothing.
 set -eu
 cd "$(dirname "$0")/.."
 . build/env.sh
@@ -25,7 +25,7 @@ go mod tidy -diff
 
 echo 'go vet'
 go vet ./...
-for system in windows darwin freebsd; do # tests compile there too
+for system in windows darwin freebsd; do # the code and tests must compile for them
   GOOS=$system CGO_ENABLED=0 go vet ./...
 done
 
@@ -37,10 +37,10 @@ case $(head -n 1 .golangci.yml) in
 esac
 tool golangci-lint/go.mod golangci-lint run
 
-# `versions` wants a release tag, `vulnerability` a database: neither is to be had in every checkout.
+# Without `versions`, which needs a release tag, and `vulnerability`, which needs a database: not every checkout has them.
 echo 'xk6 lint'
 gosec=$(tool go.mod -n gosec)
 PATH=$(dirname "$gosec"):$PATH tool go.mod xk6 lint --preset strict --disable versions,vulnerability || {
-  "$gosec" -quiet -exclude-generated ./... # xk6 lint only counts what it finds
+  "$gosec" -quiet -exclude-generated ./... # xk6 lint shows only the number of findings
   exit 1
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the Go tests with the race detector: the rooms first, then load-test, which runs ./k6 and takes minutes.
 #
-# Afterwards it names each test that was skipped and why. With VERITY_NO_SKIP=1, as in CI, a skipped test fails the run.
+# Lists the skipped tests with their reasons. With VERITY_NO_SKIP=1, as in CI, a skipped test fails the run.
 set -eu
 cd "$(dirname "$0")/.."
 export GOWORK=off CGO_ENABLED=1 # the race detector needs cgo
@@ -11,7 +11,7 @@ exits=$(mktemp "${TMPDIR:-/tmp}/tests.XXXXXX")
 trap 'rm -f "$results" "$exits"' EXIT
 trap 'exit 1' HUP INT TERM
 
-go_test() { # go_test FLAG_OR_PACKAGE...; vet is left to build/lint.sh
+go_test() { # go_test FLAG_OR_PACKAGE...; without vet, which build/lint.sh runs
   { go test -vet=off -v "$@" || echo failed >>"$exits"; } | awk -v results="$results" -f build/testlog.awk || echo failed >>"$exits"
 }
 
@@ -19,8 +19,8 @@ rooms=$(go list ./... | grep -v '/load-test$')
 # shellcheck disable=SC2086 # each package is an argument
 go_test -race -timeout=5m $rooms
 go_test -timeout=5m -run '^TestThePlanPredictsTheMatcher$' ./extension/standin # measures time, so without -race
-go_test -timeout=5m ./extension/verdict # how often a verdict is wrong, in thousands of simulated runs: too slow with -race
-go_test -race -timeout=12m -count=1 ./load-test # not from the cache: go does not see that ./k6 changed
+go_test -timeout=5m ./extension/verdict # the rate of wrong verdicts in thousands of simulated runs, too slow with -race
+go_test -race -timeout=12m -count=1 ./load-test # not cached: go does not notice changes of ./k6
 
 sed -n 's/^SKIP/skipped:/p' "$results"
 count() { grep -c "^$1" "$results" || true; }

@@ -1,5 +1,5 @@
-# Reads `go test -v`: prints the closing line of a package, and of one that failed also what its failing tests said.
-# Writes a line a test, "PASS|FAIL|SKIP name (package): reason", to the file named by the variable `results`.
+# Reads the output of `go test -v`. Prints the closing line of each package and, for a failed one, the output of its failing
+# tests. Writes a line for each test, "PASS|FAIL|SKIP name (package): reason", to the file named by the variable `results`.
 
 function forget() {
     split("", names); split("", verdict); split("", counted); split("", said); split("", reason)
@@ -7,13 +7,13 @@ function forget() {
     current = ""
 }
 
-# A package fails by a test that failed, by one that never ended, or by a data race while another one ran.
+# A package fails because of a test that failed, one that never ended, or a data race in the output of another.
 function blamed(name) {
     if (verdict[name] == "unfinished") return said[name] != "" || name == current
     return verdict[name] == "FAIL" || said[name] ~ /DATA RACE/
 }
 
-# Whatever a test says comes after a line that names it. What comes before the first is the package's, test "".
+# The output of a test follows a line that names it. Output before the first such line belongs to the package: test "".
 /^=== (RUN|NAME|CONT) / {
     current = $3
     if (!(current in verdict)) { names[++seen] = current; verdict[current] = "unfinished" }
@@ -21,12 +21,12 @@ function blamed(name) {
 }
 /^=== PAUSE / { next }
 
-# All tests are over: the rest is the package's again, such as the goroutines that goleak found.
+# All tests have ended: the rest belongs to the package, such as the goroutines that goleak found.
 /^(PASS|FAIL)$/ { current = ""; next }
 
 /^ *--- (PASS|FAIL|SKIP): / {
     verdict[$3] = substr($2, 1, 4)
-    # A subtest's pass or failure is in its parent's; that it was skipped is not.
+    # The parent's result includes a subtest's pass or failure, but not that it was skipped.
     if (/^-/ || $2 == "SKIP:") counted[$3]
     if ($2 == "FAIL:") failures++
     next

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the TypeScript example with the types package as npm packs it, under tsc --strict: build/types.sh
+# Checks the TypeScript example with tsc --strict and the types package as npm packs it: build/types.sh
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,7 @@ mv package node_modules/@verity-app/xk6-verity
 node_modules/.bin/tsc --project tsconfig.json
 echo 'tsc --strict: no errors'
 
-# A check that cannot fail proves nothing: a misspelt option has to be an error.
+# The check itself is tested: a misspelt option must be an error.
 sed 's/tokens: 2/tokns: 2/' typescript.ts >wrong.ts
 mv wrong.ts typescript.ts
 if node_modules/.bin/tsc --project tsconfig.json >errors; then

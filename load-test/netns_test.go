@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,14 +22,16 @@ import (
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
-// These tests need root, iproute2 and curl: go test -tags netns -run Namespaces ./load-test. Each of four runners has a network
-// namespace and an address of its own, and is started as k6-operator starts it: paused, and resumed by a REST call.
+// These tests run what k6-operator runs, without a cluster: each of four runners in a network namespace of its own with an address of its
+// own, paused, and started by the operator's own call. build/namespaces.sh runs them, as root or in a user namespace; they need Debian's
+// packages iproute2 and curl.
 
 const (
 	runnersInNamespaces = 4
+	usersInNamespaces   = 40
 	targetAddress       = "10.97.255.1"
-	// resume is the body of the call with which k6-operator starts a runner.
-	resume = `{"data":{"attributes":{"paused":false,"stopped":false},"id":"default","type":"status"}}`
+	// sessionSeconds is as long as a session there, long enough for all users to be in one at the same time.
+	sessionSeconds = "6"
 )
 
 // namespaces are those of the four runners, and of the service.
@@ -37,22 +41,31 @@ func (n namespaces) service() string     { return n.prefix + "-service" }
 func (n namespaces) runner(i int) string { return fmt.Sprintf("%s-%d", n.prefix, i) }
 func address(i int) string               { return fmt.Sprintf("10.97.%d.2", i) }
 
-// command runs a program in a namespace.
-func (n namespaces) command(ctx context.Context, in string, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", in}, args...)...) //nolint:gosec // the test's own
+// within puts a command into a namespace.
+func within(cmd *exec.Cmd, namespace string) *exec.Cmd {
+	ip, err := exec.LookPath("ip")
+	if err != nil {
+		cmd.Err = err
+		return cmd
+	}
+	cmd.Path, cmd.Args = ip, slices.Concat([]string{"ip", "netns", "exec", namespace, cmd.Path}, cmd.Args[1:])
+	return cmd
 }
 
 func ip(t *testing.T, args ...string) {
 	t.Helper()
 	text, err := exec.CommandContext(t.Context(), "ip", args...).CombinedOutput() //nolint:gosec // the test's own
-	require.NoError(t, err, "ip %q: %s (this test needs root)", args, text)
+	require.NoError(t, err, "ip %q: %s", args, text)
 }
 
 func makeNamespaces(t *testing.T) namespaces {
 	t.Helper()
 	n := namespaces{fmt.Sprintf("verity%d", os.Getpid())}
 	add := func(name string) {
-		ip(t, "netns", "add", name)
+		text, err := exec.CommandContext(t.Context(), "ip", "netns", "add", name).CombinedOutput() //nolint:gosec // the test's own
+		if err != nil {
+			t.Fatalf("ip netns add is not permitted here, so nothing was tested: %s (build/namespaces.sh tries a user namespace too)", text)
+		}
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() }) //nolint:gosec,noctx // after the test's context
 		ip(t, "-n", name, "link", "set", "lo", "up")
 	}
@@ -71,111 +84,216 @@ func makeNamespaces(t *testing.T) namespaces {
 	return n
 }
 
-// operatorArguments are those that k6-operator v1.5.0 gives to runner i of a TestRun, from 1 (pkg/resources/jobs/runner.go).
-func operatorArguments(i int, script string) []string {
-	border := func(i int) string {
-		if i == 0 || i == runnersInNamespaces {
-			return strconv.Itoa(i / runnersInNamespaces)
-		}
-		return fmt.Sprintf("%d/%d", i, runnersInNamespaces)
-	}
-	return []string{
-		"run", "--quiet", "--execution-segment=" + border(i-1) + ":" + border(i), "--execution-segment-sequence=0,1/4,2/4,3/4,1",
-		script, "--address=0.0.0.0:6565", "--paused", "--tag", fmt.Sprintf("instance_id=%d", i), "--tag", "testrun_name=verity",
-	}
+// cluster is a TestRun with its runners and the service under test, each in its namespace.
+type cluster struct {
+	namespaces
+	container
+	commands kubernetesCommands
+	ctx      context.Context //nolint:containedctx // of the processes that it starts
+	service  *exec.Cmd
+	runners  [runnersInNamespaces]*exec.Cmd
+	said     [runnersInNamespaces]output
 }
 
-// runInNamespaces runs a test and returns what the merge said, with its exit code, and the stand-in's account.
-func runInNamespaces(t *testing.T, killed int) (merged string, exit int, run *evidence.Run, account standin.Stats) {
+func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(suite, runLimit)
-	defer cancel()
-	n, dir, binary := makeNamespaces(t), t.TempDir(), k6Binary(t)
-	accountFile := filepath.Join(dir, "account.json")
-	var said output
-	service := n.command(ctx, n.service(), binary, "x", "verity", "standin", "--addr", targetAddress+":3000", "--session", "3s",
-		"--webhook-secret", secret, "--account", accountFile)
-	service.Stdout, service.Stderr = &said, &said
-	require.NoError(t, service.Start())
-	require.Eventually(t, func() bool { return regexp.MustCompile("serves on").MatchString(said.String()) }, 20*time.Second, 50*time.Millisecond)
-
-	var runners []*exec.Cmd
-	outputs := make([]output, runnersInNamespaces)
-	for i := range runnersInNamespaces {
-		runner := n.command(ctx, n.runner(i), append([]string{binary}, operatorArguments(i+1, videoSessionSustain)...)...)
-		runner.Env = []string{
-			"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "BASE_URL=http://" + targetAddress + ":3000", "STRIPE_WEBHOOK_SECRET=" + secret,
-			"REPORT_DIR=" + dir, "SESSION_VUS=40", "USERS_PER_VU=2", "RAMP_UP=2s", "HOLD=12s", "RAMP_DOWN=2s", "SESSION_HOLD_SECONDS=3",
-			"THINK_TIME_MIN=0.2", "THINK_TIME_MAX=0.5", "TRIAL=0", "START_AT=+4s",
-		}
-		runner.Stdout, runner.Stderr = &outputs[i], &outputs[i]
-		require.NoError(t, runner.Start())
-		runners = append(runners, runner)
-	}
-	refused := ""
+	ctx, cancel := context.WithTimeout(suite, 2*runLimit)
+	c := &cluster{namespaces: makeNamespaces(t), container: newContainer(t), commands: readKubernetesCommands(t), ctx: ctx}
 	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the last REST call: %s\nrunner 1: %s", refused, outputs[0].String())
+		cancel()
+		for i, runner := range c.runners {
+			if runner != nil {
+				_ = runner.Wait() // an error where it was waited for, which is the rule
+			}
+			if t.Failed() {
+				t.Logf("runner %d: %s", i+1, c.said[i].String())
+			}
+		}
+		if c.service != nil {
+			_ = c.service.Wait()
 		}
 	})
-	for i := range runnersInNamespaces {
-		require.Eventually(t, func() bool {
-			starter := n.command(ctx, n.service(), "curl", "--fail", "--silent", "--show-error", "--noproxy", "*", "-X", "PATCH", "--json", resume,
-				"http://"+address(i)+":6565/v1/status")
-			text, err := starter.CombinedOutput()
-			refused = string(text)
-			return err == nil
-		}, 15*time.Second, 200*time.Millisecond, "the starter's REST call")
-	}
-	if killed >= 0 {
-		time.Sleep(14 * time.Second) // START_AT, and ten seconds of the load
-		require.NoError(t, runners[killed].Process.Kill())
-	}
-	for i, runner := range runners {
-		if err := runner.Wait(); i != killed {
-			require.NoError(t, err, outputs[i].String())
-		}
-	}
-	require.NoError(t, service.Process.Signal(os.Interrupt))
-	require.NoError(t, service.Wait())
-	text, err := os.ReadFile(accountFile) //nolint:gosec // the test's own
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(text, &account))
-
-	merging := exec.CommandContext(ctx, binary, "x", "verity", "merge", "--expect", "4", "--out", filepath.Join(dir, "merged"), dir) //nolint:gosec // the binary under test
-	merging.Env = []string{"COLUMNS=1000"}
-	out, _ := merging.CombinedOutput() // its exit code is judged
-	run, err = evidence.ReadFile(filepath.Join(dir, "merged", "video-session-sustain-merged"+evidence.Extension))
-	require.NoError(t, err, string(out))
-	return string(out), merging.ProcessState.ExitCode(), run, account
+	require.Len(t, c.commands.TestRun.Runners, runnersInNamespaces)
+	c.startService(t)
+	c.startRunners(t)
+	return c
 }
 
+func (c *cluster) accountFile() string { return filepath.Join(c.results, "account.json") }
+
+func (c *cluster) startService(t *testing.T) {
+	t.Helper()
+	var said output
+	c.service = within(c.command(c.ctx, []string{
+		"k6", "x", "verity", "standin", "--addr", targetAddress + ":3000", "--session", sessionSeconds + "s", "--webhook-secret", secret, "--account", c.accountFile(),
+	}), c.namespaces.service())
+	c.service.Stdout, c.service.Stderr = &said, &said
+	require.NoError(t, c.service.Start())
+	require.Eventually(t, func() bool { return strings.Contains(said.String(), "serves on") }, 30*time.Second, 50*time.Millisecond, said.String())
+}
+
+// startRunners starts the pods' commands, and then, once each of them answers, the starter's.
+func (c *cluster) startRunners(t *testing.T) {
+	t.Helper()
+	scenario := []string{"queue-concurrency.js", videoSessionSustain}
+	addresses := slices.Clone(scenario)
+	for i := range c.runners {
+		c.runners[i] = within(c.command(c.ctx, c.commands.TestRun.Runners[i], scenario...), c.runner(i))
+		c.runners[i].Env = append(c.runners[i].Env, "BASE_URL=http://"+targetAddress+":3000", "STRIPE_WEBHOOK_SECRET="+secret,
+			fmt.Sprintf("SESSION_VUS=%d", usersInNamespaces), "USERS_PER_VU=2", "RAMP_UP=2s", "HOLD=18s", "RAMP_DOWN=2s",
+			"SESSION_HOLD_SECONDS="+sessionSeconds, "THINK_TIME_MIN=0.2", "THINK_TIME_MAX=0.5", "TRIAL=0") // no trial signs others up
+		c.runners[i].Stdout, c.runners[i].Stderr = &c.said[i], &c.said[i]
+		require.NoError(t, c.runners[i].Start())
+		addresses = append(addresses, fmt.Sprintf("runner-%d:", i+1), address(i)+":")
+	}
+	for i := range c.runners {
+		require.Eventually(t, func() bool {
+			look := within(exec.CommandContext(c.ctx, "curl", "--fail", "--silent", "--noproxy", "*", "http://"+address(i)+":6565/v1/status"), c.namespaces.service()) //nolint:gosec // the test's own
+			text, err := look.Output()
+			return err == nil && strings.Contains(string(text), `"paused":true`)
+		}, 60*time.Second, 200*time.Millisecond, "runner %d waits to be started", i+1)
+	}
+	text, err := within(c.command(c.ctx, c.commands.TestRun.Starter, addresses...), c.namespaces.service()).CombinedOutput()
+	require.NoError(t, err, string(text))
+	require.Equal(t, runnersInNamespaces, strings.Count(string(text), `"http_code":200`), string(text))
+}
+
+// wait waits for the runners but for those that were killed, and stops the service, of which it returns the account.
+func (c *cluster) wait(t *testing.T, killed ...int) (account standin.Stats) {
+	t.Helper()
+	for i, runner := range c.runners {
+		_ = runner.Wait()
+		if !slices.Contains(killed, i) {
+			require.Contains(t, []int{0, 99}, runner.ProcessState.ExitCode(), "a slow machine crosses thresholds of latency, which the merge tells")
+		}
+	}
+	require.NoError(t, c.service.Process.Signal(os.Interrupt))
+	require.NoError(t, c.service.Wait())
+	text, err := os.ReadFile(c.accountFile())
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &account))
+	return account
+}
+
+func (c *cluster) mergedFile() string {
+	return filepath.Join(c.results, "merged", "video-session-sustain-merged"+evidence.Extension)
+}
+
+// The merge is applied together with the TestRun, and waits.
 func TestFourRunnersInNamespaces(t *testing.T) {
-	merged, exit, run, account := runInNamespaces(t, -1)
-	require.Zero(t, exit, merged)
+	c := newCluster(t)
+	merging := c.command(c.ctx, c.commands.TestRun.Merge)
+	var said output
+	merging.Stdout, merging.Stderr = &said, &said
+	require.NoError(t, merging.Start())
+	account := c.wait(t)
+	_ = merging.Wait()
+	run := requireMerged(t, merging.ProcessState.ExitCode(), said.String(), c.mergedFile())
 	require.Len(t, run.Runners, runnersInNamespaces)
-	require.Equal(t, account.Users, run.End.Ledger.Users, "no trial signs others up")
+	requireAgreement(t, run, account, usersInNamespaces)
+	require.Equal(t, usersInNamespaces, account.Users)
+	for _, runner := range run.Runners {
+		require.True(t, runner.Ended)
+		require.Positive(t, runner.ClockError)
+		require.LessOrEqual(t, runner.ClockOffset.Abs(), runner.ClockError, "both clocks are this machine's")
+	}
+}
+
+// requireAgreement holds what the runners recorded together against the service's own account of the same run.
+func requireAgreement(t *testing.T, run *evidence.Run, account standin.Stats, users int) {
+	t.Helper()
+	require.Equal(t, users, run.End.Ledger.Users)
+	require.Zero(t, run.End.Ledger.Wrong)
+	require.Zero(t, run.End.Ledger.Unread)
 	require.Equal(t, account.Tokens.Bought, run.End.Ledger.Bought)
 	require.Equal(t, account.Tokens.Spent, run.End.Ledger.Spent)
-	require.Zero(t, run.End.Ledger.Wrong)
+	require.Equal(t, account.Tokens.Balance, run.End.Ledger.Left)
+
 	started, peak := int64(0), 0.0
+	var ok, cut [2]int64
 	for _, second := range run.Seconds {
 		started += second.Counts[evidence.CountStarted]
 		peak = max(peak, second.Levels[evidence.LevelInside]/2)
+		for series, cell := range second.Cells {
+			if i := slices.Index([]string{"queue_join", "auth_signup"}, series.Label); i >= 0 {
+				ok[i], cut[i] = ok[i]+cell.OK.Count(), cut[i]+cell.Cut.Count()
+			}
+		}
 	}
-	require.EqualValues(t, 2*account.Sessions.Made, started)
-	require.InDelta(t, float64(account.Peak), peak, 2, "read once a second")
-	for _, runner := range run.Runners {
-		require.InDelta(t, 0, runner.ClockOffset.Seconds(), 0.15)
-		require.Positive(t, runner.ClockError)
-		require.Less(t, runner.Began.Sub(run.Header.Began), 3*time.Second, "they began together")
+	require.Equal(t, 2*account.Sessions.Made, started, "of users: a session has two")
+	t.Logf("sessions at once: %g by the runners, %d by the service; %d sessions", peak, account.Peak, account.Sessions.Made)
+	require.InDelta(t, float64(account.Peak), peak, 1, "the runners look once a second, each at its own moment")
+	for i, route := range []string{"POST /queue/join", "POST /auth/signup-anonymous"} {
+		answered := account.Requests[route].Statuses[http.StatusCreated]
+		require.Positive(t, answered, route)
+		require.LessOrEqual(t, ok[i], answered, route)
+		require.GreaterOrEqual(t, ok[i]+cut[i], answered, route)
 	}
 }
 
+// A runner that is killed leaves all but its last five seconds.
 func TestARunnerThatIsKilledInNamespaces(t *testing.T) {
-	merged, exit, run, _ := runInNamespaces(t, 2)
-	require.Equal(t, 110, exit, merged)
-	require.Regexp(t, `runner 3 of 4 was killed: its evidence ends at \d\d:\d\d:\d\d, \d+ s before that of the run`, merged)
-	require.False(t, run.Runners[2].Ended)
-	require.True(t, run.Runners[3].Ended)
+	c := newCluster(t)
+	const killed = 2
+	file := filepath.Join(c.results, "video-session-sustain-runner-3-of-4"+evidence.Extension)
+	require.Eventually(t, func() bool { info, err := os.Stat(file); return err == nil && info.Size() > 0 }, 60*time.Second, 50*time.Millisecond)
+	time.Sleep(9500 * time.Millisecond) // in mid-run, and half a second before the next write
+	k6 := processOf(t, c.runners[killed].Process.Pid)
+	at := time.Now()
+	require.NoError(t, k6.Kill())
+	account := c.wait(t, killed)
+
+	left, err := evidence.ReadFile(file)
+	require.NoError(t, err)
+	require.Nil(t, left.End)
+	last := int64(0)
+	for second := range left.Seconds {
+		last = max(last, second)
+	}
+	lost := at.Sub(time.Unix(last+1, 0).Add(left.Runners[0].ClockOffset))
+	t.Logf("lost %.1f s of evidence", lost.Seconds())
+	require.LessOrEqual(t, lost, 5*time.Second+left.Runners[0].ClockError+time.Second, "and a second for the write itself")
+
+	command := slices.DeleteFunc(slices.Clone(c.commands.TestRun.Merge), func(arg string) bool { return strings.HasPrefix(arg, "--wait") })
+	merging := c.command(c.ctx, command) // which would wait for five minutes more
+	out, _ := merging.CombinedOutput()
+	run := requireMergedButKilled(t, merging.ProcessState.ExitCode(), string(out), c.mergedFile())
+	require.Len(t, run.Runners, runnersInNamespaces)
+	for i, runner := range run.Runners {
+		require.Equal(t, i != killed, runner.Ended)
+	}
+	require.Regexp(t, `runner 3 of 4 was killed: its evidence ends at \d\d:\d\d:\d\d, \d+ s before that of the run`, string(out))
+	require.Equal(t, usersInNamespaces, account.Users)
+	require.Equal(t, usersInNamespaces*3/4, run.End.Ledger.Users, "the killed one has read no balance")
+}
+
+// requireMergedButKilled is requireMerged for a run that proves nothing.
+func requireMergedButKilled(t *testing.T, exit int, said, path string) *evidence.Run {
+	t.Helper()
+	run, err := evidence.ReadFile(path)
+	require.NoError(t, err, said)
+	if len(run.End.Crossed) == 0 {
+		require.Equal(t, 110, exit, said)
+	}
+	return run
+}
+
+// processOf is the k6 that a shell has become, as busybox's does, or has started, as dash does.
+func processOf(t *testing.T, shell int) *os.Process {
+	t.Helper()
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", shell, shell))
+	require.NoError(t, err)
+	for _, pid := range append(strings.Fields(string(children)), strconv.Itoa(shell)) {
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%s/comm", pid))
+		require.NoError(t, err)
+		if string(name) == "k6\n" {
+			number, err := strconv.Atoi(pid)
+			require.NoError(t, err)
+			process, err := os.FindProcess(number)
+			require.NoError(t, err)
+			return process
+		}
+	}
+	require.Fail(t, "no k6 runs")
+	return nil
 }

@@ -220,6 +220,25 @@ func TestReportsOfSeveralRunners(t *testing.T) {
 	require.Contains(t, markdown, "| runner | 2 of 2 |")
 }
 
+// One that is refused in the init context names its files likewise, and leaves those of the others alone.
+func TestRefusalOfOneOfSeveralRunners(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	others, earlier := filepath.Join(dir, "queue-concurrency-runner-1-of-2.evidence.jsonl.gz"), filepath.Join(dir, "queue-concurrency-runner-2-of-2.evidence.jsonl.gz")
+	for _, path := range []string{others, earlier} {
+		require.NoError(t, os.WriteFile(path, nil, 0o600))
+	}
+	r := k6("run", "--execution-segment=1/2:1", "--execution-segment-sequence=0,1/2,1", queueConcurrency)
+	r.env = []string{"BASE_URL=http://127.0.0.1:1", "STRIPE_WEBHOOK_SECRET=" + secret, "TARGET_VUS=many", "REPORT_DIR=" + dir}
+	require.Equal(t, exitcodes.ScriptException, r.run(t).exit)
+	markdown, _ := readReport(t, dir, "queue-concurrency-runner-2-of-2")
+	require.Contains(t, markdown, "| runner | 2 of 2 |")
+	require.Contains(t, markdown, "refused before the load: TARGET_VUS must be")
+	require.NoFileExists(t, filepath.Join(dir, "queue-concurrency.md"))
+	require.NoFileExists(t, earlier)
+	require.FileExists(t, others)
+}
+
 func TestAReportThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{})

@@ -2,6 +2,7 @@ package loadtest_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -108,6 +109,7 @@ type account struct {
 
 // conditions are what a test can ask of either server. Zero values are what Verity does.
 type conditions struct {
+	secret   string // of the stand-in only; "" for that of all tests
 	throttle bool
 	session  time.Duration // of whole seconds
 	tokenTTL time.Duration // of whole seconds
@@ -135,8 +137,9 @@ func onBoth(t *testing.T, c conditions, test func(t *testing.T, target *target))
 // startStandin starts the stand-in in this process, where a test can look into it.
 func startStandin(t *testing.T, c conditions) *target {
 	t.Helper()
+	signs := cmp.Or(c.secret, secret)
 	server, err := standin.Start(t.Context(), standin.Options{
-		WebhookSecret: secret, Throttle: c.throttle, Session: c.session, TokenTTL: c.tokenTTL, Latency: c.latency,
+		WebhookSecret: signs, Throttle: c.throttle, Session: c.session, TokenTTL: c.tokenTTL, Latency: c.latency,
 		Defects: c.defects,
 	})
 	require.NoError(t, err)
@@ -147,7 +150,7 @@ func startStandin(t *testing.T, c conditions) *target {
 	}
 	t.Cleanup(func() { require.NoError(t, stop()) })
 	return &target{
-		url: server.URL(), secret: secret,
+		url: server.URL(), secret: signs,
 		observe: func(t *testing.T) state {
 			t.Helper()
 			return standinState(t, server)

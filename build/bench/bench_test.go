@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// floorVariable makes the test binary the floor, as main makes the command.
+// floorVariable is the variable that makes the test binary the floor, as floorCommand does with the command.
 const floorVariable = "BENCH_TEST_AS_FLOOR"
 
 func TestMain(m *testing.M) {
@@ -43,7 +43,7 @@ func k6Binary(t *testing.T) string {
 	return k6
 }
 
-// What `make bench` does, at a scale that says nothing about performance: everything runs, and every number is measured.
+// `make bench` at a small scale, to test that every part runs and every number is measured; performance is not tested.
 func TestBench(t *testing.T) {
 	k6 := k6Binary(t)
 	t.Setenv(floorVariable, "1")
@@ -83,7 +83,7 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// What `MINUTES=12 make bench` does, in seconds.
+// `MINUTES=12 make bench`, in seconds.
 func TestBenchOfMinutes(t *testing.T) {
 	k6 := k6Binary(t)
 	var out bytes.Buffer

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// flat is a load that is held for minutes: what a user costs must not grow, but for the samples that k6 keeps.
+// flat is a load that is held for minutes. The cost of a user must not grow, except for the samples that k6 keeps.
 type flat struct {
 	users   int
 	rampUp  time.Duration
@@ -18,17 +18,17 @@ type flat struct {
 	minutes int // of every, each
 }
 
-// minute is what one of them took.
+// minute is the measurements of one minute.
 type minute struct {
 	at                time.Duration // since full load
 	requestsPerSecond float64
 	cpuPerRequest     float64 // µs
 	residentMB        float64
-	liveMB            float64 // after a collection
-	growth            float64 // of that since full load, in bytes a request
+	liveMB            float64 // live memory after a collection
+	growth            float64 // of liveMB since full load, in bytes a request
 }
 
-// hold prints what holding a load costs, minute by minute.
+// hold prints the cost of a load, minute by minute.
 func (b *bench) hold(ctx context.Context, f flat) error {
 	work, err := os.MkdirTemp("", "verity-bench-")
 	if err != nil {
@@ -57,7 +57,7 @@ func (b *bench) runFlat(ctx context.Context, f flat) ([]minute, error) {
 	return g.minutes(ctx, f, b.out)
 }
 
-// minutes takes a reading at full load and one after each minute.
+// minutes takes a reading at full load and after each minute.
 func (g *generator) minutes(ctx context.Context, f flat, out io.Writer) ([]minute, error) {
 	w := tabwriter.NewWriter(out, 11, 0, 1, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintf(w, "\n%d users, default think times, at full load for\n", f.users)
@@ -66,7 +66,7 @@ func (g *generator) minutes(ctx context.Context, f flat, out io.Writer) ([]minut
 		return nil, err
 	}
 	first, live := g.sample(), g.liveMB()
-	before := g.sample() // what the collection took is none of the users'
+	before := g.sample() // after the collection, so that its cost does not count
 	var all []minute
 	for range f.minutes {
 		if err := g.pause(ctx, f.every); err != nil {
@@ -88,7 +88,7 @@ func (g *generator) minutes(ctx context.Context, f flat, out io.Writer) ([]minut
 	return all, nil
 }
 
-// pause waits, unless the generator ends meanwhile.
+// pause waits, or returns early if the generator ends.
 func (g *generator) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):

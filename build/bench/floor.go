@@ -21,19 +21,19 @@ import (
 	"github.com/verity-app/xk6-verity/extension/runner"
 )
 
-// floorCommand as the first argument makes this command the floor: the same users in plain Go, a goroutine and a net/http
-// client each, without JavaScript and without metrics. What a request takes here is the kernel's and net/http's.
+// floorCommand as the first argument makes this command the floor: the same users in plain Go, each with a goroutine and a
+// net/http client, without JavaScript and metrics. Its cost is that of the kernel and net/http.
 const floorCommand = "floor"
 
 type floor struct {
 	ctx      context.Context //nolint:containedctx // of the whole run
 	baseURL  string
 	secret   string
-	min, max float64 // think time, s
+	min, max float64 // think time in s
 	requests atomic.Int64
 }
 
-// runFloor reads the same variables as the scenario, and answers to the same question of the REST API.
+// runFloor runs the floor with the scenario's variables, and serves the count of requests as k6's REST API does.
 func runFloor(ctx context.Context, address string) error {
 	users, err := strconv.Atoi(os.Getenv("TARGET_VUS"))
 	if err != nil {
@@ -51,7 +51,7 @@ func runFloor(ctx context.Context, address string) error {
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	go func() { _ = http.ListenAndServe(address, mux) }() // #nosec G114 -- for this benchmark, on this machine
 	var stop context.CancelFunc
-	f.ctx, stop = context.WithTimeout(ctx, rampUp+hold+3*time.Second) // is measured until then
+	f.ctx, stop = context.WithTimeout(ctx, rampUp+hold+3*time.Second) // longer than the measurement
 	defer stop()
 	var wg sync.WaitGroup
 	for range users {
@@ -66,7 +66,7 @@ func (f *floor) answer(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"data":{"attributes":{"sample":{"count":%d}}}}`, f.requests.Load())
 }
 
-// pause reports whether the run goes on.
+// pause waits, and reports whether the run goes on.
 func (f *floor) pause(d time.Duration) bool {
 	select {
 	case <-time.After(d):

@@ -17,7 +17,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
-// helper is how often a second one helper can be called: from a script, written in the script, and in plain Go. Medians.
+// helper is how often a second a helper can be called: this extension's, one written in the script, and in plain Go. Medians.
 type helper struct {
 	Name       string          `json:"name"`
 	Input      json.RawMessage `json:"-"`
@@ -26,7 +26,7 @@ type helper struct {
 	Go         float64         `json:"plainGoPerSecond"`
 }
 
-// measureHelpers runs helpers.js, and the same inputs in plain Go.
+// measureHelpers runs helpers.js, and calls the helpers with the same inputs in plain Go.
 func measureHelpers(ctx context.Context, k6 string) ([]helper, error) {
 	cmd := exec.CommandContext(ctx, k6, "run", "--quiet", "--summary-mode=disabled", "build/bench/helpers.js")
 	cmd.Stderr = os.Stderr
@@ -58,7 +58,7 @@ func measureHelpers(ctx context.Context, k6 string) ([]helper, error) {
 	return helpers, nil
 }
 
-// inGo returns what a helper does for its input, without a script around it.
+// inGo returns a function that calls a helper with its input in plain Go.
 func inGo(h helper) (func() error, error) {
 	signer, err := payments.NewSigner("whsec_bench")
 	if err != nil {
@@ -79,7 +79,7 @@ func inGo(h helper) (func() error, error) {
 	}
 }
 
-// perSecond is the median of nine rounds.
+// perSecond returns the median rate of nine rounds.
 func perSecond(work func() error) float64 {
 	const rounds, length = 9, 100 * time.Millisecond
 	var rates []float64

@@ -1,5 +1,5 @@
-// The helpers of this extension against the same written in JavaScript with k6/crypto, side by side in one run. It prints a
-// line of JSON for each, medians of rounds; build/bench puts plain Go beside them.
+// Compares the helpers of this extension with the same in JavaScript with k6/crypto, side by side in one run. Prints a line of
+// JSON for each helper, with medians of rounds; build/bench adds plain Go.
 import { hmac, sha256 } from 'k6/crypto';
 import { print, queueKey, StripeSigner } from 'k6/x/verity';
 

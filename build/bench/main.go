@@ -1,6 +1,6 @@
-// Command bench measures, side by side in one run, what this extension costs against what a user would otherwise write: the
-// helpers against JavaScript and plain Go, sockets against k6/websockets, and the users of queue-concurrency against a plain
-// script, with the floor that the kernel and net/http set.
+// Command bench compares the cost of this extension with the alternatives, side by side in one run: the helpers with JavaScript
+// and plain Go, sockets with k6/websockets, and the users of queue-concurrency with a plain script and with the floor that the
+// kernel and net/http set.
 //
 //	go run ./build/bench
 package main
@@ -24,16 +24,16 @@ import (
 	"time"
 )
 
-// variant is one way to write the scenario.
+// variant is one implementation of the scenario.
 type variant struct {
 	name   string
 	script string
 	env    []string
-	floor  bool    // this command itself, see runFloor
-	mostMB float64 // memory a user takes, to leave out what the machine cannot hold
+	floor  bool    // this command itself; see runFloor
+	mostMB float64 // memory of a user, to leave out loads that the machine cannot hold
 
-	mostUsers int  // 0: no limit; what falls behind at less says nothing at more
-	tls       bool // with nginx in front of the stand-in, which offers HTTP/2
+	mostUsers int  // 0: no limit; a variant that falls behind is not measured with more users
+	tls       bool // with nginx before the stand-in, which offers HTTP/2
 }
 
 const ours = "load-test/queue-concurrency.js"
@@ -51,23 +51,23 @@ func variants() []variant {
 	}
 }
 
-// mostCompared is the number of users up to which the ways to connect are compared.
+// mostCompared is the highest number of users for which the ways to connect are compared.
 const mostCompared = 3000
 
 // many is the variant that a user gets by default.
 const many = "verity, default"
 
-// load is what is asked of each variant.
+// load is the load on each variant.
 type load struct {
 	users              int
 	thinkMin, thinkMax float64 // s
 	rampUp, hold       time.Duration
 	rounds             int
-	only               string // the variant that it is about, beside the floor; "" for all
+	only               string // the only variant to measure, besides the floor; "": all
 }
 
-// loads are those that the project's goals name: default think times where two cores carry them, longer ones above. Those
-// for one variant show how it grows at equal think times, beside the floor.
+// loads are those of the project's goals: default think times as far as two cores carry them, longer ones above. Loads for one
+// variant show how its cost grows at equal think times, compared with the floor.
 func loads(rounds int) []load {
 	const second = time.Second
 	one := max(1, rounds/3)
@@ -126,7 +126,7 @@ type bench struct {
 	bases   map[string]reading // of each variant, with one user
 }
 
-// results are what is written as JSON.
+// results is the content of the JSON file.
 type results struct {
 	Machine   string    `json:"machine"`
 	Helpers   []helper  `json:"helpers"`
@@ -175,7 +175,7 @@ func (b *bench) run(ctx context.Context, out string) error {
 	return os.WriteFile(out, append(text, '\n'), 0o600)
 }
 
-// measure takes turns between the variants, so that what disturbs the machine for a while disturbs them all.
+// measure alternates between the variants, so that a disturbance of the machine affects all of them.
 func (b *bench) measure(ctx context.Context, l load) ([]result, error) {
 	rounds, missing := make(map[string][]reading), make(map[string]string)
 	for round := range l.rounds {
@@ -213,7 +213,7 @@ func (b *bench) isAsked(l load, v variant) bool {
 	return (b.only == nil || b.only.MatchString(v.name)) && (l.only == "" || v.name == l.only || v.floor) && (v.mostUsers == 0 || l.users <= v.mostUsers)
 }
 
-// beyondBase measures a load and takes off what the variant takes with one user.
+// beyondBase measures a load, and subtracts the variant's cost with one user.
 func (b *bench) beyondBase(ctx context.Context, l load, v variant) (reading, error) {
 	base, known := b.bases[v.name]
 	if !known {
@@ -259,7 +259,7 @@ func (b *bench) once(ctx context.Context, l load, v variant) (reading, error) {
 	return r, err
 }
 
-// launch starts a stand-in and a generator with that load on it. Both are the caller's to stop.
+// launch starts a stand-in and a generator with this load. The caller must stop both.
 func (b *bench) launch(ctx context.Context, account string, command []string, l load, v variant) (*standin, *generator, error) {
 	server, err := startStandin(ctx, b.k6, account)
 	if err != nil {
@@ -297,7 +297,7 @@ type result struct {
 	Missing string  `json:"missing,omitempty"` // why it was not measured
 }
 
-// median is taken of each number by itself.
+// median returns the median of each number by itself.
 func median(readings []reading) reading {
 	var m reading
 	if len(readings) == 0 {
@@ -330,7 +330,7 @@ func writeTable(out io.Writer, results []result) error {
 	return w.Flush()
 }
 
-// known is a number that is there unless it is 0.
+// known formats a number, or "-" for 0, which means not measured.
 func known(n float64) string {
 	if n == 0 {
 		return "-"

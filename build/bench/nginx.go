@@ -18,17 +18,18 @@ import (
 	"time"
 )
 
-// errNoNginx leaves a row out.
+// errNoNginx makes the bench leave out a row.
 var errNoNginx = errors.New("left out: there is no nginx on this machine")
 
-// nginx is Debian's, in front of a stand-in as an ingress would be: TLS, with HTTP/2 on offer.
+// nginx is Debian's nginx before a stand-in, like an ingress: it terminates TLS and offers HTTP/2.
 type nginx struct {
 	*process
 	url         string
-	certificate string // the file of it, which signs itself
+	certificate string // file of the self-signed certificate
 }
 
-// nginxConfig takes the folder, the address to listen on, and the stand-in's. The one process keeps the user that started it.
+// nginxConfig is a format for the folder, the address to listen on, and the stand-in's address. nginx runs as one process of the
+// current user.
 const nginxConfig = `daemon off;
 master_process off;
 pid %[1]s/nginx.pid;
@@ -57,7 +58,7 @@ http {
 }
 `
 
-// startNginx starts one in front of a server.
+// startNginx starts an nginx before a server.
 func startNginx(ctx context.Context, folder, server string) (*nginx, error) {
 	path, err := exec.LookPath("nginx")
 	if err != nil {
@@ -83,7 +84,7 @@ func startNginx(ctx context.Context, folder, server string) (*nginx, error) {
 	return n, n.await(ctx, address)
 }
 
-// await waits until it listens.
+// await waits until nginx listens.
 func (n *nginx) await(ctx context.Context, address string) error {
 	for range 100 {
 		if connection, err := new(net.Dialer).DialContext(ctx, "tcp", address); err == nil {
@@ -99,7 +100,7 @@ func (n *nginx) await(ctx context.Context, address string) error {
 	return fmt.Errorf("nginx does not listen: %s", n.stderr.String())
 }
 
-// writeCertificate writes one for 127.0.0.1, and its key.
+// writeCertificate writes a certificate for 127.0.0.1, and its key.
 func writeCertificate(folder string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -127,7 +128,7 @@ func writeCertificate(folder string) error {
 	return nil
 }
 
-// freeAddress is one of this machine on which nobody listens.
+// freeAddress returns a free address on loopback.
 func freeAddress(ctx context.Context) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

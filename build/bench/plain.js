@@ -1,5 +1,5 @@
-// queue-concurrency as one would write it for stock k6, with k6/http and k6/crypto and one user in each VU: what this
-// extension is measured against (go run ./build/bench). The same requests, think times, thresholds and ramp.
+// queue-concurrency for stock k6, with k6/http, k6/crypto and one user in each VU, to compare this extension with
+// (go run ./build/bench). It has the same requests, think times, thresholds and ramp.
 import crypto from 'k6/crypto';
 import exec from 'k6/execution';
 import http from 'k6/http';

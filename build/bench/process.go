@@ -19,14 +19,14 @@ import (
 	"time"
 )
 
-// reading is what one run of one variant cost, and what it reported.
+// reading is the cost of one run of one variant, and the latencies that it reported.
 type reading struct {
 	RequestsPerSecond float64 `json:"requestsPerSecond"` // at full load, as is the processor time
 	CPUPerRequest     float64 `json:"cpuMicrosecondsPerRequest"`
 	ServerCPU         float64 `json:"serverCPUMicrosecondsPerRequest"`
-	CPUPerUser        float64 `json:"cpuMicrosecondsPerSecondAndUser"` // beyond that with one user
+	CPUPerUser        float64 `json:"cpuMicrosecondsPerSecondAndUser"` // less the cost with one user
 	PeakMB            float64 `json:"peakResidentMB"`
-	LiveKBPerUser     float64 `json:"liveKBPerUser"` // heap and stacks after a collection, beyond those with one user
+	LiveKBPerUser     float64 `json:"liveKBPerUser"` // heap and stacks after a collection, less those with one user
 	ReportedP95       float64 `json:"reportedP95Ms"` // http_req_duration of the whole run
 	ServerP95         float64 `json:"serverP95Ms"`   // as the server recorded it
 	LagP95            float64 `json:"runnerLagP95Ms"`
@@ -82,11 +82,11 @@ func readJSON(path string, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// process is a k6 that runs beside this command.
+// process is a child process, such as k6.
 type process struct {
 	cmd    *exec.Cmd
 	stdout lockedBuffer
-	stderr lockedBuffer // a plain script that falls behind has thousands of lines to say
+	stderr lockedBuffer // a plain script that falls behind writes thousands of lines
 	once   sync.Once
 	exited chan struct{}
 	err    error // how it ended, once exited is closed
@@ -123,7 +123,7 @@ func start(ctx context.Context, env []string, name string, args ...string) (*pro
 	return p, nil
 }
 
-// stop ends the process as a user would, and waits for it.
+// stop interrupts the process, as a user would, and waits for its end.
 func (p *process) stop() {
 	p.once.Do(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGINT)
@@ -142,7 +142,7 @@ type standin struct {
 	front       *process // nginx, if there is one
 }
 
-// stop also stops what is in front.
+// stop also stops nginx, if there is one.
 func (s *standin) stop() {
 	if s.front != nil {
 		s.front.stop()
@@ -191,7 +191,7 @@ func startGenerator(ctx context.Context, command []string, server int, env []str
 	return &generator{p, api, server}, nil
 }
 
-// watch measures the run from outside: its memory all the time, its processor time and requests over the time at full load.
+// watch measures the run from outside: its memory all the time, its processor time and requests only at full load.
 func (g *generator) watch(ctx context.Context, rampUp, hold time.Duration) (reading, error) {
 	var r reading
 	if err := g.awaitUsers(ctx); err != nil {
@@ -222,7 +222,7 @@ func (g *generator) watch(ctx context.Context, rampUp, hold time.Duration) (read
 	}
 }
 
-// failure is why the generator failed; thresholds that were crossed (exit code 99) are a result.
+// failure returns why the generator failed; crossed thresholds (exit code 99) are no failure.
 func (g *generator) failure() error {
 	var exit *exec.ExitError
 	if g.err == nil || (errors.As(g.err, &exit) && exit.ExitCode() == 99) {
@@ -231,7 +231,7 @@ func (g *generator) failure() error {
 	return g.because(g.err)
 }
 
-// because adds to an error the end of what the process said.
+// because adds the end of the process's output to an error.
 func (p *process) because(err error) error {
 	const most = 2000
 	said := strings.TrimSpace(p.stderr.String())
@@ -256,7 +256,7 @@ func (g *generator) awaitUsers(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// sample is what k6 has done so far.
+// sample is the work of k6 so far.
 type sample struct {
 	at        time.Time
 	requests  float64
@@ -268,7 +268,7 @@ func (g *generator) sample() sample {
 	return sample{at: time.Now(), requests: g.requests(), cpu: cpuSeconds(g.cmd.Process.Pid), serverCPU: cpuSeconds(g.server)}
 }
 
-// requests asks k6's REST API for the count of http_reqs.
+// requests reads the count of http_reqs from k6's REST API.
 func (g *generator) requests() float64 {
 	var body struct {
 		Data struct {
@@ -285,7 +285,7 @@ func (g *generator) requests() float64 {
 
 var inUse = regexp.MustCompile(`(?m)^# (HeapAlloc|Stack) = (\d+)`)
 
-// liveMB makes the process collect its garbage, and returns what is left: heap and stacks. 0: it was too busy to say.
+// liveMB makes the process collect its garbage, and returns the heap and stacks that remain; 0: the process did not answer.
 func (g *generator) liveMB() float64 {
 	var sum float64
 	for _, match := range inUse.FindAllSubmatch(g.get("/debug/pprof/heap?gc=1&debug=1"), -1) {
@@ -295,7 +295,7 @@ func (g *generator) liveMB() float64 {
 	return sum / (1 << 20)
 }
 
-// get returns nil where there is no answer.
+// get returns the body of an answer of the REST API, or nil.
 func (g *generator) get(path string) []byte {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

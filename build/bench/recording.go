@@ -11,17 +11,17 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-// recording is what it costs to record a run's evidence, with its file.
+// recording is the cost of recording a run's evidence with its file.
 type recording struct {
 	MicrosPerRequest float64 `json:"microsecondsPerRequest"`
 	BytesPerSecond   float64 `json:"liveBytesPerSecondOfARun"`
 	BytesPerRequest  float64 `json:"liveBytesPerRequest"`
 }
 
-// recordedRate is how many requests a second the run has whose evidence is recorded, about those of 3,000 users.
+// recordedRate is the rate of recorded requests a second, about that of 3,000 users.
 const recordedRate = 2500
 
-// measureRecording records ten minutes of requests, as a run of that rate has them, without waiting for the seconds to pass.
+// measureRecording records ten minutes of requests at recordedRate, without waiting for the time to pass.
 func measureRecording(folder string) (recording, error) {
 	const seconds = 600
 	began := time.Now()

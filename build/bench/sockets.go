@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// socket is what an idle user with an open socket takes.
+// socket is the memory of an idle user with an open socket.
 type socket struct {
 	With      string  `json:"with"` // connect() or k6/websockets
 	Users     int     `json:"users"`
@@ -46,7 +46,7 @@ func writeSockets(out io.Writer, sockets []socket) {
 	}
 }
 
-// machine says on what the figures were made.
+// machine describes the machine of the measurements.
 func machine() string {
 	model := "unknown processor"
 	text, _ := os.ReadFile("/proc/cpuinfo")

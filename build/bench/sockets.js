@@ -1,5 +1,5 @@
-// Users with a socket each who do nothing, for build/bench/sockets.sh: WITH=connect uses this extension, WITH=websockets
-// writes the same in k6/websockets. It prints READY and CONNECTED, and stays for a while after each, to be measured.
+// Idle users with a socket each, for build/bench/sockets.sh: WITH=connect uses this extension, WITH=websockets the same with
+// k6/websockets. It prints READY and CONNECTED, and waits after each, so that its memory can be measured.
 import { WebSocket } from 'k6/websockets';
 import { print, StripeSigner, think, Verity } from 'k6/x/verity';
 import http from 'k6/http';

@@ -31,7 +31,7 @@ resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; } # KB
 
 for WITH in websockets connect; do
   export WITH
-  # A memory limit out of reach makes Go collect and give back all the time, so that garbage of the sign-ups does not count.
+  # An unreachably low memory limit makes Go collect and release memory all the time, so that garbage of the sign-ups does not count.
   GOMEMLIMIT=1MiB ./k6 run --quiet --summary-mode=disabled build/bench/sockets.js >"$work/$WITH" &
   k6=$!
   wait_for ^READY "$k6" "$work/$WITH"

@@ -1,7 +1,7 @@
 //go:build image
 
-// Package image_test builds the image from build/Dockerfile as it is shipped, on bases that it assembles itself, and runs the
-// README's commands with it. buildah stands in for docker, for no daemon and no registry can be reached in CI.
+// Package image_test builds the image from build/Dockerfile, on base images that it assembles itself, and runs the README's
+// commands with it. It uses buildah in place of docker, since CI reaches neither a daemon nor a registry.
 //
 // It needs root and Debian's packages buildah, busybox-static and mmdebstrap:
 //
@@ -24,13 +24,13 @@ import (
 
 const (
 	secret = "whsec_standin"
-	// laptop is the small scale at which the README's full load is run here.
+	// laptop sets the small scale at which the README's full load runs here.
 	laptop = "TARGET_VUS=20 RAMP_UP=3s HOLD=2s RAMP_DOWN=2s"
-	// sizeLimit is what an image may take, in bytes, uncompressed and beside its base.
+	// sizeLimit is the largest size of an image without its base, in bytes, uncompressed.
 	sizeLimit = 70 << 20
 )
 
-// The steps build on each other: the first builds the image.
+// The steps depend on each other: the first builds the image.
 func TestImage(t *testing.T) {
 	w := newWorkshop(t)
 	checkout := w.checkout(t)
@@ -75,7 +75,7 @@ func readmeBlocks(t *testing.T, root string) []string {
 	return blocks
 }
 
-// Whatever lies about in a checkout, only what the build needs is sent to it.
+// Only the files that the build needs are in its context, whatever else the checkout contains.
 func testContext(t *testing.T, w workshop, checkout string) {
 	t.Helper()
 	out := filepath.Join(w.dir, "context")
@@ -100,7 +100,7 @@ func testContext(t *testing.T, w workshop, checkout string) {
 	require.Equal(t, 1, w.bash(t, out, "grep -rl "+planted+" .").exit, "a secret is in the context")
 }
 
-// The load is the README's at a small scale, and the stand-in is the staging system.
+// The load is the README's at a small scale, against a stand-in.
 func testScenario(t *testing.T, w workshop, checkout, block string) {
 	t.Helper()
 	server := startStandin(t)
@@ -136,7 +136,7 @@ func testRefusals(t *testing.T, w workshop) {
 	}
 }
 
-// k6-operator's initializer is a shell command with mkdir and grep in it; its runners start k6 by its name.
+// k6-operator's initializer is a shell command with mkdir and grep; its runners start k6 by name.
 func testOperator(t *testing.T, w workshop) {
 	t.Helper()
 	r := w.docker(t, w.dir, `docker run --rm --entrypoint sh xk6-verity -c '
@@ -167,14 +167,14 @@ func testAnyUser(t *testing.T, w workshop) {
 	require.NotContains(t, r.stderr, "usage report")
 }
 
-// A container's k6 has no init above it. SIGTERM, which is what `docker stop` sends, must take the users out of the queue.
+// In a container k6 runs without an init process. SIGTERM, which `docker stop` sends, must remove the users from the queue.
 func testPIDOne(t *testing.T, w workshop) {
 	t.Helper()
 	server := startStandin(t)
 	root := strings.TrimSpace(w.must(t, w.dir, "buildah mount $(buildah from --pull-never --name pid1 xk6-verity)").stdout)
 	t.Cleanup(func() { w.must(t, w.dir, "buildah umount pid1; buildah rm pid1") })
 
-	// The old /proc still names this process as the other processes see it.
+	// The outer /proc shows this process with the id that other processes see.
 	cmd, output := w.command(t.Context(), w.dir, `exec unshare --pid --fork --mount --kill-child=KILL bash -euc '
 		read -r pid _ </proc/self/stat; echo "$pid" >pid
 		mount --bind "$0" "$0"
@@ -186,7 +186,7 @@ func testPIDOne(t *testing.T, w workshop) {
 	require.NoError(t, cmd.Start())
 	exited := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // an error says the exit code, which is looked at below
+		_ = cmd.Wait() // an error has the exit code, which is checked below
 		close(exited)
 	}()
 	require.Eventually(t, func() bool {
@@ -206,7 +206,7 @@ func testPIDOne(t *testing.T, w workshop) {
 	require.Zero(t, server.Stats().Tokens.Queued, "users are left in the queue")
 }
 
-// Two builds, of checkouts in different folders, make one binary. The second says of which commit it is.
+// Two builds, from checkouts in different folders, make the same binary. The second is given its commit.
 func testSameBinary(t *testing.T, w workshop, flags, version string) {
 	t.Helper()
 	first := w.binary(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inspection is what buildah says of an image.
+// inspection is buildah's description of an image.
 type inspection struct {
 	OCIv1 struct {
 		Config struct {
@@ -62,7 +62,7 @@ func testConfiguration(t *testing.T, w workshop) {
 	require.Contains(t, version.stdout, "verity [subcommand]")
 }
 
-// The bases are of the Go that go.mod asks for, and of the k6 that is built: its own image is where the digest is from.
+// The bases have the Go version of go.mod, and the digest of the base of k6's own image.
 func testBases(t *testing.T, w workshop) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(w.root, "build", "Dockerfile"))
@@ -83,7 +83,7 @@ type layerFile struct {
 	text   []byte
 }
 
-// layers takes an image apart: its configuration as text, and the files of its layers.
+// layers returns the configuration of an image as text, and the files of its layers.
 func layers(t *testing.T, w workshop) (config string, files map[string]layerFile, compressed int64) {
 	t.Helper()
 	dir := filepath.Join(w.dir, "oci")
@@ -125,7 +125,7 @@ func unpack(t *testing.T, blob []byte, files map[string]layerFile) {
 	}
 }
 
-// What is in the layers is what an image has to have, beside the base's own /bin, and readable for every user.
+// The layers contain only the files that the image needs, besides the base's /bin, readable for every user.
 func testLayers(t *testing.T, w workshop) {
 	t.Helper()
 	config, files, compressed := layers(t, w)
@@ -142,7 +142,7 @@ func testLayers(t *testing.T, w workshop) {
 		if strings.HasPrefix(name, "/bin/") || wanted.MatchString(name) {
 			continue
 		}
-		require.Empty(t, file.text, "%s does not belong here", name) // what something was mounted on
+		require.Empty(t, file.text, "%s does not belong here", name) // an empty file may be a mount point
 	}
 	for _, name := range []string{"/home/k6/js/config.js", "/home/k6/load-test/queue-concurrency.js", "/home/k6/examples/smoke.js", "/home/k6/LICENSE"} {
 		require.EqualValues(t, 0o644, files[name].header.Mode&0o777, name)
@@ -151,7 +151,7 @@ func testLayers(t *testing.T, w workshop) {
 	require.EqualValues(t, 0o1777, files["/results"].header.Mode&0o7777)
 	require.EqualValues(t, 0o1777, files["/tmp"].header.Mode&0o7777)
 
-	// This machine may have authorities of its own, by whose leave the build reached the module proxy.
+	// This machine may have its own certificate authorities, through which the build reached the module proxy.
 	authorities := w.docker(t, w.dir, "container=$(buildah from --pull-never "+builderImage+"); buildah run $container cat /etc/ssl/certs/ca-certificates.crt; buildah rm $container >&2")
 	require.Equal(t, authorities.stdout, string(files["/etc/ssl/certs/ca-certificates.crt"].text))
 

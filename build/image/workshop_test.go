@@ -22,23 +22,23 @@ const (
 	runtimeImage = "localhost/runtime"
 	image        = "xk6-verity"
 
-	// planted is what no image and no context of a build may have in it.
+	// planted is a text that no image and no build context may contain.
 	planted = "whsec_PlantedForTheImageTest"
-	// commandLimit bounds the time of one command. A first build without any cache takes half of it.
+	// commandLimit bounds the time of one command. A first build without a cache takes half of it.
 	commandLimit = 10 * time.Minute
 )
 
-// basePackages are those of Debian's packages that a golang image has, and the build needs.
+// basePackages are the Debian packages of a golang image that the build needs.
 const basePackages = "bash,ca-certificates,coreutils,dash,findutils,git,grep,mawk,sed"
 
-// workshop is a storage of images of its own, with the bases in it, and what the commands of the tests run with.
+// workshop is a separate image storage with the bases, and the settings of the tests' commands.
 type workshop struct {
-	dir  string // holds it all
+	dir  string // of all its files
 	root string // the checkout
 	env  []string
 }
 
-// newWorkshop makes the workshop, and takes it down at the end of the test.
+// newWorkshop makes the workshop, and removes it at the end of the test.
 func newWorkshop(t *testing.T) workshop {
 	t.Helper()
 	require.Zero(t, os.Geteuid(), "images are built without a daemon here, which takes root")
@@ -64,7 +64,7 @@ func newWorkshop(t *testing.T) workshop {
 	return w
 }
 
-// makeRuntime makes the smallest base that there can be. Like Alpine's it starts a shell, which ENTRYPOINT must undo.
+// makeRuntime makes a minimal base. Like Alpine's it starts a shell, which ENTRYPOINT must replace.
 func (w workshop) makeRuntime(t *testing.T) {
 	t.Helper()
 	w.must(t, w.dir, `
@@ -75,8 +75,8 @@ func (w workshop) makeRuntime(t *testing.T) {
 		buildah commit --quiet --rm "$container" `+runtimeImage)
 }
 
-// makeBuilder makes the base that has the tools: Debian's packages from where this machine has its own. They are unpacked,
-// not installed; what their scripts would have done and matters here is done by the hooks. This machine's Go is mounted later.
+// makeBuilder makes the base with the tools, from Debian packages of this machine's sources. They are unpacked, not installed;
+// hooks do the necessary steps of their scripts. This machine's Go is mounted later.
 func (w workshop) makeBuilder(t *testing.T) {
 	t.Helper()
 	w.must(t, w.dir, `
@@ -100,8 +100,8 @@ func (w workshop) makeBuilder(t *testing.T) {
 		rm base.tar`)
 }
 
-// buildFlags are what a build takes here beside what the README says: the bases, this machine's Go with its caches, and its
-// way to the module proxy. Volumes leave nothing in an image but the folders that they are mounted on.
+// buildFlags returns the build flags that the README does not have: the bases, this machine's Go with its caches, and its settings
+// for the module proxy. Volumes leave only their mount points in an image.
 func (w workshop) buildFlags(t *testing.T) string {
 	t.Helper()
 	goEnv := w.must(t, w.root, "go env GOPROXY GOSUMDB GOROOT GOMODCACHE GOCACHE")
@@ -119,7 +119,7 @@ func (w workshop) buildFlags(t *testing.T) string {
 	return strings.Join(flags, " ")
 }
 
-// checkout copies the checkout, with its uncommitted changes, to another folder, and leaves there what an engineer's has.
+// checkout copies the checkout, with its uncommitted changes, to another folder, and adds files as in an engineer's checkout.
 func (w workshop) checkout(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(w.dir, "checkout")
@@ -135,7 +135,7 @@ func (w workshop) checkout(t *testing.T) string {
 	return dir
 }
 
-// result is how a command ended.
+// result is the outcome of a command.
 type result struct {
 	exit           int
 	stdout, stderr string
@@ -143,15 +143,15 @@ type result struct {
 
 func (r result) String() string { return r.stdout + r.stderr }
 
-// output is what a command writes.
+// output is the output of a command.
 type output struct{ stdout, stderr bytes.Buffer }
 
-// result returns how a command that is over has ended.
+// result returns the outcome of a command that has ended.
 func (o *output) result(cmd *exec.Cmd) result {
 	return result{exit: cmd.ProcessState.ExitCode(), stdout: o.stdout.String(), stderr: o.stderr.String()}
 }
 
-// command returns a script that has yet to be started. Later variables win over earlier ones.
+// command returns a script that is not started yet. Later variables replace earlier ones.
 func (w workshop) command(ctx context.Context, dir, script string, variables ...string) (*exec.Cmd, *output) {
 	out := &output{}
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script) //nolint:gosec // scripts of these tests
@@ -163,7 +163,7 @@ func (w workshop) command(ctx context.Context, dir, script string, variables ...
 // bash runs a script.
 func (w workshop) bash(t *testing.T, dir, script string, variables ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandLimit) // the test's own is over in its cleanup
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit) // the test's context has ended in its cleanup
 	defer cancel()
 	cmd, out := w.command(ctx, dir, script, variables...)
 	if err := cmd.Run(); cmd.ProcessState == nil {
@@ -172,7 +172,7 @@ func (w workshop) bash(t *testing.T, dir, script string, variables ...string) re
 	return out.result(cmd)
 }
 
-// must runs a script that is to succeed.
+// must runs a script, and fails the test if the script fails.
 func (w workshop) must(t *testing.T, dir, script string) result {
 	t.Helper()
 	r := w.bash(t, dir, script)
@@ -180,7 +180,7 @@ func (w workshop) must(t *testing.T, dir, script string) result {
 	return r
 }
 
-// docker runs commands with `docker` in them, which buildah carries out; see testdata/docker.
+// docker runs commands with `docker`, which buildah executes; see testdata/docker.
 func (w workshop) docker(t *testing.T, dir, script string, variables ...string) result {
 	t.Helper()
 	_, file, _, ok := runtime.Caller(0)

@@ -22,7 +22,7 @@ The scenarios themselves are run with k6 run; these commands go with them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStandinCommand(gs), newSmokeCommand(gs, scripts), newPlanCommand(gs), newProfilesCommand(gs, scripts),
+	cmd.AddCommand(newStandinCommand(gs), newSmokeCommand(gs, scripts), newCampaignCommand(gs, scripts), newPlanCommand(gs), newProfilesCommand(gs, scripts),
 		newPreflightCommand(gs, scripts), newInitCommand(gs, scripts), newShowCommand(gs), newReportCommand(gs), newExportCommand(gs),
 		newMergeCommand(gs), newSegmentCommand(gs), newVersionCommand(gs))
 	return cmd

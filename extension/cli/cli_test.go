@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"testing"
 	"testing/fstest"
@@ -56,69 +55,21 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
-func TestSmokeTableAndExitCode(t *testing.T) {
-	t.Parallel()
-	passed := smokeResult{scenario: "a", thresholds: 3}
-	crossed := smokeResult{scenario: "b", exitCode: 99, thresholds: 3, crossed: 1}
-	refused := smokeResult{scenario: "c", exitCode: 107}
-	unjudged := smokeResult{scenario: "d"}
-	var out bytes.Buffer
-	writeSmokeTable(&out, "http://127.0.0.1:1", []smokeResult{passed, crossed, refused, unjudged})
-	require.Equal(t, `
-SCENARIO  TARGET              RESULT                          THRESHOLDS
-a         http://127.0.0.1:1  ✓ passed                        3 of 3 passed
-b         http://127.0.0.1:1  ✗ thresholds crossed (exit 99)  2 of 3 passed
-c         http://127.0.0.1:1  ✗ failed (exit 107)             0 of 0 passed
-d         http://127.0.0.1:1  ✗ no threshold was judged       0 of 0 passed
-`, out.String())
-
-	require.NoError(t, smokeError([]smokeResult{passed, passed}, false))
-	for _, tc := range []struct {
-		results     []smokeResult
-		interrupted bool
-		code        int
-		want        string
-	}{
-		{[]smokeResult{passed, crossed}, false, 99, "the smoke run failed in b"},
-		{[]smokeResult{refused, crossed}, false, 107, "the smoke run failed in c"},
-		{[]smokeResult{unjudged}, false, 99, "the smoke run failed in d"},
-		{[]smokeResult{passed}, true, 105, "the smoke run was interrupted"},
-	} {
-		err := smokeError(tc.results, tc.interrupted)
-		require.EqualError(t, err, tc.want)
-		require.Equal(t, tc.code, exitCodeOf(t, err))
-	}
-}
-
-func TestThresholdsAreReadFromASummaryExport(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "summary.json")
-	all, crossed := readThresholds(path)
-	require.Zero(t, all+crossed, "a run that was refused has no export")
-	require.NoError(t, os.WriteFile(path, []byte(`{"metrics":{
-		"http_reqs":{"count":5,"thresholds":{"count>0":false}},
-		"error_rate":{"value":1,"thresholds":{"rate<0.001":true}},
-		"vus":{"value":1}}}`), 0o600))
-	all, crossed = readThresholds(path)
-	require.Equal(t, 2, all)
-	require.Equal(t, 1, crossed)
-}
-
 func TestFromMustBeACheckout(t *testing.T) {
 	t.Parallel()
 	scripts := fstest.MapFS{}
 	for _, scenario := range smokeScenarios {
 		scripts[scenario.path()] = &fstest.MapFile{}
 	}
-	dir, err := scriptsFolder(scripts, "")
+	dir, err := scriptsFolder(scripts, "--from", "")
 	require.NoError(t, err)
 	require.Empty(t, dir)
 
 	empty := t.TempDir()
-	_, err = scriptsFolder(scripts, empty)
+	_, err = scriptsFolder(scripts, "--from", empty)
 	require.ErrorContains(t, err, `--from must be a checkout of xk6-verity with load-test/queue-concurrency.js, got "`+empty+`"`)
 
-	dir, err = scriptsFolder(scripts, "../..")
+	dir, err = scriptsFolder(scripts, "--scripts", "../..")
 	require.NoError(t, err)
 	require.True(t, filepath.IsAbs(dir))
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
@@ -29,6 +30,7 @@ const mostRunners = 10_000
 type mergeOptions struct {
 	out    string
 	expect int
+	wait   time.Duration
 	asJSON bool
 }
 
@@ -43,19 +45,48 @@ A folder stands for all *` + evidence.Extension + ` in it, but for those that ar
 Percentiles are those of all samples in one pool, and the series per second add up on the target's clock. A runner that is missing, was
 killed or began late is named, and no claim is proven that it could have broken.
 
+With --wait the command can be started together with the runners: it waits until the evidence of all of them is whole, and at the end of
+that time merges what there is. A runner whose evidence has not grown for 5 minutes counts as killed.
+
 The exit code is 0 for PASS, 99 for FAIL or where a runner crossed a threshold, 110 for NOT PROVEN, also where the evidence of a runner is
 missing or ends early, and 107 for evidence that is refused: of other runs or plans, of the same runner twice, of overlapping segments.`,
 		Example: `  k6 x verity merge reports
-  k6 x verity merge --expect 4 --out merged runner-1/reports runner-2/reports runner-3/reports runner-4/reports`,
+  k6 x verity merge --expect 4 --out merged runner-1/reports runner-2/reports runner-3/reports runner-4/reports
+  k6 x verity merge --expect 4 --wait 45m --out merged reports`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return merge(gs.Stdout, args, Width(gs), o) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := waitForRunners(gs, args, o); err != nil {
+				return errext.WithExitCodeIfNone(err, exitcodes.ScriptException)
+			}
+			return merge(gs.Stdout, args, Width(gs), o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&o.out, "out", "", "also write the merged evidence and its reports into this folder `DIR`")
 	flags.IntVar(&o.expect, "expect", 0, "how many runners `N` there were (default: as many as --execution-segment-sequence has parts)")
+	flags.DurationVar(&o.wait, "wait", 0, "wait for the evidence of all runners, for `TIME` at most, such as 45m")
 	flags.BoolVar(&o.asJSON, "json", false, "print the verdict as JSON")
 	return cmd
+}
+
+// waitForRunners waits where --wait says so.
+func waitForRunners(gs *state.GlobalState, args []string, o mergeOptions) error {
+	if o.wait < 0 || o.wait > longestWait {
+		return fmt.Errorf("--wait must be a time such as 45m, %s at most, got %s", longestWait, o.wait)
+	}
+	if o.wait == 0 {
+		return nil
+	}
+	if err := checkOptions(o); err != nil {
+		return err
+	}
+	ctx, stop := untilInterrupted(gs)
+	defer stop()
+	w := &evidenceWait{
+		args: args, expect: o.expect, began: time.Now(), every: lookEvery, patient: killedAfter, said: gs.Stderr, files: map[string]*watched{},
+	}
+	return w.until(ctx, o.wait)
 }
 
 func merge(stdout io.Writer, args []string, width int, o mergeOptions) error {
@@ -84,15 +115,23 @@ func merge(stdout io.Writer, args []string, width int, o mergeOptions) error {
 	return errext.WithExitCodeIfNone(errors.New("the run proves nothing: "+found.Ending), exitcodes.MarkedAsFailed)
 }
 
-// readAndMerge returns the evidence of all runners together, and of each of them.
-func readAndMerge(args []string, o mergeOptions) (*evidence.Run, []evidence.Part, error) {
+// checkOptions refuses flags with which nothing can be merged.
+func checkOptions(o mergeOptions) error {
 	if o.expect < 0 || o.expect > mostRunners {
-		return nil, nil, fmt.Errorf("--expect must be the number of runners, 1 to %d, got %d", mostRunners, o.expect)
+		return fmt.Errorf("--expect must be the number of runners, 1 to %d, got %d", mostRunners, o.expect)
 	}
 	if o.out != "" {
 		if err := report.Prepare(o.out); err != nil {
-			return nil, nil, fmt.Errorf("--out %w", err)
+			return fmt.Errorf("--out %w", err)
 		}
+	}
+	return nil
+}
+
+// readAndMerge returns the evidence of all runners together, and of each of them.
+func readAndMerge(args []string, o mergeOptions) (*evidence.Run, []evidence.Part, error) {
+	if err := checkOptions(o); err != nil {
+		return nil, nil, err
 	}
 	parts, err := readParts(args)
 	if err != nil {

@@ -79,9 +79,9 @@ func preflight(gs *state.GlobalState, scripts fs.FS, options preflightOptions) e
 		return fmt.Errorf("making a folder for the preflight: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	dir, err := unpacked(scripts, options.from, work)
+	dir, err := unpacked(scripts, "--from", options.from, work)
 	if err != nil {
-		return err
+		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
 	}
 	scenario, err := scenarioOf(os.DirFS(dir), options.scenario, os.Getenv("PROFILE"))
 	if err != nil {

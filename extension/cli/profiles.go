@@ -25,6 +25,7 @@ type profile struct {
 	Name      string            `json:"name"`
 	Scenario  string            `json:"scenario"`
 	Shows     string            `json:"shows"`
+	Dry       bool              `json:"dry,omitempty"` // a campaign begins it without a question
 	Variables map[string]string `json:"variables"`
 	Claims    []evidence.Claim  `json:"claims"`
 }

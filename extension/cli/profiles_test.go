@@ -50,7 +50,7 @@ func TestProfilesAsJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal(out.Bytes(), &list))
 	require.Len(t, list, 8)
 	require.Equal(t, map[string]any{
-		"name": "queue-dry", "scenario": "queue-concurrency", "shows": "the queue works with 1,000 users, before 10,000 try",
+		"name": "queue-dry", "scenario": "queue-concurrency", "shows": "the queue works with 1,000 users, before 10,000 try", "dry": true,
 		"variables": map[string]any{
 			"TARGET_VUS": "1000", "RAMP_UP": "1m", "HOLD": "2m", "RAMP_DOWN": "30s", "QUEUE_MODE": "isolated",
 		},

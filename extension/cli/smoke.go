@@ -1,18 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,27 +13,31 @@ import (
 	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/errext/exitcodes"
 
+	"github.com/verity-app/xk6-verity/extension/campaign"
 	"github.com/verity-app/xk6-verity/extension/standin"
+	"github.com/verity-app/xk6-verity/extension/version"
 )
 
 // smokeScenario is one scenario at laptop scale.
 type smokeScenario struct {
 	name      string
-	variables []string
+	users     int
+	length    time.Duration
+	variables map[string]string
 }
 
 // smokeSession is the length of a session in a smoke run: long enough to be held, short enough for a minute in all.
 const smokeSession = 3 * time.Second
 
 var smokeScenarios = []smokeScenario{ //nolint:gochecknoglobals // a constant table
-	{"queue-concurrency", []string{
-		"TARGET_VUS=50", "RAMP_UP=5s", "HOLD=8s", "RAMP_DOWN=2s", "BALANCE_CHECK_EVERY=3",
+	{"queue-concurrency", 50, 15 * time.Second, map[string]string{
+		"TARGET_VUS": "50", "RAMP_UP": "5s", "HOLD": "8s", "RAMP_DOWN": "2s", "BALANCE_CHECK_EVERY": "3",
 	}},
-	{"video-session-sustain", []string{
-		"SESSION_VUS=40", "RAMP_UP=5s", "HOLD=10s", "RAMP_DOWN=2s", "SESSION_HOLD_SECONDS=3",
+	{"video-session-sustain", 40, 17 * time.Second, map[string]string{
+		"SESSION_VUS": "40", "RAMP_UP": "5s", "HOLD": "10s", "RAMP_DOWN": "2s", "SESSION_HOLD_SECONDS": "3",
 	}},
-	{"token-purchase-spike", []string{
-		"SEED_USER_COUNT=10", "BASE_RATE=5", "SPIKE_RATE=60", "RAMP_UP=4s", "SPIKE_HOLD=6s", "RAMP_DOWN=2s", "REPLAY_RATE=0.2",
+	{"token-purchase-spike", 10, 14 * time.Second, map[string]string{
+		"SEED_USER_COUNT": "10", "BASE_RATE": "5", "SPIKE_RATE": "60", "RAMP_UP": "4s", "SPIKE_HOLD": "6s", "RAMP_DOWN": "2s", "REPLAY_RATE": "0.2",
 	}},
 }
 
@@ -51,42 +48,36 @@ var smokeEnv = []string{ //nolint:gochecknoglobals // a constant table
 	"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "K6_NO_COLOR", "K6_NO_USAGE_REPORT", state.AutoExtensionResolution,
 }
 
-// smokeResult is how one scenario ended.
-type smokeResult struct {
-	scenario   string
-	exitCode   int
-	thresholds int
-	crossed    int
-}
-
 func newSmokeCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
-	var from string
+	var from, reportDir string
 	cmd := &cobra.Command{
 		Use:   "smoke",
 		Short: "Run all scenarios against a stand-in, at laptop scale",
-		Long: `Run all three scenarios at laptop scale against a stand-in on a free port of this machine, in about a minute.
+		Long: `Run all three scenarios at laptop scale against a stand-in on a free port of this machine, in about a minute. It is a
+campaign (k6 x verity campaign) of small steps, and leaves the same log and reports.
 
 The exit code is 0 only if everything passed; otherwise it is k6's, such as 99 for thresholds.`,
 		Example: `  k6 x verity smoke
   k6 x verity smoke --from .`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return smoke(gs, scripts, from) },
+		RunE: func(*cobra.Command, []string) error { return smoke(gs, scripts, from, reportDir) },
 	}
 	cmd.Flags().StringVar(&from, "from", "", "run the scenarios of this checkout (default: those in the binary)")
+	cmd.Flags().StringVar(&reportDir, "report-dir", "", "the folder `DIR` for the log and the reports (default: a new one for temporary files)")
 	return cmd
 }
 
-func smoke(gs *state.GlobalState, scripts fs.FS, from string) error {
-	ctx, stop := context.WithCancel(gs.Ctx)
+func smoke(gs *state.GlobalState, scripts fs.FS, from, reportDir string) error {
+	ctx, kill, stop := interrupts(gs)
 	defer stop()
-	work, err := os.MkdirTemp("", "verity-smoke-")
+	work, err := os.MkdirTemp("", "verity-smoke-scripts-")
 	if err != nil {
-		return fmt.Errorf("making a folder for the smoke run: %w", err)
+		return fmt.Errorf("making a folder for the scenarios: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	dir, err := unpacked(scripts, from, work)
+	dir, err := unpacked(scripts, "--from", from, work)
 	if err != nil {
-		return err
+		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
 	}
 	server, err := standin.Start(ctx, standin.Options{
 		Addr: "127.0.0.1:0", WebhookSecret: standinSecret, Session: smokeSession,
@@ -99,17 +90,53 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from string) error {
 		defer cancel()
 		_ = server.Close(closing)
 	}()
-	return runSmoke(ctx, gs, dir, work, server.URL())
+	engine, err := newSmoke(gs, dir, reportDir, server.URL())
+	if err != nil {
+		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+	}
+	defer func() { _ = engine.Folder.Close() }()
+	engine.Runner.(*steps).kill = kill
+	return carryOut(ctx, gs, engine, "SCENARIO", started(gs.CmdArgs)+" x verity smoke")
 }
 
-// unpacked returns the folder of --from, or without one the work folder with the scenarios of this binary in it.
-func unpacked(scripts fs.FS, from, work string) (string, error) {
-	dir, err := scriptsFolder(scripts, from)
+// newSmoke makes the campaign of a smoke run: small steps against a stand-in, which can take no harm, so that each of them runs whatever
+// became of the one before.
+func newSmoke(gs *state.GlobalState, scripts, reportDir, target string) (*campaign.Engine, error) {
+	k6, err := newSteps(gs, scripts, campaignOptions{})
 	if err != nil {
-		return "", errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return nil, err
 	}
-	if dir != "" {
-		return dir, nil
+	k6.environ = append(inherited(smokeEnv), "BASE_URL="+target, "STRIPE_WEBHOOK_SECRET="+standinSecret)
+	if reportDir == "" {
+		if reportDir, err = os.MkdirTemp("", "verity-smoke-"); err != nil {
+			return nil, fmt.Errorf("making a folder for the reports: %w", err)
+		}
+	}
+	folder, err := campaign.Create(reportDir, nil)
+	if err != nil {
+		return nil, err
+	}
+	asked := campaign.Asked{Tool: version.Version(), K6: version.K6(), Target: target, Plan: campaign.Plan{Name: "smoke"}}
+	if asked.Build, err = campaign.BuildOf(k6.binary); err != nil {
+		return nil, fmt.Errorf("reading this binary: %w", err)
+	}
+	for _, scenario := range smokeScenarios {
+		asked.Plan.Steps = append(asked.Plan.Steps, scenario.step())
+	}
+	options := campaign.Options{KeepGoing: true, Who: who(), Resume: started(gs.CmdArgs) + " x verity smoke"}
+	engine, err := newEngine(gs, k6, campaign.Service{BaseURL: target}, options)
+	if err != nil {
+		return nil, err
+	}
+	engine.Folder, engine.Record = folder, campaign.NewRecord(asked, time.Now())
+	return engine, nil
+}
+
+// unpacked returns the folder that a flag names, or without one the work folder with the scenarios of this binary in it.
+func unpacked(scripts fs.FS, flag, from, work string) (string, error) {
+	dir, err := scriptsFolder(scripts, flag, from)
+	if dir != "" || err != nil {
+		return dir, err
 	}
 	if err := os.CopyFS(work, scripts); err != nil {
 		return "", fmt.Errorf("unpacking the scenarios: %w", err)
@@ -117,14 +144,14 @@ func unpacked(scripts fs.FS, from, work string) (string, error) {
 	return work, nil
 }
 
-// scriptsFolder checks the folder of --from, and returns "" without one.
-func scriptsFolder(scripts fs.FS, from string) (string, error) {
+// scriptsFolder checks the folder that a flag names, and returns "" without one.
+func scriptsFolder(scripts fs.FS, flag, from string) (string, error) {
 	if from == "" {
 		return "", nil
 	}
 	for _, scenario := range smokeScenarios {
 		if _, err := os.Stat(filepath.Join(from, scenario.path())); err != nil {
-			return "", fmt.Errorf("--from must be a checkout of xk6-verity with %s, got %q: %w", scenario.path(), from, err)
+			return "", fmt.Errorf("%s must be a checkout of xk6-verity with %s, got %q: %w", flag, scenario.path(), from, err)
 		}
 		if _, err := fs.Stat(scripts, scenario.path()); err != nil {
 			return "", fmt.Errorf("this binary lacks %s: %w", scenario.path(), err)
@@ -135,72 +162,9 @@ func scriptsFolder(scripts fs.FS, from string) (string, error) {
 
 func (s smokeScenario) path() string { return filepath.Join("load-test", s.name+".js") }
 
-func runSmoke(ctx context.Context, gs *state.GlobalState, dir, work, url string) error {
-	signals := make(chan os.Signal, 2)
-	gs.SignalNotify(signals, os.Interrupt, syscall.SIGTERM)
-	defer gs.SignalStop(signals)
-
-	results := make([]smokeResult, 0, len(smokeScenarios))
-	interrupted := false
-	for i, scenario := range smokeScenarios {
-		if interrupted {
-			break
-		}
-		if !gs.Flags.Quiet {
-			_, _ = fmt.Fprintf(gs.Stdout, "\n▶ %d of %d: %s\n", i+1, len(smokeScenarios), scenario.name)
-		}
-		var result smokeResult
-		var err error
-		result, interrupted, err = runScenario(ctx, scenario, dir, work, url, signals, gs.Flags.Quiet)
-		if err != nil {
-			return err
-		}
-		results = append(results, result)
-	}
-	writeSmokeTable(gs.Stdout, url, results)
-	return smokeError(results, interrupted)
-}
-
-// runScenario runs a scenario as a child in a process group of its own, so that a Ctrl-C at the terminal reaches it once:
-// from here.
-func runScenario(
-	ctx context.Context, scenario smokeScenario, dir, work, url string, signals <-chan os.Signal, quiet bool,
-) (result smokeResult, interrupted bool, err error) {
-	result.scenario = scenario.name
-	binary, err := os.Executable()
-	if err != nil {
-		return result, false, fmt.Errorf("finding this k6: %w", err)
-	}
-	export := filepath.Join(work, scenario.name+".json")
-	cmd := exec.CommandContext(ctx, binary, "run", "--summary-export", export, filepath.Join(dir, scenario.path())) // #nosec G204 -- this binary
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	var said bytes.Buffer // with --quiet, shown where the scenario failed
-	if quiet {
-		cmd.Args = append(cmd.Args, "--quiet")
-		cmd.Stdout, cmd.Stderr = &said, &said
-	}
-	cmd.Env = append(inherited(smokeEnv), "BASE_URL="+url, "STRIPE_WEBHOOK_SECRET="+standinSecret)
-	cmd.Env = append(cmd.Env, scenario.variables...)
-	ownGroup(cmd)
-	if err := cmd.Start(); err != nil {
-		return result, false, fmt.Errorf("starting %s: %w", scenario.name, err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	for {
-		select {
-		case sig := <-signals:
-			interrupted = true
-			_ = cmd.Process.Signal(sig) // it fails for a child that is gone
-		case waitErr := <-exited:
-			result.exitCode, err = exitCode(waitErr)
-			result.thresholds, result.crossed = readThresholds(export)
-			if !result.passed() {
-				_, _ = said.WriteTo(os.Stderr)
-			}
-			return result, interrupted, err
-		}
-	}
+// step is the scenario as a step of a campaign. It makes no claim: what a laptop carries proves nothing.
+func (s smokeScenario) step() campaign.Step {
+	return campaign.Step{Name: s.name, Scenario: s.name, Dry: true, Users: s.users, LengthSeconds: s.length.Seconds(), Variables: s.variables}
 }
 
 func inherited(names []string) []string {
@@ -211,86 +175,4 @@ func inherited(names []string) []string {
 		}
 	}
 	return env
-}
-
-// exitCode reads how a child ended; one killed by a signal counts as aborted from outside.
-func exitCode(waitErr error) (int, error) {
-	var exit *exec.ExitError
-	switch {
-	case waitErr == nil:
-		return 0, nil
-	case !errors.As(waitErr, &exit):
-		return 0, fmt.Errorf("waiting for k6: %w", waitErr)
-	case exit.ExitCode() < 0:
-		return int(exitcodes.ExternalAbort), nil
-	default:
-		return exit.ExitCode(), nil
-	}
-}
-
-// readThresholds counts the thresholds in a summary export of k6, where true means crossed. A run that was refused has
-// none.
-func readThresholds(path string) (all, crossed int) {
-	text, err := os.ReadFile(path) // #nosec G304 -- of this run's own folder
-	if err != nil {
-		return 0, 0
-	}
-	var export struct {
-		Metrics map[string]struct {
-			Thresholds map[string]bool `json:"thresholds"`
-		} `json:"metrics"`
-	}
-	if json.Unmarshal(text, &export) != nil {
-		return 0, 0
-	}
-	for _, metric := range export.Metrics {
-		for _, isCrossed := range metric.Thresholds {
-			all++
-			if isCrossed {
-				crossed++
-			}
-		}
-	}
-	return all, crossed
-}
-
-func writeSmokeTable(out io.Writer, url string, results []smokeResult) {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "\nSCENARIO\tTARGET\tRESULT\tTHRESHOLDS")
-	for _, r := range results {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d of %d passed\n", r.scenario, url, r.verdict(), r.thresholds-r.crossed, r.thresholds)
-	}
-	_ = table.Flush()
-}
-
-// passed reports whether a scenario ended well and had its thresholds judged.
-func (r smokeResult) passed() bool { return r.exitCode == 0 && r.thresholds > 0 }
-
-func (r smokeResult) verdict() string {
-	switch {
-	case r.passed():
-		return "✓ passed"
-	case r.exitCode == 0:
-		return "✗ no threshold was judged"
-	case r.exitCode == int(exitcodes.ThresholdsHaveFailed):
-		return "✗ thresholds crossed (exit 99)"
-	default:
-		return fmt.Sprintf("✗ failed (exit %d)", r.exitCode)
-	}
-}
-
-func smokeError(results []smokeResult, interrupted bool) error {
-	if interrupted {
-		return errext.WithExitCodeIfNone(errors.New("the smoke run was interrupted"), exitcodes.ExternalAbort)
-	}
-	for _, r := range results {
-		if !r.passed() {
-			code := exitcodes.ThresholdsHaveFailed
-			if r.exitCode != 0 {
-				code = exitcodes.ExitCode(r.exitCode) // #nosec G115 -- an exit code fits a byte
-			}
-			return errext.WithExitCodeIfNone(fmt.Errorf("the smoke run failed in %s", r.scenario), code)
-		}
-	}
-	return nil
 }

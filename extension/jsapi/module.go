@@ -40,6 +40,7 @@ type RootModule struct {
 	forgot  sync.Once // an await; told
 	command string
 	share   float64 // of the test, that this runner makes
+	part    string  // which of several runners this is, such as 1 of 2, where k6's flags say so
 
 	secretSources func() []string // values of --secret-source
 
@@ -60,8 +61,11 @@ func New(out io.Writer) *RootModule {
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.
 func (r *RootModule) SetCommand(name string) { r.command = name }
 
-// SetShare tells which part of the test this runner makes, where the options are not known yet: 1 for the whole.
-func (r *RootModule) SetShare(share float64) { r.share = share }
+// SetSegment tells which part of the test this runner makes, where the options are not known yet: --execution-segment and its sequence
+// as they were given. What is no segment, and a segment without its sequence, is refused elsewhere.
+func (r *RootModule) SetSegment(segment, sequence string) {
+	r.share, r.part = k6.ReadSegment(segment, sequence)
+}
 
 // SetOutput sets where lines for the reader go, k6's own stdout, which keeps them clear of its progress bars, and how many columns that
 // has; 0: lines are not broken. It is called before any script runs.
@@ -210,7 +214,7 @@ func (m *Module) vuState(what string) *k6.VU {
 		}
 		m.state = state
 		if here := k6.RunnerFor(state.Options); here.Segment != "" {
-			m.root.run.SetRunner(here.Index+1, here.Count)
+			m.root.run.SetRunner(k6.PartOf(here))
 		}
 		m.root.unstarted.Watch(state.State)
 	}

@@ -31,7 +31,7 @@ func TestRefuseEndsTheScriptWithItsMessageAlone(t *testing.T) {
 func TestPlanMemory(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	h.root.SetShare(0.5)
+	h.root.SetSegment("0:1/2", "0,1/2,1")
 	require.InDelta(t, (100*340_000+2000*11_000+2000*10_000)/2, h.mustExec(`verity.planMemory({ vus: 100, users: 2000, sockets: 2000 }).needed`).ToFloat(), 1)
 	require.Zero(t, h.mustExec(`verity.planMemory({}).needed`).ToFloat())
 	require.Greater(t, h.mustExec(`verity.planMemory({}).available`).ToFloat(), 1e6)

@@ -126,7 +126,7 @@ func (m *Module) prepareReports(dir string, of sobek.Value) {
 	if common.IsNullish(of) {
 		return
 	}
-	p := run.Prepared{Dir: dir}
+	p := run.Prepared{Dir: dir, Runner: m.root.part}
 	r := reader{m, "prepareReports"}
 	r.read(of, map[string]func(string, sobek.Value){
 		"scenario": r.text(&p.Scenario), "profile": r.text(&p.Profile), "target": r.text(&p.Target),

@@ -23,6 +23,27 @@ func RunnerFor(options lib.Options) evidence.Runner {
 	return evidence.Runner{Index: index, Count: len(*sequence), Segment: segment.String()}
 }
 
+// PartOf is which of the runners of a test this is, such as 1 of 2; "" for the only one, and for a segment that is refused elsewhere.
+func PartOf(here evidence.Runner) string {
+	if here.Segment == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d", here.Index+1, here.Count)
+}
+
+// ReadSegment reads --execution-segment and its sequence, as they were given, before k6 does: the part of the test that this runner makes,
+// and which of the runners it is. What is no segment, and a segment without its sequence, is refused elsewhere.
+func ReadSegment(segment, sequence string) (share float64, part string) {
+	own, err := lib.NewExecutionSegmentFromString(segment)
+	if err != nil || own == nil {
+		return 1, ""
+	}
+	if all, err := lib.NewExecutionSegmentSequenceFromString(sequence); err == nil {
+		part = PartOf(RunnerFor(lib.Options{ExecutionSegment: own, ExecutionSegmentSequence: &all}))
+	}
+	return own.FloatLength(), part
+}
+
 // Share is the part of the test that this runner makes.
 func Share(options lib.Options) float64 {
 	if options.ExecutionSegment == nil {

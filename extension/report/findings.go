@@ -64,7 +64,7 @@ func (r *Record) Report(result Result) *Report {
 	if result.Profile != "" {
 		report.Name = result.Profile
 	}
-	report.Name += runnerSuffix(r.runner)
+	report.Name += RunnerSuffix(r.runner)
 	report.Checks, report.Refused = slices.Clone(r.checks), result.Refused
 	if result.Refused {
 		return report

@@ -25,7 +25,7 @@ func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 	if header.Profile != "" {
 		r.Name = header.Profile
 	}
-	r.Name += runnerSuffix(r.Runner)
+	r.Name += RunnerSuffix(r.Runner)
 	if run.Truncated {
 		r.Warnings = append(r.Warnings, "the file of the evidence ends in the middle of a record, which was left out")
 	}
@@ -79,8 +79,8 @@ func (r *Report) Enter(end *evidence.End) {
 	end.Warnings = r.Warnings
 }
 
-// runnerSuffix is what the name of the files of one of several runners ends in.
-func runnerSuffix(runner string) string {
+// RunnerSuffix is what the name of the files of one of several runners ends in.
+func RunnerSuffix(runner string) string {
 	if runner == "" {
 		return ""
 	}

@@ -8,13 +8,21 @@ import (
 )
 
 // Prepared is where the reports of a run will be, and what they are of.
-type Prepared struct{ Dir, Scenario, Profile, Target string }
+type Prepared struct {
+	Dir, Scenario, Profile, Target string
+	Runner                         string // which of several runners this is, such as 1 of 2, where it is known already
+}
 
+// name is that of the files; "" where nothing was prepared.
 func (p Prepared) name() string {
+	name := p.Scenario
 	if p.Profile != "" {
-		return p.Profile
+		name = p.Profile
 	}
-	return p.Scenario
+	if name == "" {
+		return ""
+	}
+	return name + report.RunnerSuffix(p.Runner)
 }
 
 // Prepare removes the files of an earlier run of that name from Dir, if there is one, and has a run that is refused from here on make a report that says why. k6
@@ -51,7 +59,7 @@ func (r *Run) ReportRefusal(why, stepSummary string) {
 		return
 	}
 	found := &report.Report{
-		Name: p.name(), Scenario: p.Scenario, Profile: p.Profile, Target: p.Target, Ended: time.Now(), Refused: true,
+		Name: p.name(), Runner: p.Runner, Scenario: p.Scenario, Profile: p.Profile, Target: p.Target, Ended: time.Now(), Refused: true,
 		Ending: "refused before the load: " + why,
 	}
 	_ = r.writeStepSummary(found, stepSummary) // the refusal itself is what is told, here and below
@@ -60,14 +68,16 @@ func (r *Run) ReportRefusal(why, stepSummary string) {
 	}
 }
 
-// SetRunner keeps which of several runners this is, from 1, for the name of its reports, and removes those of an earlier run of it, once.
-func (r *Run) SetRunner(number, count int) {
-	r.Record.SetRunner(fmt.Sprintf("%d of %d", number, count))
+// SetRunner keeps which of several runners this is, such as 1 of 2, for the name of its reports. Where that was not known when they were prepared,
+// it removes those of an earlier run of it, once.
+func (r *Run) SetRunner(here string) {
+	r.Record.SetRunner(here)
 	p := r.takePrepared()
-	if p.Dir == "" {
+	if p.Dir == "" || p.Runner != "" {
 		return
 	}
-	if err := report.Remove(p.Dir, fmt.Sprintf("%s-runner-%d-of-%d", p.name(), number, count)); err != nil {
+	p.Runner = here
+	if err := report.Remove(p.Dir, p.name()); err != nil {
 		r.Record.Warn("the report of an earlier run: " + err.Error())
 	}
 }

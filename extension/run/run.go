@@ -5,7 +5,6 @@ package run
 import (
 	"io"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -179,10 +178,7 @@ func (r *Run) evidenceName() string {
 	if r.plan.Header.Profile != "" {
 		name = r.plan.Header.Profile
 	}
-	if here := r.Record.Runner(); here != "" {
-		name += "-runner-" + strings.ReplaceAll(here, " ", "-")
-	}
-	return name + evidence.Extension
+	return name + report.RunnerSuffix(r.Record.Runner()) + evidence.Extension
 }
 
 func (r *Run) isDescribed() bool {

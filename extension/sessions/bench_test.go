@@ -27,11 +27,11 @@ func serveLoopback(b *testing.B) string {
 		Namespaces: []string{"/queue", "/video"},
 		OnConnect: func(socket *socketio.Socket) {
 			if socket.Namespace() == "/queue" {
-				_ = socket.Emit("match", payloads[0])
+				emit(b, socket, "match", payloads[0])
 				return
 			}
-			_ = socket.Emit("session:start", payloads[1])
-			_ = socket.Emit("session:end", payloads[2])
+			emit(b, socket, "session:start", payloads[1])
+			emit(b, socket, "session:end", payloads[2])
 		},
 	})
 	h := httptest.NewServer(s)

@@ -121,7 +121,7 @@ func TestWhoWaitsForAMatchChangesNothing(t *testing.T) {
 		w.mu.Lock()
 		video := w.sockets["/videoa"]
 		w.mu.Unlock()
-		require.NoError(t, video.Emit("match", map[string]string{"sessionId": "wrong"}))
+		emit(t, video, "match", map[string]string{"sessionId": "wrong"})
 		w.play(step{second, "a", "match", match("s", "x")})
 		require.Equal(t, "s", (<-matched).SessionID)
 		_, err := waiter.Wait(t.Context(), second)

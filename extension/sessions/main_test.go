@@ -149,9 +149,7 @@ func (w *world) play(steps ...step) {
 		case "mute":
 			w.server.Mute(true)
 		default:
-			if err := socket.Emit(s.event, json.RawMessage(s.payload)); err != nil {
-				w.t.Error(err)
-			}
+			emit(w.t, socket, s.event, json.RawMessage(s.payload))
 		}
 	}
 	synctest.Wait()
@@ -201,3 +199,14 @@ const (
 	ms     = time.Millisecond
 	second = time.Second
 )
+
+// emit sends an event to one socket.
+func emit(t testing.TB, socket *socketio.Socket, event string, payload any) {
+	t.Helper()
+	frame, err := socketio.NewFrame(socket.Namespace(), event, payload)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	socket.Send(frame)
+}

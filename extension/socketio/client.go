@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,15 +34,14 @@ type Client struct {
 
 	wants   func(string, []byte) bool
 	onEvent func(Event)
+	onAck   func(id int64, args []json.RawMessage)
 	onClose func(error)
 
 	opened   time.Time
 	lastPing atomic.Int64 // when the last ping came, as a time.Duration since opened
 	watchdog *time.Timer
 
-	mu       sync.Mutex // guards writes to ws, calls and lastCall
-	calls    map[int64]chan<- []json.RawMessage
-	lastCall int64
+	mu sync.Mutex // guards writes to ws
 
 	end  atomic.Pointer[error] // why the connection ends; set once
 	done chan struct{}
@@ -63,6 +61,7 @@ func newClient(o *Options) *Client {
 		secrets:    o.secrets(),
 		wants:      o.Wants,
 		onEvent:    o.OnEvent,
+		onAck:      o.onAck,
 		onClose:    o.OnClose,
 		done:       make(chan struct{}),
 	}
@@ -80,9 +79,6 @@ func (c *Client) start() {
 	go c.read()
 }
 
-// Handshake returns the server's handshake.
-func (c *Client) Handshake() Handshake { return c.handshake }
-
 // Done is closed when the connection has ended and the last callback has returned.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
@@ -93,58 +89,6 @@ func (c *Client) Err() error {
 		return *end
 	}
 	return nil
-}
-
-// Emit sends an event and does not wait for the server. Each argument is anything that encoding/json marshals.
-func (c *Client) Emit(namespace, event string, args ...any) error {
-	return c.emit(namespace, -1, event, args)
-}
-
-// Call sends an event that asks for an acknowledgement, and returns the acknowledgement's arguments.
-func (c *Client) Call(ctx context.Context, namespace, event string, args ...any) ([]json.RawMessage, error) {
-	answer := make(chan []json.RawMessage, 1)
-	id := c.expect(answer)
-	defer c.forget(id)
-	if err := c.emit(namespace, id, event, args); err != nil {
-		return nil, err
-	}
-	select {
-	case values := <-answer:
-		return values, nil
-	case <-c.done:
-		return nil, fmt.Errorf("event %q not acknowledged: %w", event, c.Err())
-	case <-ctx.Done():
-		return nil, fmt.Errorf("event %q not acknowledged: %w", event, ctx.Err())
-	}
-}
-
-func (c *Client) expect(answer chan<- []json.RawMessage) (id int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.calls == nil {
-		c.calls = make(map[int64]chan<- []json.RawMessage)
-	}
-	c.lastCall++
-	c.calls[c.lastCall] = answer
-	return c.lastCall
-}
-
-func (c *Client) forget(id int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.calls, id)
-}
-
-// Ack acknowledges an event whose WantsAck is true.
-func (c *Client) Ack(e Event, args ...any) error {
-	if !e.wants {
-		return fmt.Errorf("event %q asks for no acknowledgement", e.Name)
-	}
-	frame, err := ackMessage(e.Namespace, e.id, args)
-	if err != nil {
-		return err
-	}
-	return c.send(frame)
 }
 
 // Close leaves the namespaces (41/queue,) and closes the connection (1, websocket close without a status). It returns when
@@ -186,28 +130,6 @@ func (c *Client) ending() bool { return c.end.Load() != nil }
 
 // cut closes the TCP connection, which ends the reader and any write.
 func (c *Client) cut() { _ = c.conn.Close() }
-
-func (c *Client) emit(namespace string, id int64, event string, args []any) error {
-	if c.find([]byte(namespace)) == nil {
-		return fmt.Errorf("event %q cannot be sent: %w: %q", event, ErrNotJoined, namespace)
-	}
-	frame, err := eventMessage(namespace, id, event, args)
-	if err != nil {
-		return err
-	}
-	return c.send(frame)
-}
-
-// send writes the frame of an event or acknowledgement, unless it is too large or the connection has ended.
-func (c *Client) send(frame []byte) error {
-	if limit := c.handshake.MaxPayload; limit > 0 && int64(len(frame)) > limit {
-		return fmt.Errorf("%w: %d bytes, the server takes %d", ErrTooLarge, len(frame), limit)
-	}
-	if err := c.Err(); err != nil {
-		return err
-	}
-	return c.write(frame)
-}
 
 // write writes one text frame. A failed write ends the connection, as part of the frame may have been sent.
 func (c *Client) write(frame []byte) error {
@@ -391,17 +313,14 @@ func (c *Client) handleEvent(n *namespace, p *Packet) error {
 	return nil
 }
 
-// handleAck passes an acknowledgement to its Call, and drops it if that has returned.
+// handleAck checks an acknowledgement. Verity sends none, for the client asks for none.
 func (c *Client) handleAck(p *Packet) error {
 	var values []json.RawMessage
 	if json.Unmarshal(p.Data, &values) != nil {
 		return errJSON
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if answer, ok := c.calls[p.ID]; ok {
-		answer <- values
-		delete(c.calls, p.ID)
+	if c.onAck != nil {
+		c.onAck(p.ID, values)
 	}
 	return nil
 }

@@ -31,9 +31,12 @@ func both(url string) Options {
 // connect dials and closes with the test.
 func connect(t testing.TB, o Options) *Client {
 	t.Helper()
-	c, err := Dial(t.Context(), o)
+	c, err := connectCaller(t.Context(), o)
 	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	t.Cleanup(func() {
+		c.Close()
+		callsOf.Delete(c)
+	})
 	return c
 }
 
@@ -602,12 +605,11 @@ func TestEventsAfterCloseAreIgnored(t *testing.T) {
 	})
 	o := both(url)
 	o.OnEvent = func(e Event) { t.Errorf("event %s after Close", e.Name) }
-	c, err := Dial(t.Context(), o)
-	require.NoError(t, err)
+	c := connect(t, o)
 	c.Close()
 	require.EqualError(t, c.Err(), "closed by this side")
 	require.ErrorIs(t, c.Emit("/queue", "late"), ErrClosed)
-	_, err = c.Call(t.Context(), "/queue", "late")
+	_, err := c.Call(t.Context(), "/queue", "late")
 	require.ErrorIs(t, err, ErrClosed)
 }
 
@@ -652,7 +654,8 @@ func TestCallAndAck(t *testing.T) {
 	go func() { <-asks; cancel() }()
 	_, err = c.Call(ctx, "/queue", "silent")
 	require.EqualError(t, err, `event "silent" not acknowledged: context canceled`)
-	require.Empty(t, c.calls)
+	found, _ := callsOf.Load(c)
+	require.Empty(t, found.(*calls).waiting)
 
 	require.NoError(t, c.Emit("/queue", "plain"))
 	plain := receive(t, answers)
@@ -685,7 +688,7 @@ func TestEmitRefuses(t *testing.T) {
 	_, url := serve(t, ServerOptions{MaxPayload: 1000})
 	c := connect(t, both(url))
 	err := c.Emit("/nope", "a")
-	require.ErrorIs(t, err, ErrNotJoined)
+	require.ErrorIs(t, err, errNotJoined)
 	require.EqualError(t, err, `event "a" cannot be sent: namespace not joined: "/nope"`)
 	require.EqualError(t, c.Emit("/queue", "connect"), `event "connect" cannot be sent: the name is empty or reserved by Socket.IO`)
 	require.EqualError(t, c.Emit("/queue", "a", make(chan int)), `event "a" cannot be sent: json: unsupported type: chan int`)

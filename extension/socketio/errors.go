@@ -8,7 +8,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Errors that end a connection or refuse a call. Compare with errors.Is; none of them carries a token or a payload.
+// Errors that end a connection. Compare with errors.Is; none of them carries a token or a payload.
 var (
 	// ErrClosed is the end of a connection that this side closed.
 	ErrClosed = errors.New("closed by this side")
@@ -19,16 +19,13 @@ var (
 	ErrLost = errors.New("connection lost")
 	// ErrPingTimeout is the end of a connection whose server sent no ping for pingInterval + pingTimeout.
 	ErrPingTimeout = errors.New("no ping from the server")
-	// ErrTooLarge refuses a message that is too large for its receiver. One to be sent exceeds the server's maxPayload, and the
-	// connection stays open; one received exceeds Options.ReadLimit, and the connection ends.
+	// ErrTooLarge is the end of a connection on which a message over Options.ReadLimit arrived.
 	ErrTooLarge = errors.New("message too large")
 	// ErrProtocol is the end of a connection whose peer violated the protocol, such as by a truncated packet, an unknown type
 	// or an unannounced attachment.
 	ErrProtocol = errors.New("not Socket.IO")
 	// ErrNotAnswered is the error of Dial if the server accepted the connection and did not answer in time.
 	ErrNotAnswered = errors.New("not answered in time")
-	// ErrNotJoined refuses a call for a namespace that this connection has not joined.
-	ErrNotJoined = errors.New("namespace not joined")
 )
 
 // CloseError is the end of a connection with a close frame of the server, which is an ErrServerClosed, or without one, which

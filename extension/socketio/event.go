@@ -20,9 +20,6 @@ type Event struct {
 	wants bool // the sender asked for an acknowledgement
 }
 
-// WantsAck reports whether the sender asked for an acknowledgement.
-func (e *Event) WantsAck() bool { return e.wants }
-
 // decodeEvent decodes the packet of an event with its arguments.
 func decodeEvent(p *Packet, namespace string, name []byte) (Event, error) {
 	e := Event{

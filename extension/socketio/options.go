@@ -53,13 +53,15 @@ type Options struct {
 	Wants func(namespace string, event []byte) bool
 	// OnEvent gets the wanted events in the order of their arrival.
 	OnEvent func(Event)
+	// onAck gets acknowledgements, in tests.
+	onAck func(id int64, args []json.RawMessage)
 	// OnClose gets why the connection ended, once and as the last callback. It may run before Dial has returned the Client,
 	// and does not run if Dial fails.
 	OnClose func(error)
 
 	// Callbacks run one at a time on the goroutine that reads. At first that is Dial's, as events may arrive before all
 	// namespaces are joined; then it is the client's own. While a callback runs, nothing is read and no ping is answered:
-	// it must be quick and must not wait for the Client (no Call, and Close only in a goroutine).
+	// it must be quick and must not wait for the Client (Close only in a goroutine).
 }
 
 // endpoint returns the websocket URL, and the host for error messages.

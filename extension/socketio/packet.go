@@ -278,15 +278,6 @@ func eventMessage(namespace string, id int64, event string, args []any) ([]byte,
 	return message(p), nil
 }
 
-// ackMessage returns the text frame that acknowledges the event with this id.
-func ackMessage(namespace string, id int64, args []any) ([]byte, error) {
-	data, err := appendArray(nil, args)
-	if err != nil {
-		return nil, fmt.Errorf("acknowledgement cannot be sent: %w", err)
-	}
-	return message(Packet{Type: PacketAck, Namespace: []byte(namespace), ID: id, HasID: true, Data: data}), nil
-}
-
 // appendArray appends a JSON array as JSON.stringify writes it, without escaping < > &.
 func appendArray(dst []byte, values []any) ([]byte, error) {
 	buf := bytes.NewBuffer(append(dst, '['))

@@ -192,38 +192,15 @@ type Socket struct {
 	user      string
 }
 
-// ID returns the socket's unique id, the sid of the answer to CONNECT.
-func (s *Socket) ID() string { return s.id }
-
 // Namespace returns the namespace, such as /queue.
 func (s *Socket) Namespace() string { return s.namespace }
 
 // User returns what Authenticate returned.
 func (s *Socket) User() string { return s.user }
 
-// Emit sends an event and does not wait for the client. Its error says why the event cannot be encoded.
-func (s *Socket) Emit(event string, args ...any) error {
-	frame, err := NewFrame(s.namespace, event, args...)
-	if err != nil {
-		return err
-	}
-	s.Send(frame)
-	return nil
-}
-
 // Send queues a frame that was encoded once for many sockets. It never blocks: a connection whose queue is full is cut off.
 // The frame's namespace must be the socket's.
 func (s *Socket) Send(frame *Frame) { s.conn.enqueue(frame) }
-
-// Ack acknowledges an event whose WantsAck is true.
-func (s *Socket) Ack(e Event, args ...any) error {
-	message, err := ackMessage(s.namespace, e.id, args)
-	if err != nil {
-		return err
-	}
-	s.conn.enqueue(textFrame(message))
-	return nil
-}
 
 // Close disconnects every namespace of the socket's connection (41/queue,) and closes it without a status.
 func (s *Socket) Close() { s.conn.dismiss() }

@@ -151,15 +151,6 @@ func (st Stats) writeSockets(b *strings.Builder) {
 // Users returns the accounts of all users, sorted by id. It may also be called after Close.
 func (s *Server) Users() []Account { return s.accounts.all() }
 
-// Balances returns the balance of each user, by id.
-func (s *Server) Balances() map[string]int64 {
-	balances := make(map[string]int64)
-	for _, u := range s.accounts.all() {
-		balances[u.ID] = u.Balance
-	}
-	return balances
-}
-
 // Queued returns the queue key of each user in a queue in Redis, by id. After Close it returns an error.
 func (s *Server) Queued(ctx context.Context) (map[string]string, error) {
 	return s.queues.members(ctx)

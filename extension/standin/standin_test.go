@@ -189,7 +189,7 @@ requests  7 POST /webhooks/stripe: 200×6 400×1, 0.2 ms (p50), 12.4 ms (p95)
 requests  1 unknown: 404×1, 0.2 ms (p50), 12.4 ms (p95)
 `, "\n"), text.String())
 
-	require.Equal(t, map[string]int64{a.id: 6, b.id: 1, c.id: 1, d.id: 1}, ts.Balances())
+	require.Equal(t, map[string]int64{a.id: 6, b.id: 1, c.id: 1, d.id: 1}, balances(ts.Users()))
 	require.Contains(t, ts.Users(), Account{ID: d.id, Bought: 2, Balance: 1, Lost: 1})
 	inJSON, err := json.Marshal(ts.Stats().Tokens)
 	require.NoError(t, err)

@@ -1,0 +1,592 @@
+package campaign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Runner carries out steps. Its errors are *Stop where they have an exit code of their own.
+type Runner interface {
+	// Check returns why a step would be refused, as far as that is known without a request.
+	Check(ctx context.Context, step Step) error
+	// Preflight looks whether the service and this machine can take a step, and returns what it found, and an error where they cannot.
+	Preflight(ctx context.Context, step Step) (found []string, err error)
+	// Command is how somebody would run the step at a shell, without secrets.
+	Command(step Step, dir string) string
+	// Run carries out a step whose reports and evidence go to dir, and returns k6's exit code. When ctx ends, it ends the step as Ctrl-C does:
+	// users leave, the summary comes. It calls say with what the log is to have.
+	Run(ctx context.Context, step Step, dir string, say func(kind Kind, text string)) (exitCode int, err error)
+}
+
+// Stop is why a campaign ends before its last step.
+type Stop struct {
+	Code   int    // the exit code
+	Reason string // one sentence
+	Next   string // what to do; "" where the reason says it
+}
+
+// Error is the reason.
+func (s *Stop) Error() string { return s.Reason }
+
+// Options say how an Engine goes through a plan.
+type Options struct {
+	// Window is the time of day in which steps may run; nil for any. With Wait the campaign waits for it to open.
+	Window *Window
+	Wait   bool
+	// Yes answers the question before each step that is no dry run. Ask asks it; nil where there is nobody to ask.
+	Yes bool
+	Ask func(ctx context.Context, question string) (yes bool, err error)
+	// AcceptNotProven are steps after which the campaign goes on although they are NOT PROVEN.
+	AcceptNotProven []string
+	// KeepGoing goes on after any step that did not pass, for a target that can take no harm.
+	KeepGoing bool
+	// NoBreaker says that it was decided to do without a breaker.
+	NoBreaker bool
+	// WarnOnly makes of a preflight that fails a warning.
+	WarnOnly bool
+	// Who decides, such as user@host.
+	Who string
+	// Resume is the command that goes on with the campaign.
+	Resume string
+}
+
+// Engine goes through the plan of a record. Runner, Folder and Record are required.
+type Engine struct {
+	Runner  Runner
+	Folder  *Folder
+	Record  *Record
+	Calm    Calm    // nil: the campaign does not wait between steps
+	Breaker Breaker // nil: nothing ends a step before its time
+	Options Options
+	// Show is called with each line of the log; nil for nobody.
+	Show func(Event)
+	// Page makes campaign.html; nil for none.
+	Page func(*Record) ([]byte, error)
+	// Now and Sleep are those of package time; tests have their own. Sleep returns early when ctx ends.
+	Now   func() time.Time
+	Sleep func(ctx context.Context, d time.Duration)
+
+	mu      sync.Mutex // guards Record.Events and writing: the watchers of a step say what they find
+	writing error      // why the log or the record could not be written
+}
+
+// Check returns why the campaign must not begin, as far as that is known without a request to the service.
+func (e *Engine) Check(ctx context.Context) error {
+	steps := e.remaining()
+	if w := e.Options.Window; w != nil {
+		if err := w.check(steps); err != nil {
+			return err
+		}
+	}
+	for _, name := range e.Options.AcceptNotProven {
+		if _, err := e.Record.Plan.index("--accept-not-proven", name, 0); err != nil {
+			return err
+		}
+	}
+	for _, step := range steps {
+		if err := e.Runner.Check(ctx, step); err != nil {
+			return fmt.Errorf("the step %s would be refused: %w", step.Name, err)
+		}
+	}
+	if e.Options.Yes || e.Options.Ask != nil {
+		return nil
+	}
+	if at := slices.IndexFunc(steps, func(s Step) bool { return !s.Dry }); at >= 0 {
+		return fmt.Errorf("%s is no dry run, so that the campaign asks before it begins, and there is no terminal to ask at: give --yes", steps[at].Name)
+	}
+	return nil
+}
+
+// remaining are the steps that are not done.
+func (e *Engine) remaining() []Step {
+	var steps []Step
+	for _, s := range e.Record.Steps {
+		if !s.State.Done() {
+			steps = append(steps, s.Step)
+		}
+	}
+	return steps
+}
+
+// Run goes through the steps that are not done, and returns nil when all have passed or were accepted. Otherwise the error is a *Stop.
+// With the end of ctx it ends as with Ctrl-C. command is how it was started, without secrets.
+func (e *Engine) Run(ctx context.Context, command string) error {
+	e.begin(command)
+	err := e.run(ctx)
+	var stop *Stop
+	switch {
+	case err == nil:
+		stop = &Stop{ExitPassed, e.passed(), ""}
+	case ctx.Err() != nil:
+		stop = &Stop{ExitInterrupted, "interrupted" + e.during(), "go on with: " + e.Options.Resume}
+	case !errors.As(err, &stop):
+		stop = &Stop{ExitRefused, err.Error(), ""}
+	}
+	e.end(stop)
+	if stop.Code != ExitPassed {
+		return stop
+	}
+	if err := e.written(); err != nil {
+		return &Stop{ExitRefused, "all steps passed, but " + err.Error(), ""}
+	}
+	return nil
+}
+
+// written returns why the log or the record could not be written.
+func (e *Engine) written() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.writing
+}
+
+func (e *Engine) begin(command string) {
+	names := make([]string, 0, len(e.Record.Steps))
+	for _, step := range e.remaining() {
+		names = append(names, step.Name)
+	}
+	began := "begins"
+	if len(e.Record.Events) > 0 {
+		began = "goes on after " + e.lastDone()
+	} else {
+		e.writing = e.Folder.Head(e.Record)
+	}
+	e.Record.Ended, e.Record.Ending, e.Record.ExitCode = time.Time{}, "", 0
+	e.say(KindCampaign, "", "%s, by %s: `%s`", began, e.Options.Who, command)
+	e.say(KindCampaign, "", "target %s; %s to go: %s", e.Record.Target, counted(len(names), "step"), strings.Join(names, ", "))
+	if e.Record.Window != "" {
+		e.say(KindCampaign, "", "steps run within the window %s only", e.Record.Window)
+	}
+	if e.Options.NoBreaker {
+		e.say(KindDecision, "", "%s decided with --no-breaker that nothing ends a step before its time", e.Options.Who)
+	}
+	e.save()
+}
+
+// lastDone is the last step that is done, or the beginning.
+func (e *Engine) lastDone() string {
+	for _, s := range slices.Backward(e.Record.Steps) {
+		if s.State.Done() {
+			return s.Name
+		}
+	}
+	return "its beginning, for no step is done"
+}
+
+func (e *Engine) end(stop *Stop) {
+	e.Record.Ended, e.Record.ExitCode, e.Record.Ending = e.Now().UTC(), stop.Code, e.Folder.Said(stop.Reason)
+	e.say(KindCampaign, "", "ends with exit code %d: %s", stop.Code, stop.Reason)
+	if stop.Next != "" {
+		e.say(KindNext, "", "%s", stop.Next)
+	}
+	e.save()
+}
+
+func (e *Engine) passed() string {
+	accepted := 0
+	for _, s := range e.Record.Steps {
+		if s.State == StateAccepted {
+			accepted++
+		}
+	}
+	if accepted > 0 {
+		return fmt.Sprintf("%s done, %d of them accepted as NOT PROVEN", counted(len(e.Record.Steps), "step"), accepted)
+	}
+	return fmt.Sprintf("%s passed", counted(len(e.Record.Steps), "step"))
+}
+
+// during says which step was interrupted.
+func (e *Engine) during() string {
+	for _, s := range e.Record.Steps {
+		if !s.State.Done() && s.State != StatePending {
+			return " during " + s.Name
+		}
+	}
+	for _, s := range e.Record.Steps {
+		if !s.State.Done() {
+			return " before " + s.Name
+		}
+	}
+	return ""
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (e *Engine) run(ctx context.Context) error {
+	e.acceptEarlier()
+	steps := e.remaining()
+	if len(steps) == 0 {
+		return nil
+	}
+	if err := e.awaitWindow(ctx, steps[0], ExitRefused); err != nil {
+		return err
+	}
+	if err := e.preflight(ctx, steps); err != nil {
+		return err
+	}
+	isFirst := e.Record.Baseline == nil
+	if err := e.readBaseline(ctx); err != nil {
+		return err
+	}
+	for i := range e.Record.Steps {
+		s := &e.Record.Steps[i]
+		if s.State.Done() {
+			continue
+		}
+		if err := e.ready(ctx, s.Step, isFirst); err != nil {
+			return err
+		}
+		isFirst = false
+		if err := e.step(ctx, s); err != nil && (!e.Options.KeepGoing || ctx.Err() != nil) {
+			return err
+		}
+	}
+	return e.firstFailure()
+}
+
+// acceptEarlier accepts steps that were NOT PROVEN when the campaign was stopped.
+func (e *Engine) acceptEarlier() {
+	for i := range e.Record.Steps {
+		if s := &e.Record.Steps[i]; s.State == StateNotProven && slices.Contains(e.Options.AcceptNotProven, s.Name) {
+			e.accept(s)
+		}
+	}
+}
+
+func (e *Engine) accept(s *StepRecord) {
+	with := "--accept-not-proven " + s.Name
+	if !slices.Contains(e.Options.AcceptNotProven, s.Name) {
+		with = "accept-not-proven in the plan file"
+	}
+	s.State = StateAccepted
+	e.say(KindDecision, s.Name, "%s decided with %s that the campaign goes on although this is NOT PROVEN", e.Options.Who, with)
+	e.save()
+}
+
+// firstFailure returns why the first step that is not done ended, of a campaign that kept going.
+func (e *Engine) firstFailure() error {
+	for i := range e.Record.Steps {
+		if s := &e.Record.Steps[i]; !s.State.Done() {
+			return e.stopAt(s)
+		}
+	}
+	return nil
+}
+
+// preflight looks before the first load, for each scenario with its largest step, so that what stands in the way of a later step is known now.
+func (e *Engine) preflight(ctx context.Context, steps []Step) error {
+	for _, step := range largest(steps) {
+		found, err := e.Runner.Preflight(ctx, step)
+		for _, text := range found {
+			e.say(KindPreflight, step.Name, "%s", text)
+		}
+		var stop *Stop
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case e.Options.WarnOnly && errors.As(err, &stop) && stop.Code == ExitRefused:
+			e.say(KindDecision, step.Name, "%s decided with SKIP_PREFLIGHT=1 that the campaign goes on: %s", e.Options.Who, err)
+		case errors.As(err, &stop):
+			return &Stop{stop.Code, fmt.Sprintf("the preflight of %s: %s", step.Name, stop.Reason), stop.Next}
+		default:
+			return &Stop{ExitRefused, fmt.Sprintf("the preflight of %s: %s", step.Name, err), ""}
+		}
+	}
+	return nil
+}
+
+// largest is the step with the most users of each scenario, in the order of the plan.
+func largest(steps []Step) []Step {
+	var of []Step
+	for _, step := range steps {
+		at := slices.IndexFunc(of, func(s Step) bool { return s.Scenario == step.Scenario })
+		if at < 0 {
+			of = append(of, step)
+		} else if step.Users > of[at].Users {
+			of[at] = step
+		}
+	}
+	return of
+}
+
+func (e *Engine) readBaseline(ctx context.Context) error {
+	if e.Calm == nil || e.Record.Baseline != nil {
+		return nil
+	}
+	baseline, err := e.Calm.Baseline(ctx)
+	if err != nil {
+		return e.calmStop(err, "before the first step")
+	}
+	e.Record.Baseline = baseline
+	e.say(KindCampaign, "", "the service before the first step: %s", baseline.Text)
+	e.save()
+	return nil
+}
+
+func (e *Engine) calmStop(err error, when string) error {
+	code := ExitNotProven
+	if errors.Is(err, ErrDown) {
+		code = ExitDown
+	}
+	return &Stop{code, fmt.Sprintf("%s: %s", when, err), "once the service is well again, go on with: " + e.Options.Resume}
+}
+
+// ready waits until a step may begin: within the window, with a calm service, and with the consent of the user.
+func (e *Engine) ready(ctx context.Context, step Step, isFirst bool) error {
+	for {
+		if err := e.awaitWindow(ctx, step, ExitNotProven); err != nil {
+			return err
+		}
+		if err := e.awaitCalm(ctx, step, isFirst); err != nil {
+			return err
+		}
+		if err := e.confirm(ctx, step); err != nil {
+			return err
+		}
+		if err := e.written(); err != nil {
+			return &Stop{ExitRefused, fmt.Sprintf("before %s: %s", step.Name, err), "make room or mend the folder, then go on with: " + e.Options.Resume}
+		}
+		if _, _, fits := e.window(step); fits {
+			return ctx.Err()
+		}
+	}
+}
+
+func (e *Engine) awaitCalm(ctx context.Context, step Step, isFirst bool) error {
+	if e.Calm == nil || e.Record.Baseline == nil || isFirst {
+		return nil
+	}
+	err := e.Calm.Wait(ctx, e.Record.Baseline, func(text string) { e.say(KindWait, step.Name, "%s", text) })
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return e.calmStop(err, "before "+step.Name)
+	default:
+		return nil
+	}
+}
+
+func (e *Engine) confirm(ctx context.Context, step Step) error {
+	if step.Dry {
+		return nil
+	}
+	what := fmt.Sprintf("%s on %s: %s", step.Name, e.Record.Target, step.load())
+	if e.Options.Yes {
+		e.say(KindDecision, step.Name, "%s decided with --yes that this step begins", e.Options.Who)
+		return nil
+	}
+	yes, err := e.Options.Ask(ctx, "Begin "+what+"?")
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &Stop{ExitRefused, fmt.Sprintf("before %s: asking whether it may begin: %s", step.Name, err), ""}
+	case !yes:
+		e.say(KindDecision, step.Name, "%s decided that this step does not begin", e.Options.Who)
+		return &Stop{ExitInterrupted, fmt.Sprintf("%s was not to begin", step.Name), "go on with: " + e.Options.Resume}
+	}
+	e.say(KindDecision, step.Name, "%s decided that this step begins", e.Options.Who)
+	return nil
+}
+
+// load is how many users there are, and for how long.
+func (s Step) load() string {
+	if s.Users == 0 {
+		return short(s.Length())
+	}
+	return fmt.Sprintf("%d users, %s", s.Users, short(s.Length()))
+}
+
+// window returns when the window that is open closes, or the next one opens, and whether a step that begins now ends in it.
+func (e *Engine) window(step Step) (opens, closes time.Time, fits bool) {
+	if e.Options.Window == nil {
+		return time.Time{}, time.Time{}, true
+	}
+	opens, closes, isOpen := e.Options.Window.Around(e.Now())
+	return opens, closes, isOpen && !e.Now().Add(step.Needs()).After(closes)
+}
+
+// patience is how long a wait for the window sleeps at most: the clock of a machine that was suspended jumps.
+const patience = 20 * time.Second
+
+// awaitWindow returns once the step would end within the window. Without Wait it does not wait, and the campaign ends with the code.
+func (e *Engine) awaitWindow(ctx context.Context, step Step, code int) error {
+	opens, closes, fits := e.window(step)
+	if fits {
+		return nil
+	}
+	isOpen := !opens.After(e.Now())
+	why := fmt.Sprintf("the window %s opens at %s", e.Options.Window, moment(opens))
+	if isOpen {
+		why = fmt.Sprintf("the window %s closes at %s, and the step needs %s, setup and end included", e.Options.Window, moment(closes), short(step.Needs()))
+		opens, _, _ = e.Options.Window.Around(closes)
+	}
+	if !e.Options.Wait {
+		next := "give --wait to wait for it"
+		if code == ExitNotProven {
+			next = fmt.Sprintf("from %s on, go on with: %s", moment(opens), e.Options.Resume)
+		}
+		return &Stop{code, fmt.Sprintf("before %s: %s", step.Name, why), next}
+	}
+	e.say(KindWait, step.Name, "%s; waiting until %s", why, moment(opens))
+	for ctx.Err() == nil && e.Now().Before(opens) {
+		e.Sleep(ctx, min(patience, opens.Sub(e.Now())))
+	}
+	return ctx.Err()
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") + " UTC" }
+
+// errWindow is why a step ends that is still running when the window closes.
+var errWindow = errors.New("the window closed")
+
+// step carries out a step and judges it.
+func (e *Engine) step(ctx context.Context, s *StepRecord) error {
+	dir, err := e.Folder.stepFolder(s.Name)
+	if err != nil {
+		return &Stop{ExitRefused, fmt.Sprintf("before %s: making its folder: %s", s.Name, err), ""}
+	}
+	*s = StepRecord{Step: s.Step, State: StateRunning, Began: e.Now().UTC(), Command: e.Folder.Said(e.Runner.Command(s.Step, dir))}
+	e.say(KindStep, s.Name, "begins (%s): `%s`", s.load(), s.Command)
+	e.save()
+	broken, cause, err := e.carryOut(ctx, s, dir)
+	s.Ended, s.Files = e.Now().UTC(), e.Folder.files(s.Name)
+	e.conclude(ctx, s, dir, broken, cause, err)
+	s.Reason = e.Folder.Said(s.Reason)
+	for _, line := range s.lines() {
+		e.say(KindVerdict, s.Name, "%s", line)
+	}
+	e.say(KindStep, s.Name, "ends after %s: %s", short(s.Ended.Sub(s.Began)), s.State)
+	e.save()
+	if s.State == StateNotProven && (s.AcceptNotProven || slices.Contains(e.Options.AcceptNotProven, s.Name)) {
+		e.accept(s)
+	}
+	if s.State.Done() {
+		return nil
+	}
+	return e.stopAt(s)
+}
+
+// carryOut runs the step while the breaker watches. cause is why it was ended, if it was.
+func (e *Engine) carryOut(ctx context.Context, s *StepRecord, dir string) (broken Break, cause, err error) {
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	if e.Options.Window != nil {
+		_, closes, _ := e.window(s.Step)
+		timer := time.AfterFunc(closes.Sub(e.Now()), func() { end(errWindow) })
+		defer timer.Stop()
+	}
+	watching, stopWatching := context.WithCancel(running)
+	breaks := make(chan Break, 1)
+	go func() {
+		defer close(breaks)
+		if e.Breaker == nil {
+			return
+		}
+		found := e.Breaker.Watch(watching, s.Step, dir, s.Began, func(text string) { e.say(KindBreak, s.Name, "%s", text) })
+		if found.Reason != "" && watching.Err() == nil {
+			e.say(KindBreak, s.Name, "the breaker ends the step: %s", found.Reason)
+			end(errors.New(found.Reason))
+			breaks <- found
+		}
+	}()
+	s.ExitCode, err = e.Runner.Run(running, s.Step, dir, func(kind Kind, text string) { e.say(kind, s.Name, "%s", text) })
+	stopWatching()
+	broken = <-breaks
+	return broken, context.Cause(running), err
+}
+
+// conclude sets the state of a step that has ended.
+func (e *Engine) conclude(ctx context.Context, s *StepRecord, dir string, broken Break, cause, err error) {
+	s.judge(dir)
+	switch {
+	case broken.Reason != "":
+		s.State, s.Reason = StateBroken, broken.Reason
+		if broken.Down {
+			s.ExitCode = ExitDown
+		}
+	case ctx.Err() != nil:
+		s.State, s.Reason = StateInterrupted, "stopped by Ctrl-C"
+	case errors.Is(cause, errWindow):
+		s.State, s.Reason = StateInterrupted, errWindow.Error()
+	case err != nil:
+		s.State, s.Reason = StateRefused, err.Error()
+		var stop *Stop
+		if errors.As(err, &stop) {
+			s.ExitCode = stop.Code
+		}
+	}
+}
+
+// stopAt is the end of the campaign by a step that is not done.
+func (e *Engine) stopAt(s *StepRecord) *Stop {
+	stop := &Stop{s.ExitCode, fmt.Sprintf("%s: %s", s.Name, s.Reason), "look into the reports in " + e.Folder.Path(s.Name) + "; then go on with: " + e.Options.Resume}
+	switch s.State {
+	case StateFailed:
+		stop.Code, stop.Reason = ExitFailed, fmt.Sprintf("%s is FAIL: %s", s.Name, s.Reason)
+	case StateNotProven:
+		stop.Code, stop.Reason = ExitNotProven, fmt.Sprintf("%s is NOT PROVEN: %s", s.Name, s.Reason)
+		stop.Next = fmt.Sprintf("mend what the reason names and go on with: %s; or decide that it need not be proven, with --accept-not-proven %s",
+			e.Options.Resume, s.Name)
+	case StateBroken:
+		stop.Reason = fmt.Sprintf("%s was ended by the breaker: %s", s.Name, s.Reason)
+		if stop.Code != ExitDown {
+			stop.Code = ExitFailed
+		}
+	case StateInterrupted:
+		stop.Code = ExitInterrupted
+		if s.Reason == errWindow.Error() {
+			stop.Code = ExitNotProven
+		}
+	case StateRefused:
+		if stop.Code == ExitPassed {
+			stop.Code = ExitNotProven
+		}
+	}
+	return stop
+}
+
+// say writes a line of the log, and keeps it in the record.
+func (e *Engine) say(kind Kind, step, format string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	event := Event{At: e.Now().UTC(), Kind: kind, Step: step, Text: e.Folder.Said(fmt.Sprintf(format, args...))}
+	e.Record.Events = append(e.Record.Events, event)
+	e.note(e.Folder.Append(event))
+	if e.Show != nil {
+		e.Show(event)
+	}
+}
+
+// save writes the record and the page.
+func (e *Engine) save() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.note(e.Folder.Save(e.Record))
+	if e.Page == nil {
+		return
+	}
+	text, err := e.Page(e.Record)
+	if err == nil {
+		err = e.Folder.replace(PageFile, text)
+	}
+	e.note(err)
+}
+
+// note keeps the first error of writing. The lock is held.
+func (e *Engine) note(err error) {
+	if e.writing == nil {
+		e.writing = err
+	}
+}

@@ -1,0 +1,84 @@
+package campaign
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Asked is what a campaign is asked for.
+type Asked struct {
+	Tool, K6, Build string
+	Target          string
+	Plan            Plan
+	Window          string
+}
+
+// NewRecord is that of a campaign in which nothing has happened.
+func NewRecord(asked Asked, now time.Time) *Record {
+	r := &Record{
+		Version: RecordVersion, ID: rand.Text()[:10], Tool: asked.Tool, K6: asked.K6, Build: asked.Build,
+		Target: asked.Target, Plan: asked.Plan, Window: asked.Window, Began: now.UTC(), Events: []Event{},
+	}
+	for _, step := range asked.Plan.Steps {
+		r.Steps = append(r.Steps, StepRecord{Step: step})
+	}
+	return r
+}
+
+// Resume returns why a campaign cannot go on with what is asked for now, and takes over the window, which may change. asked.Plan is the
+// whole plan: the steps that the campaign began with are chosen from it.
+func (r *Record) Resume(asked Asked) error {
+	differs := func(what, was, is string) error {
+		return fmt.Errorf("--resume: the campaign began with %s %s, and this is %s; go on with the same, or begin another in a new --report-dir", what, was, is)
+	}
+	if asked.Target != r.Target {
+		return differs("BASE_URL", r.Target, asked.Target)
+	}
+	if asked.Build != r.Build {
+		return differs("the binary", fmt.Sprintf("%s (build %.12s)", r.Tool, r.Build), fmt.Sprintf("%s (build %.12s)", asked.Tool, asked.Build))
+	}
+	if step, isSame := samePlan(r.Plan, asked.Plan); !isSame {
+		return fmt.Errorf("--resume: the plan of the campaign was another one: its step %s is not the same any more; go on with the same plan file and "+
+			"profiles, or begin another campaign in a new --report-dir", step)
+	}
+	r.Window = asked.Window
+	return nil
+}
+
+// samePlan looks for each step of a plan in another, and returns the first that is not the same there.
+func samePlan(was, is Plan) (differing string, isSame bool) {
+	for _, step := range was.Steps {
+		at, err := is.index("", step.Name, 0)
+		if err != nil || !equal(step, is.Steps[at]) {
+			return step.Name, false
+		}
+	}
+	return "", true
+}
+
+// equal compares steps as they are kept in a record, where an empty list is none.
+func equal(a, b Step) bool {
+	textA, errA := json.Marshal(a)
+	textB, errB := json.Marshal(b)
+	return errA == nil && errB == nil && string(textA) == string(textB)
+}
+
+// BuildOf returns the SHA-256 of a binary.
+func BuildOf(path string) (string, error) {
+	file, err := os.Open(path) // #nosec G304 -- this program's own
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}

@@ -1,0 +1,44 @@
+package runner
+
+import (
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func none(chan<- os.Signal, ...os.Signal) {}
+
+func TestALeashInterruptsWhenItsInputEnds(t *testing.T) {
+	t.Parallel()
+	var leash Leash
+	input, holder := io.Pipe()
+	exits := make(chan int, 1)
+	go leash.hold(input, 50*time.Millisecond, func(code int) { exits <- code })
+	stays, window, gone := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
+	leash.Notify(none)(stays, os.Interrupt)
+	leash.Notify(none)(window, os.Kill)
+	leash.Notify(none)(gone, os.Interrupt)
+	leash.Stop(func(chan<- os.Signal) {})(gone)
+
+	_, err := holder.Write([]byte("what is written makes no difference"))
+	require.NoError(t, err)
+	require.Empty(t, stays)
+	require.NoError(t, holder.Close())
+	require.Equal(t, os.Interrupt, <-stays)
+	require.Equal(t, 105, <-exits, "a process that does not end is ended")
+	require.Empty(t, stays, "once")
+	require.Empty(t, window)
+	require.Empty(t, gone)
+
+	late := make(chan os.Signal, 1)
+	leash.Notify(none)(late, os.Interrupt)
+	require.Equal(t, os.Interrupt, <-late, "who asks afterwards hears of it at once")
+}
+
+func TestAProcessWithoutALeash(t *testing.T) {
+	t.Setenv(LeashVariable, "")
+	require.Nil(t, TakeLeash())
+}

@@ -1,0 +1,372 @@
+package loadtest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/errext/exitcodes"
+
+	"github.com/verity-app/xk6-verity/extension/campaign"
+)
+
+// campaignProfiles are small ones of a test. Their limits of latency are wide, for several runs share two processors here.
+const campaignProfiles = `[
+  {"name": "small-queue", "scenario": "queue-concurrency", "shows": "20 users join and leave", "dry": true,
+   "variables": {"TARGET_VUS": "20", "RAMP_UP": "1s", "HOLD": "5s", "RAMP_DOWN": "1s", "QUEUE_MODE": "isolated", "THINK_TIME_MIN": "0.05", "THINK_TIME_MAX": "0.15"},
+   "claims": [{"claim": "users", "least": 20}, {"claim": "errors", "below": 0.01}, {"claim": "tokens"}]},
+  {"name": "small-spike", "scenario": "token-purchase-spike", "shows": "webhooks go through", "dry": true,
+   "variables": {"SEED_USER_COUNT": "10", "BASE_RATE": "5", "SPIKE_RATE": "20", "RAMP_UP": "1s", "SPIKE_HOLD": "4s", "RAMP_DOWN": "1s"},
+   "claims": [{"claim": "latency", "operations": ["stripe_webhook"], "withinMs": 1000}, {"claim": "tokens"}]},
+  {"name": "long-queue", "scenario": "queue-concurrency", "shows": "20 users stay for long",
+   "variables": {"TARGET_VUS": "20", "RAMP_UP": "1s", "HOLD": "90s", "RAMP_DOWN": "1s", "QUEUE_MODE": "isolated", "THINK_TIME_MIN": "1", "THINK_TIME_MAX": "2"},
+   "claims": [{"claim": "users", "least": 20}, {"claim": "tokens"}]}
+]`
+
+// expedition is a campaign of a test: a command, and the folder that it writes to.
+type expedition struct {
+	command
+	dir string
+}
+
+// newExpedition is a campaign through a plan file with these steps, against a target.
+func newExpedition(t *testing.T, target *target, plan string, flags ...string) expedition {
+	t.Helper()
+	work := t.TempDir()
+	profiles, planFile := filepath.Join(work, "profiles.json"), filepath.Join(work, "plan.yaml")
+	require.NoError(t, os.WriteFile(profiles, []byte(campaignProfiles), 0o600))
+	require.NoError(t, os.WriteFile(planFile, []byte(plan), 0o600))
+	c := k6(slices.Concat([]string{"x", "verity", "campaign", "--plan", planFile, "--report-dir", filepath.Join(work, "reports")}, flags,
+		[]string{"--", "--no-thresholds"})...)
+	c.env = []string{"BASE_URL=" + target.url, "STRIPE_WEBHOOK_SECRET=" + target.secret, "PROFILES_FILE=" + profiles}
+	c.secrets = []string{target.secret}
+	return expedition{c, filepath.Join(work, "reports")}
+}
+
+// with adds flags of the campaign.
+func (e expedition) with(flags ...string) expedition {
+	e.args = slices.Concat(e.args[:3], flags, e.args[3:])
+	return e
+}
+
+func (e expedition) log(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(e.dir, campaign.LogFile))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// record is campaign.json; the zero one while there is none.
+func (e expedition) record(t *testing.T) campaign.Record {
+	t.Helper()
+	var record campaign.Record
+	if text, err := os.ReadFile(filepath.Join(e.dir, campaign.RecordFile)); err == nil {
+		require.NoError(t, json.Unmarshal(text, &record), "it is whole at any time")
+	}
+	return record
+}
+
+func (e expedition) states(t *testing.T) string {
+	t.Helper()
+	var states []string
+	for _, s := range e.record(t).Steps {
+		states = append(states, string(s.State))
+	}
+	return strings.Join(states, ", ")
+}
+
+// requireDiscreet requires that no file of the campaign has the secret or a token in it.
+func (e expedition) requireDiscreet(t *testing.T) {
+	t.Helper()
+	files := 0
+	require.NoError(t, filepath.WalkDir(e.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files++
+		text, err := os.ReadFile(path) //nolint:gosec // a file of this test
+		e.command.requireDiscreet(t, string(text))
+		return err
+	}))
+	require.Greater(t, files, 3)
+}
+
+func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{secret: "whsec_OfNoOtherTest"})
+	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n  - profile: small-spike\n")
+	e.env = append(e.env, "REDIS_URL="+target.redis)
+	run := e.start(t)
+	seen := lookAtCommands(t, target.secret, run)
+	r := run.wait(t)
+	require.Equal(t, exitcodes.ExitCode(0), r.exit)
+	require.Empty(t, r.stderr)
+	require.Equal(t, "passed, passed", e.states(t))
+	require.Positive(t, seen.Load(), "k6 was seen at work")
+	for _, line := range []string{
+		"# Campaign on " + target.url + "\n", "** begins, by ", "** target " + target.url + "; 2 steps to go: small-queue, small-spike\n",
+		"**small-queue, preflight:** ✓ target, clock, webhook secret", "** the service before the first step: GET /health takes ",
+		"**small-queue** begins (20 users, 7s): `PROFILE=small-queue REPORT_DIR=", "**small-queue, verdict:** PASS, exit code 0, ",
+		"**small-queue, verdict:** PASS: 20 users present at once, ", "**small-spike, wait:** ",
+		"**small-spike, verdict:** PASS: ", "** ends with exit code 0: 2 steps passed\n",
+	} {
+		require.Contains(t, e.log(t), line)
+	}
+	require.Contains(t, r.stdout, "█ VERITY small-queue on "+target.url, "what the steps print")
+	require.Regexp(t, `(?m)^small-spike +`+target.url+` +✓ PASS +0 of 0 passed$`, r.stdout)
+	for _, step := range []string{"small-queue", "small-spike"} {
+		for _, extension := range []string{".md", ".xml", ".html", ".evidence.jsonl.gz"} {
+			require.FileExists(t, filepath.Join(e.dir, step, step+extension))
+		}
+	}
+	e.requireDiscreet(t)
+	require.Zero(t, target.state(t).queued())
+}
+
+// lookAtCommands looks, until the run ends, at the commands of all processes of this machine, none of which may have the secret in it. It counts
+// those of k6 run that it saw.
+func lookAtCommands(t *testing.T, secret string, run *process) *atomic.Int64 {
+	t.Helper()
+	var seen atomic.Int64
+	if runtime.GOOS != "linux" {
+		seen.Store(1)
+		return &seen
+	}
+	go func() {
+		for run.cmd.ProcessState == nil && suite.Err() == nil && t.Context().Err() == nil {
+			for _, pid := range processes() {
+				text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")) // it may be gone
+				if strings.Contains(string(text), secret) {
+					t.Errorf("the secret is in the command of a process: %q", text)
+				}
+				if strings.Contains(string(text), "\x00run\x00") && strings.Contains(string(text), "small-") || parentOf(pid) == run.cmd.Process.Pid {
+					seen.Add(1)
+				}
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	return &seen
+}
+
+func processes() []int {
+	entries, _ := os.ReadDir("/proc") // other systems have none
+	var pids []int
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// parentOf is 0 for a process that is gone.
+func parentOf(pid int) int {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // it may be gone
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 || fields[0] == "Z" {
+		return 0
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return parent
+}
+
+// children are the processes that a process has started and that are still there.
+func children(parent int) []int {
+	return slices.DeleteFunc(processes(), func(pid int) bool { return parentOf(pid) != parent })
+}
+
+// failing is a proxy in front of a target that fails, once it is told to, a part of the joins, but for those of a preflight.
+func failing(t *testing.T, to *target) (*target, *atomic.Bool) {
+	t.Helper()
+	backend, err := url.Parse(to.url)
+	require.NoError(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(backend)
+	var fails atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fails.Load() && r.URL.Path == "/queue/join" && r.Header.Get("Authorization") != "" && rand.IntN(5) == 0 { //nolint:gosec // any one in five
+			http.Error(w, `{"statusCode":500,"message":"Internal server error"}`, http.StatusInternalServerError)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return &target{url: server.URL, secret: to.secret, observe: to.observe}, &fails
+}
+
+func TestACampaignEndsWhereTheServiceFails(t *testing.T) {
+	t.Parallel()
+	target, fails := failing(t, startStandin(t, conditions{}))
+	e := newExpedition(t, target, `steps:
+  - { profile: small-queue, name: first }
+  - { profile: small-queue, name: second }
+  - { profile: small-queue, name: third }
+  - { profile: small-queue, name: fourth }
+`)
+	run := e.start(t)
+	require.Eventually(t, func() bool { return strings.HasPrefix(e.states(t), "passed, passed, ") }, runLimit, 50*time.Millisecond)
+	fails.Store(true)
+	r := run.wait(t)
+	require.Equal(t, exitcodes.ThresholdsHaveFailed, r.exit)
+	require.Equal(t, "passed, passed, failed, ", e.states(t))
+	r.requireOneError(t, "third is FAIL: errors ", "under 1 %", "Next: look into the reports in "+filepath.Join(e.dir, "third"), "--resume --report-dir "+e.dir)
+	require.Contains(t, e.log(t), "**third, verdict:** FAIL: errors ")
+	require.Regexp(t, `(?m)^fourth +`+target.url+` +– not begun`, r.stdout)
+	require.Zero(t, target.state(t).queued(), "nobody is left in the queue")
+}
+
+// A campaign that is killed takes its k6 with it, which lets its users leave, and goes on later.
+func TestACampaignThatIsKilled(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: it looks for processes in /proc")
+	}
+	target := startStandin(t, conditions{})
+	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n  - { profile: long-queue, dry: true }\n  - profile: small-spike\n")
+	run := e.start(t)
+	require.Eventually(t, func() bool { return e.states(t) == "passed, running, " && target.state(t).queued() > 0 }, runLimit, 50*time.Millisecond)
+	generators := children(run.cmd.Process.Pid)
+	require.Len(t, generators, 1)
+	require.NoError(t, run.cmd.Process.Signal(syscall.SIGKILL))
+	_ = run.cmd.Wait() // it was killed
+	require.Eventually(t, func() bool { return parentOf(generators[0]) == 0 }, 20*time.Second, 50*time.Millisecond, "no k6 is left")
+	require.Zero(t, target.state(t).queued(), "nor anybody in the queue")
+	require.Equal(t, "passed, running, ", e.states(t))
+	require.True(t, strings.HasSuffix(e.log(t), "load-test/queue-concurrency.js`\n"), "the log ends with what was begun: %s", e.log(t))
+
+	other := e.with("--resume")
+	other.env = append(slices.Clone(e.env), "BASE_URL=http://127.0.0.1:1")
+	r := other.run(t)
+	require.Equal(t, exitcodes.ScriptException, r.exit)
+	r.requireOneError(t, "--resume: the campaign began with BASE_URL "+target.url+", and this is http://127.0.0.1:1; go on with the same")
+
+	again := e.with("--resume").start(t)
+	require.Eventually(t, func() bool { return target.state(t).queued() > 0 }, runLimit, 50*time.Millisecond)
+	require.Contains(t, e.log(t), "** goes on after small-queue, by ")
+	r, took := again.interrupt(t)
+	require.Equal(t, exitcodes.ExternalAbort, r.exit)
+	require.Less(t, took, drainLimit+5*time.Second)
+	require.Regexp(t, `level=error msg="interrupted during long-queue\. Next: go on with: [^"]*"\n$`, r.stderr, "the last line says where")
+	require.Equal(t, "passed, interrupted, ", e.states(t))
+	require.Contains(t, e.log(t), "** ends with exit code 105: interrupted during long-queue\n")
+	require.FileExists(t, filepath.Join(e.dir, "long-queue", "long-queue.html"), "the summary came")
+	require.FileExists(t, filepath.Join(e.dir, "long-queue-attempt-1", "long-queue.evidence.jsonl.gz"))
+	require.Zero(t, target.state(t).queued())
+	e.requireDiscreet(t)
+}
+
+// A service that dies in mid-step is noticed within 20 s, and the generator is gone with it.
+func TestAServiceThatDiesDuringACampaign(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	e := newExpedition(t, target, "steps:\n  - { profile: long-queue, dry: true }\n  - profile: small-spike\n")
+	run := e.start(t)
+	require.Eventually(t, func() bool { return target.state(t).queued() > 0 }, runLimit, 50*time.Millisecond)
+	target.kill()
+	killed := time.Now()
+	require.Eventually(t, func() bool { return strings.Contains(e.log(t), "**long-queue, break:**") }, 20*time.Second, 50*time.Millisecond)
+	r := run.wait(t)
+	require.Less(t, time.Since(killed), 20*time.Second+drainLimit)
+	require.Equal(t, exitcodes.ScriptAborted, r.exit)
+	require.Regexp(t, `level=error msg="long-queue was ended by the breaker: [^"]*Next: [^"]*"\n$`, r.stderr)
+	require.Equal(t, "broken, ", e.states(t))
+	require.FileExists(t, filepath.Join(e.dir, "long-queue", "long-queue.html"), "the summary came")
+}
+
+// A window that closes in mid-plan ends the campaign before the step that would not end in it.
+func TestAWindowThatCloses(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	// It closes at least 15 s after the first step could begin at the latest, and 75 s at most; the second is 85 s longer.
+	closes := time.Now().UTC().Add(7*time.Second + campaign.StepMargin + 75*time.Second).Truncate(time.Minute)
+	window := fmt.Sprintf("%s-%s", closes.Add(-time.Hour).Format("15:04"), closes.Format("15:04"))
+	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n  - { profile: long-queue, dry: true }\n").with("--window", window)
+	r := e.run(t)
+	require.Equal(t, exitcodes.MarkedAsFailed, r.exit)
+	require.Equal(t, "passed, ", e.states(t))
+	r.requireOneError(t, "before long-queue: the window "+window+" UTC closes at "+closes.Format("2006-01-02 15:04")+
+		" UTC, and the step needs 4m47s, setup and end included. Next: from ", "go on with: ")
+	require.Contains(t, e.log(t), "** steps run within the window "+window+" UTC only\n")
+}
+
+// What cannot work is refused before the first request, and leaves no folder behind.
+func TestRefusedCampaigns(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	t.Run("before the first request", func(t *testing.T) { refusedCampaigns(t, target) })
+	require.Zero(t, target.state(t).allRequests())
+}
+
+func refusedCampaigns(t *testing.T, target *target) {
+	t.Helper()
+	good := "steps:\n  - profile: small-queue\n"
+	now := time.Now().UTC()
+	for name, tc := range map[string]struct {
+		plan  string
+		flags []string
+		env   []string
+		want  string
+	}{
+		"unknown step":       {good, []string{"--from", "queue"}, nil, `--from must be one of the steps small-queue, got "queue"`},
+		"unknown key":        {"steps:\n  - profil: small-queue\n", nil, nil, `plan.yaml: line 2: a step takes no key "profil"; it takes profile, name, variables, dry, accept-not-proven, limits`},
+		"unknown variable":   {"steps:\n  - profile: small-queue\n    variables: { TARGET_VSU: 3 }\n", nil, nil, "the step small-queue would be refused: TARGET_VSU is no variable of queue-concurrency, but TARGET_VUS is"},
+		"a value":            {"steps:\n  - profile: small-queue\n    variables: { QUEUE_MODE: both }\n", nil, nil, `the step small-queue would be refused: QUEUE_MODE must be "isolated" or "shared", got "both"`},
+		"window":             {good, []string{"--window", "22:00"}, nil, `--window must be two times of day such as 22:00-02:00, got "22:00"`},
+		"zone":               {good, []string{"--window", "22:00-02:00", "--tz", "Sydney"}, nil, `--tz must be a time zone of the IANA database such as Australia/Sydney or UTC, got "Sydney"`},
+		"zone alone":         {good, []string{"--tz", "UTC"}, nil, "--tz and --wait go with --window, which is not given"},
+		"window too short":   {good, []string{"--window", "22:00-22:03"}, nil, "the window 22:00-22:03 UTC is 3m long, and these steps do not fit into it: small-queue needs 3m22s"},
+		"nobody to ask":      {"steps:\n  - profile: long-queue\n", nil, nil, "long-queue is no dry run, so that the campaign asks before it begins, and there is no terminal to ask at: give --yes"},
+		"nothing to resume":  {good, []string{"--resume"}, nil, "--resume: there is no campaign in "},
+		"no target":          {good, nil, []string{"BASE_URL="}, "BASE_URL is not set; it must be an http or https URL"},
+		"no secret":          {good, nil, []string{"STRIPE_WEBHOOK_SECRET="}, "STRIPE_WEBHOOK_SECRET is not set; it must be the webhook secret of the Verity under test"},
+		"a profile besides":  {good, nil, []string{"PROFILE=small-queue"}, "PROFILE is set, and a campaign takes none: each step has its own; name steps with --only; unset it"},
+		"an argument":        {good, []string{"small-queue"}, nil, "a campaign takes no arguments before --, got "},
+		"accept another one": {good, []string{"--accept-not-proven", "small"}, nil, `--accept-not-proven must be one of the steps small-queue, got "small"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newExpedition(t, target, tc.plan).with(tc.flags...)
+			e.env = append(e.env, tc.env...)
+			r := e.run(t)
+			require.Equal(t, exitcodes.ScriptException, r.exit)
+			r.requireOneError(t, strings.ReplaceAll(tc.want, `"`, `\"`))
+			require.NoDirExists(t, e.dir)
+		})
+	}
+	t.Run("outside of the window", func(t *testing.T) {
+		t.Parallel()
+		opens := now.Add(2 * time.Hour)
+		e := newExpedition(t, target, good).with("--window", opens.Format("15:04")+"-"+opens.Add(time.Hour).Format("15:04"))
+		r := e.run(t)
+		require.Equal(t, exitcodes.ScriptException, r.exit)
+		r.requireOneError(t, "before small-queue: the window ", " opens at "+opens.Format("2006-01-02 15:04")+" UTC. Next: give --wait to wait for it")
+	})
+	t.Run("flags of k6", func(t *testing.T) {
+		t.Parallel()
+		for _, flags := range [][]string{{"--vus", "3"}, {"--no-such-flag"}} {
+			e := newExpedition(t, target, good)
+			e.args = append(e.args, flags...)
+			r := e.run(t)
+			require.Equal(t, exitcodes.ScriptException, r.exit)
+			r.requireOneError(t, flags[0][2:])
+			require.NoDirExists(t, e.dir)
+		}
+	})
+}
