@@ -53,7 +53,7 @@ func httpFacts() []string {
 	}
 	for _, route := range []contract.Route{
 		contract.RouteHealth, contract.RouteSignUp, contract.RouteRefresh, contract.RouteJoin, contract.RouteLeave, contract.RouteBalance,
-		contract.RouteWebhook, contract.RouteChoice,
+		contract.RouteWebhook, contract.RouteChoice, contract.RouteDelete,
 	} {
 		facts = append(facts, "`"+route.Method+" "+route.Path+"`")
 	}

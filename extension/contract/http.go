@@ -29,6 +29,7 @@ var (
 	RouteJoin    = Route{http.MethodPost, "/queue/join", http.StatusCreated, otherPerMinute}
 	RouteLeave   = Route{http.MethodDelete, "/queue/leave", http.StatusOK, otherPerMinute}
 	RouteBalance = Route{http.MethodGet, "/tokens/balance", http.StatusOK, otherPerMinute}
+	RouteDelete  = Route{http.MethodDelete, "/users/me", http.StatusNoContent, otherPerMinute}
 	RouteWebhook = Route{http.MethodPost, "/webhooks/stripe", http.StatusOK, otherPerMinute}
 	RouteChoice  = Route{http.MethodPost, choicePrefix + "<id>" + choiceSuffix, http.StatusCreated, otherPerMinute} // see ChoicePath
 )

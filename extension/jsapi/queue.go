@@ -125,7 +125,7 @@ func (s *QueueShards) place(call sobek.FunctionCall) sobek.Value {
 	}
 	// The numbers of a runner's users are without gaps on the runner itself, whatever its segment.
 	own := number - int(state.VUIDGlobal-state.VUID)*s.options.usersPerVU // #nosec G115 -- likewise
-	place, err := shards.PlaceSuccessor(own, s.m.predecessors(number))
+	place, err := shards.Place(own, s.m.predecessors(number))
 	if err != nil {
 		s.m.throw("place: %s", err)
 	}

@@ -24,10 +24,12 @@ const (
 
 // Verity is the class Verity.
 type Verity struct {
-	m          *Module
-	service    *users.Service
-	signer     func() (*payments.Signer, error)
-	connection users.Connection // of webhooks, which come from Stripe and not from a user
+	m *Module
+	// keepsAccounts has the accounts remembered that are made, for DeleteAccounts.
+	keepsAccounts bool
+	service       *users.Service
+	signer        func() (*payments.Signer, error)
+	connection    users.Connection // of webhooks, which come from Stripe and not from a user
 }
 
 func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
@@ -40,6 +42,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 		"baseUrl":         r.text(&v.service.BaseURL),
 		"timeoutSeconds":  r.number(&timeout, 0.001, maxTimeoutSeconds),
 		"countOperations": r.yesOrNo(&v.service.Counts),
+		"keepAccounts":    r.yesOrNo(&v.keepsAccounts),
 		"signer": func(_ string, value sobek.Value) {
 			given, ok := export(value).(*StripeSigner)
 			if !ok {
@@ -57,6 +60,9 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	}
 	v.service.Timeout = users.Seconds(timeout)
 	v.service.Service = platform.NewService(v.service.BaseURL, v.signer)
+	if v.keepsAccounts {
+		v.service.NotifySignUps(m.root.run.NoteAccount)
+	}
 	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
 }
 

@@ -3,6 +3,7 @@ package k6
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -34,6 +35,34 @@ func TestAbortText(t *testing.T) {
 			errext.AbortedByThreshold),
 	} {
 		require.Equal(t, want, abortText(reason, 12*time.Second+300*time.Millisecond))
+	}
+}
+
+// Stays that ended as planned are complete iterations, of those that k6 has counted as interrupted, once.
+func TestStaysThatEndAsPlannedAreComplete(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		finished, interrupted, stays uint64
+		wantFull, wantInterrupted    uint64
+	}{
+		"all of them":                      {0, 5, 5, 5, 0},
+		"some were cut":                    {2, 7, 5, 7, 2},
+		"none":                             {3, 4, 0, 3, 4},
+		"more than k6 has counted":         {1, 2, 9, 3, 0},
+		"nothing was ever an iteration":    {0, 0, 3, 0, 0},
+		"as many as a counter of k6 takes": {0, math.MaxUint64, math.MaxUint32, math.MaxUint32, math.MaxUint64 - math.MaxUint32},
+	} {
+		segments, err := lib.NewExecutionTuple(nil, nil)
+		require.NoError(t, err)
+		state := lib.NewExecutionState(nil, segments, 1, 1)
+		state.AddFullIterations(c.finished)
+		state.AddInterruptedIterations(c.interrupted)
+		e := ending{state: state, complete: c.stays}
+		for range 2 { // teardown() begins, and is entered again
+			e.enter(context.Background())
+			require.Equal(t, c.wantFull, state.GetFullIterationCount(), name)
+			require.Equal(t, c.wantInterrupted, state.GetPartialIterationCount(), name)
+		}
 	}
 }
 

@@ -45,6 +45,7 @@ type page struct {
 	Checks           []verdict.Fitness
 	NoClaims         string
 	Charts           []pageChart
+	Window           int64    // s that a percentile is of
 	Absent           []string // why a chart is not there
 	Data             plotData
 	Latencies        []distribution
@@ -89,7 +90,7 @@ func HTML(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, er
 	charts := a.charts()
 	p := page{
 		Report: report, Headline: report.headline(), Class: report.class(), Facts: report.pageFacts(run),
-		Checks: judged.Checks, NoClaims: judged.NoClaims, Charts: a.tables(charts), Absent: absent(charts), Again: again(run),
+		Checks: judged.Checks, NoClaims: judged.NoClaims, Charts: a.tables(charts), Absent: absent(charts), Window: max(a.step, leastWindow), Again: again(run),
 		Data:  plotData{Times: a.times(), Step: a.step, Charts: charts, Steps: planSteps(run), Judged: judgedSpan(run, judged)},
 		Style: template.CSS(pageStyle), PlotStyle: template.CSS(plotStyle), // #nosec G203 -- embedded
 		Script: template.JS(pageScript), Plot: template.JS(plotScript), // #nosec G203 -- embedded

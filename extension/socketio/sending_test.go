@@ -14,7 +14,7 @@ import (
 var errNotJoined = errors.New("namespace not joined")
 
 // Handshake returns the server's handshake.
-func (c *Client) Handshake() Handshake { return c.handshake }
+func (c *Client) Handshake() handshake { return c.handshake }
 
 // Emit sends an event and does not wait for the server. Each argument is anything that encoding/json marshals.
 func (c *Client) Emit(namespace, event string, args ...any) error {
@@ -155,5 +155,5 @@ func ackMessage(namespace string, id int64, args []any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acknowledgement cannot be sent: %w", err)
 	}
-	return message(Packet{Type: PacketAck, Namespace: []byte(namespace), ID: id, HasID: true, Data: data}), nil
+	return message(packet{Type: packetAck, Namespace: []byte(namespace), ID: id, HasID: true, Data: data}), nil
 }

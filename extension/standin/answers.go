@@ -22,6 +22,9 @@ var (
 	bodyTooLarge    = answer{http.StatusRequestEntityTooLarge, []byte(`{"statusCode":413,"message":"request entity too large"}`)}
 )
 
+// userNotFound is what a route answers that reads the account of a user who is gone.
+var userNotFound = refuse(http.StatusNotFound, "User not found") //nolint:gochecknoglobals // a constant
+
 // denial is a refusing answer as an error.
 type denial struct{ answer }
 

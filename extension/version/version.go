@@ -14,8 +14,8 @@ const (
 	k6Path     = "go.k6.io/k6/v2"
 )
 
-// Unknown is the version of a module that the build information does not have.
-const Unknown = "unknown"
+// unknown is the version of a module that the build information does not have.
+const unknown = "unknown"
 
 // release is the version of this source, or of the last release before it.
 //
@@ -69,7 +69,7 @@ func moduleVersion(info *debug.BuildInfo, path string) string {
 
 func orUnknown(v string) string {
 	if v == "" {
-		return Unknown
+		return unknown
 	}
 	return v
 }
