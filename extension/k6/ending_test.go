@@ -57,9 +57,9 @@ func TestStaysThatEndAsPlannedAreComplete(t *testing.T) {
 		state := lib.NewExecutionState(nil, segments, 1, 1)
 		state.AddFullIterations(c.finished)
 		state.AddInterruptedIterations(c.interrupted)
-		e := ending{state: state, complete: c.stays}
+		e := Ending{state: state, complete: c.stays}
 		for range 2 { // teardown() begins, and is entered again
-			e.enter(context.Background())
+			e.Enter(context.Background())
 			require.Equal(t, c.wantFull, state.GetFullIterationCount(), name)
 			require.Equal(t, c.wantInterrupted, state.GetPartialIterationCount(), name)
 		}
