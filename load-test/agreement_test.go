@@ -25,17 +25,24 @@ func requireAgreement(t *testing.T, run *evidence.Run, account standin.Stats, us
 	require.Equal(t, account.Tokens.Balance, run.End.Ledger.Left)
 
 	started, peak := int64(0), 0.0
+	left := int64(0)
 	var ok, cut [2]int64
 	for _, second := range run.Seconds {
 		started += second.Counts[evidence.CountStarted]
 		peak = max(peak, second.Levels[evidence.LevelInside]/2)
 		for series, cell := range second.Cells {
+			if series.Label == "queue_leave" {
+				left += cell.OK.Count()
+			}
 			if i := slices.Index([]string{"queue_join", "auth_signup"}, series.Label); i >= 0 {
 				ok[i], cut[i] = ok[i]+cell.OK.Count(), cut[i]+cell.Cut.Count()
 			}
 		}
 	}
-	require.Equal(t, 2*account.Sessions.Made, started, "of users: a session has two")
+	made := 2 * account.Sessions.Made // of users: a session has two
+	require.Equal(t, made, account.Tokens.Spent)
+	require.LessOrEqual(t, started, made)
+	require.LessOrEqual(t, made-started, left, "but for users who left just then, at the end of the run")
 	t.Logf("sessions at once: %g by the runners, %d by the service; %d sessions", peak, account.Peak, account.Sessions.Made)
 	require.InDelta(t, float64(account.Peak), peak, within, "the runners look once a second, each at its own moment")
 	for i, route := range []string{"POST /queue/join", "POST /auth/signup-anonymous"} {

@@ -118,7 +118,8 @@ func (s *stay) start(state *vuState, o users.StayOptions) *sobek.Promise {
 		release(func() error { return reject(m.jsError(users.ErrStopped)) })
 		return promise
 	}
-	m.root.run.Begin(time.Now(), runnerFor(state.Options), state.Logger)
+	// The plan counts from the start of the scenario. The first VU of one of several runners may begin long after it.
+	m.root.run.Begin(lib.GetScenarioState(m.vu.Context()).StartTime, runnerFor(state.Options), state.Logger)
 	go crowd.Await(func() {
 		if life.Ended() && !life.Aborted() {
 			m.root.ending.stayed()
