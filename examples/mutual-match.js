@@ -18,7 +18,7 @@ export default async function () {
   const [a, b] = await Promise.all(users.map((user) => user.holdSession({ place })));
   check([a, b], { 'both held the same session': () => a.outcome === 'held' && b.outcome === 'held' && a.sessionId === b.sessionId });
 
-  // Wait first, then choose: an event that comes before the answer is not lost.
+  // Call waitFor() before choose(), so that an event which arrives before the answer is not lost.
   const mutual = users.map((user) => user.waitFor('match:mutual', { namespace: '/video', timeoutSeconds: 10 }));
   const first = await users[0].choose(a.sessionId, 'MATCH');
   const second = await users[1].choose(b.sessionId, 'MATCH');

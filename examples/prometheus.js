@@ -1,4 +1,4 @@
-// Reads Prometheus in the middle of a run, and has the summary show what the servers did in it. Needs PROMETHEUS_URL.
+// Reads Prometheus during a run, and shows the servers' readings of the run in the summary. Needs PROMETHEUS_URL.
 import { check } from 'k6';
 import { printSummary, PrometheusWatch, snapshot } from 'k6/x/verity';
 

@@ -1,5 +1,5 @@
-// A scenario of your own with what those in load-test/ have: variables with a range and a message, profiles, a preflight,
-// thresholds, a start line and a summary. READERS users read their balance again and again.
+// A scenario of your own with the features of those in load-test/: variables with a range and a message, profiles, a preflight,
+// thresholds, a start line and a summary. READERS users read their balance repeatedly.
 import { stay } from 'k6/x/verity';
 import { checkPlan, checkTarget, configure } from '../js/config.js';
 import { scenarioOptions, thresholds } from '../js/options.js';

@@ -1,4 +1,4 @@
-// Ten users in one VU, each in a queue of its own, until the run ends. Needs BASE_URL and STRIPE_WEBHOOK_SECRET.
+// Ten users in one VU, each in its own queue, until the run ends. Needs BASE_URL and STRIPE_WEBHOOK_SECRET.
 import { QueueShards, StripeSigner, stay, Verity } from 'k6/x/verity';
 
 const signer = new StripeSigner(__ENV.STRIPE_WEBHOOK_SECRET);

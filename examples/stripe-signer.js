@@ -1,4 +1,4 @@
-// Signs a webhook by hand and makes a complete event. Needs no server.
+// Signs a body, and makes a complete signed event. Needs no server.
 import { check } from 'k6';
 import { StripeSigner } from 'k6/x/verity';
 

@@ -1,4 +1,4 @@
-// Two users in TypeScript, which k6 runs as it is. An editor and `tsc --strict` take the types from @verity-app/xk6-verity
+// Two users in TypeScript, which k6 runs directly. Editors and `tsc --strict` get the types from @verity-app/xk6-verity
 // (index.d.ts). Needs BASE_URL and STRIPE_WEBHOOK_SECRET.
 import type { Options } from 'k6/options';
 import { QueueShards, StripeSigner, stay, type User, Verity } from 'k6/x/verity';

@@ -1,4 +1,4 @@
-// Webhooks that must go through, and one that must not. Needs BASE_URL and STRIPE_WEBHOOK_SECRET.
+// Webhooks that must be accepted, and one that must be refused. Needs BASE_URL and STRIPE_WEBHOOK_SECRET.
 import { check } from 'k6';
 import { StripeSigner, Verity } from 'k6/x/verity';
 

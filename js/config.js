@@ -39,6 +39,7 @@ const VARIABLES = {
   REPORT_DIR: { takes: anything },
   START_AT: { takes: moment, also: ['BEGIN_AT', 'START_TIME'] },
   USE_SIMPLE: { takes: flag, default: '0', also: ['SIMPLE'] },
+  DELETE_ACCOUNTS: { takes: flag, default: '0', also: ['CLEANUP', 'CLEAN_UP', 'DELETE_USERS'] },
   ALLOW_UNKNOWN_VARIABLES: { takes: flag, default: '0' },
   PROMETHEUS_URL: { takes: anything },
   PROMETHEUS_BEARER_TOKEN: { takes: anything, also: ['PROMETHEUS_TOKEN'] },
@@ -194,7 +195,7 @@ export function configure(name, own = {}) {
   const less = lessThanProfile(values, readVariables(table, name, { variables: ofProfile }, () => undefined));
   const baseUrl = values.BASE_URL || '';
   const signer = refusing({}, () => new StripeSigner(values.STRIPE_WEBHOOK_SECRET || ''));
-  const verity = refusing({ baseUrl: 'BASE_URL' }, () => new Verity({ baseUrl, signer }));
+  const verity = refusing({ baseUrl: 'BASE_URL' }, () => new Verity({ baseUrl, signer, keepAccounts: values.DELETE_ACCOUNTS }));
   if (beginsRun) {
     requireTarget({ baseUrl, signer });
     if (less.length > 0) {
@@ -204,7 +205,7 @@ export function configure(name, own = {}) {
   return {
     name, profile: { ...profile, less }, variables: values, baseUrl, signer, verity, prometheus: prometheus(values), reportDir: values.REPORT_DIR, given: givenOf(table),
     preflightOnly: values.PREFLIGHT_ONLY, useSimple: values.USE_SIMPLE, skipPreflight: values.SKIP_PREFLIGHT,
-    startAt: values.START_AT,
+    startAt: values.START_AT, deleteAccounts: values.DELETE_ACCOUNTS,
     plan: planOf(values, Object.keys(own.variables || {}).filter((variable) => table[variable].takes !== anything)),
   };
 }

@@ -148,6 +148,13 @@ export async function audit(config) {
   }
 }
 
+/** To be called last in teardown(): deletes the accounts that this run has made, with DELETE_ACCOUNTS=1. It is no part of the load. */
+export async function cleanUp(config) {
+  if (config.deleteAccounts) {
+    await config.verity.deleteAccounts();
+  }
+}
+
 /** Does the work for each item, a few at a time, so that it is no load of its own. */
 async function inBatches(items, work) {
   const size = 10;

@@ -62,7 +62,7 @@ export function scenarioOptions(config, scenario, limits) {
     thresholds: limits,
     summaryTrendStats: ['avg', 'min', 'med', 'max', 'p(90)', 'p(95)', 'p(99)', 'count'],
     setupTimeout: '10m',
-    teardownTimeout: '10m',
+    teardownTimeout: config.deleteAccounts ? '20m' : '10m',
   };
   return config.useSimple ? common : { ...common, scenarios: { [config.name]: { ...scenario, env: config.plan } } };
 }

@@ -15,6 +15,10 @@ export function announce(config, what, users = 0) {
     ...loadOf(config, users), ...claimsOf(config),
   }));
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
+  if (users > 0 && !config.preflightOnly) {
+    print(`  k6     counts VUs, of ${usersPerVu(config)} users each, and as one iteration the whole stay of a VU's users; it calls a stay interrupted `
+      + 'that a ramp-down ends, until the run is over', { wrap: true });
+  }
 }
 
 /** How many users or events the plan wants, and when. */

@@ -2,7 +2,7 @@
 
 import { stay } from 'k6/x/verity';
 import { checkPlan, checkTarget } from './config.js';
-import { arrive, audit } from './journey.js';
+import { arrive, audit, cleanUp } from './journey.js';
 import { asks } from './load.js';
 import { arriveWithinSeconds, firstNumber, leaveWithinSeconds, seats, totalUsers } from './options.js';
 import { endReadings, startReadings } from './prometheus.js';
@@ -28,4 +28,4 @@ export const carryUsers = (config, cycle) => stay({
 }, cycle);
 
 /** The teardown() of such a scenario. */
-export const endUsers = (config) => endQueueDepth().then(() => audit(config)).then(() => endReadings(config));
+export const endUsers = (config) => endQueueDepth().then(() => audit(config)).then(() => endReadings(config)).then(() => cleanUp(config));

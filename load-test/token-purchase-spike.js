@@ -4,7 +4,7 @@
 import exec from 'k6/execution';
 import { arrival, think } from 'k6/x/verity';
 import { checkPlan, checkTarget, tokenPurchaseSpike } from '../js/config.js';
-import { audit, backOff, seedUsers, sell } from '../js/journey.js';
+import { audit, backOff, cleanUp, seedUsers, sell } from '../js/journey.js';
 import { asks } from '../js/load.js';
 import { arrivalSpike, dropThreshold, thresholds } from '../js/options.js';
 import { endReadings, startReadings } from '../js/prometheus.js';
@@ -52,6 +52,6 @@ async function purchase(event, sending) {
   }
 }
 
-export const teardown = () => audit(config).then(() => endReadings(config));
+export const teardown = () => audit(config).then(() => endReadings(config)).then(() => cleanUp(config));
 
 export const handleSummary = summarize(config);

@@ -56,7 +56,7 @@ func TestAPlanOfYourOwn(t *testing.T) {
 			Name: "more", Profile: "evening", Scenario: "queue-concurrency", Shows: "x", Users: 40, LengthSeconds: 70, Claims: tokens,
 			Variables: map[string]string{"TARGET_VUS": "40", "HOLD": "1m"},
 		},
-		{Name: "queue-dry", Profile: "queue-dry", Scenario: "queue-concurrency", Users: 7, LengthSeconds: 1},
+		{Name: "queue-dry", Profile: "queue-dry", Scenario: "queue-concurrency", Users: 7, LengthSeconds: 721},
 	}, plan.Steps)
 }
 

@@ -95,7 +95,8 @@ func stepOf(scripts fs.FS, known []profile, name string, variables map[string]st
 		return campaign.Step{}, fmt.Errorf("the profile %s is of the scenario %q, and there is no %s", name, p.Scenario, script)
 	}
 	merged := p
-	merged.Variables = maps.Clone(p.Variables)
+	merged.Variables = map[string]string{}
+	maps.Copy(merged.Variables, p.Variables)
 	maps.Copy(merged.Variables, variables)
 	users, err := merged.users()
 	if err != nil {

@@ -90,19 +90,18 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from, reportDir string) error {
 		defer cancel()
 		_ = server.Close(closing)
 	}()
-	engine, err := newSmoke(gs, dir, reportDir, server.URL())
+	engine, err := newSmoke(gs, dir, reportDir, server.URL(), kill)
 	if err != nil {
 		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
 	}
 	defer func() { _ = engine.Folder.Close() }()
-	engine.Runner.(*steps).kill = kill
 	return carryOut(ctx, gs, engine, "SCENARIO", started(gs.CmdArgs)+" x verity smoke")
 }
 
 // newSmoke makes the campaign of a smoke run: small steps against a stand-in, which can take no harm, so that each of them runs whatever
 // became of the one before.
-func newSmoke(gs *state.GlobalState, scripts, reportDir, target string) (*campaign.Engine, error) {
-	k6, err := newSteps(gs, scripts, campaignOptions{})
+func newSmoke(gs *state.GlobalState, scripts, reportDir, target string, kill <-chan struct{}) (*campaign.Engine, error) {
+	k6, err := newSteps(gs, scripts, campaignOptions{kill: kill})
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func (run *Run) WriteLog(w io.Writer, series ...Series) error {
 
 // newInterval returns a histogram with 3 significant digits, so that its buckets add little to the error of 0.8 % of the times.
 func newInterval() *hdrhistogram.Histogram {
-	const most = 2 * MaxMicros * int64(time.Microsecond)
+	const most = 2 * maxMicros * int64(time.Microsecond)
 	return hdrhistogram.New(int64(time.Microsecond), most, 3)
 }
 

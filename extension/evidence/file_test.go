@@ -69,7 +69,7 @@ func TestARecordersFileIsReadBackAsItsRun(t *testing.T) {
 
 	var rewritten bytes.Buffer
 	require.NoError(t, run.Write(&rewritten))
-	again, err := Read(&rewritten)
+	again, err := read(&rewritten)
 	require.NoError(t, err)
 	require.Equal(t, run, again)
 }
@@ -82,7 +82,7 @@ func TestAMergedRunIsReadBackAsItIs(t *testing.T) {
 	require.NoError(t, err)
 	var text bytes.Buffer
 	require.NoError(t, merged.Write(&text))
-	again, err := Read(&text)
+	again, err := read(&text)
 	require.NoError(t, err)
 	require.Equal(t, merged, again)
 	require.True(t, again.Runners[0].Ended)
@@ -191,7 +191,7 @@ func TestAFullDiskIsReportedOnceAndWrittenToLater(t *testing.T) {
 	require.NoError(t, r.Close(End{}))
 	require.Len(t, reported, 1)
 	require.EqualError(t, reported[0], "evidence: no space left on device")
-	run, err := Read(bytes.NewReader(disk.text))
+	run, err := read(bytes.NewReader(disk.text))
 	require.NoError(t, err)
 	require.Equal(t, r.Run(), run)
 	require.Len(t, run.Seconds, 10)

@@ -5,8 +5,6 @@ import (
 	"math/bits"
 	"slices"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // The buckets are those of an HdrHistogram of 2 significant digits: steps of 1 µs up to 256 µs, then 128 steps for each
@@ -15,8 +13,8 @@ const (
 	significantDigits = 2
 	subBuckets        = 256
 	halfMagnitude     = 7 // log2(subBuckets / 2)
-	// MaxMicros is the longest time that a histogram counts, 24 hours; a longer time counts as this.
-	MaxMicros = int64(24 * time.Hour / time.Microsecond)
+	// maxMicros is the longest time that a histogram counts, 24 hours; a longer time counts as this.
+	maxMicros = int64(24 * time.Hour / time.Microsecond)
 )
 
 // Histogram counts times in µs. It returns the highest time of a bucket, at most 0.8 % above the recorded one. It is stored as
@@ -87,7 +85,7 @@ func appendBucket(packed []byte, step int, n int64) []byte {
 
 // bucketOf returns the index of a time's bucket. A time out of range counts as the nearest one in range.
 func bucketOf(micros int64) uint16 {
-	micros = min(max(micros, 0), MaxMicros)
+	micros = min(max(micros, 0), maxMicros)
 	magnitude := bits.Len64(uint64(micros)|(subBuckets-1)) - (halfMagnitude + 1) // #nosec G115 -- not negative
 	return uint16(magnitude<<halfMagnitude + int(micros>>magnitude))             // #nosec G115 -- less than bucketCount
 }
@@ -164,13 +162,4 @@ func (h *Histogram) Quantile(q float64) int64 {
 // Each yields the highest time in µs and the count of each bucket in use, in order.
 func (h *Histogram) Each(yield func(micros, n int64)) {
 	h.eachBucket(func(index uint16, n int64) { yield(highestOf(index), n) })
-}
-
-// HDR returns a copy as an HdrHistogram, which takes 30 KB.
-func (h *Histogram) HDR() *hdrhistogram.Histogram {
-	hdr := hdrhistogram.New(1, MaxMicros, significantDigits)
-	h.Each(func(micros, n int64) {
-		_ = hdr.RecordValues(micros, n) // fails only out of range
-	})
-	return hdr
 }

@@ -11,12 +11,12 @@ import (
 
 func TestBucketsAreThoseOfHdrHistogram(t *testing.T) {
 	t.Parallel()
-	require.EqualValues(t, bucketCount-1, bucketOf(MaxMicros))
-	hdr := hdrhistogram.New(1, MaxMicros, significantDigits)
-	values := []int64{0, 1, 255, 256, 257, 511, 512, 99_999, 100_000, 3_000_000, MaxMicros - 1, MaxMicros}
+	require.EqualValues(t, bucketCount-1, bucketOf(maxMicros))
+	hdr := hdrhistogram.New(1, maxMicros, significantDigits)
+	values := []int64{0, 1, 255, 256, 257, 511, 512, 99_999, 100_000, 3_000_000, maxMicros - 1, maxMicros}
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a seed that repeats
 	for range 20_000 {
-		values = append(values, random.Int64N(MaxMicros>>random.IntN(36)))
+		values = append(values, random.Int64N(maxMicros>>random.IntN(36)))
 	}
 	for _, v := range values {
 		hdr.Reset()
@@ -27,22 +27,22 @@ func TestBucketsAreThoseOfHdrHistogram(t *testing.T) {
 		require.LessOrEqual(t, float64(highest-v), 0.008*float64(v))
 	}
 	for index := range uint16(bucketCount) {
-		require.Equal(t, index, bucketOf(min(highestOf(index), MaxMicros)))
+		require.Equal(t, index, bucketOf(min(highestOf(index), maxMicros)))
 	}
 }
 
 func TestTimesOutOfRangeCountAsTheNearestInIt(t *testing.T) {
 	t.Parallel()
-	h := HistogramOf(-1, MaxMicros+1)
+	h := HistogramOf(-1, maxMicros+1)
 	require.EqualValues(t, 0, h.Rank(1))
-	require.Equal(t, highestOf(bucketOf(MaxMicros)), h.Rank(2))
+	require.Equal(t, highestOf(bucketOf(maxMicros)), h.Rank(2))
 }
 
 func TestQuantilesAndRanksAreThoseOfHdrHistogramAndOfTheSortedTimes(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a seed that repeats
 	for _, n := range []int{1, 2, 3, 20, 59, 1000} {
-		hdr := hdrhistogram.New(1, MaxMicros, significantDigits)
+		hdr := hdrhistogram.New(1, maxMicros, significantDigits)
 		times := make([]int64, n)
 		for i := range times {
 			times[i] = int64(1000 * (1 + random.ExpFloat64()*40))
@@ -108,4 +108,13 @@ func TestNoTimesAtAll(t *testing.T) {
 		require.Zero(t, h.HDR().TotalCount())
 		h.Each(func(int64, int64) { t.Error("there is no bucket") })
 	}
+}
+
+// HDR returns a copy as an HdrHistogram, which takes 30 KB.
+func (h *Histogram) HDR() *hdrhistogram.Histogram {
+	hdr := hdrhistogram.New(1, maxMicros, significantDigits)
+	h.Each(func(micros, n int64) {
+		_ = hdr.RecordValues(micros, n) // fails only out of range
+	})
+	return hdr
 }

@@ -27,16 +27,16 @@ func ReadFile(path string) (*Run, error) {
 		return nil, err // it names the path
 	}
 	defer func() { _ = file.Close() }()
-	run, err := Read(file)
+	run, err := read(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return run, nil
 }
 
-// Read reads the evidence of a run. If it ends in the middle of a record, as that of a killed runner may, all complete records
+// read reads the evidence of a run. If it ends in the middle of a record, as that of a killed runner may, all complete records
 // are used and Truncated is true.
-func Read(from io.Reader) (*Run, error) {
+func read(from io.Reader) (*Run, error) {
 	gz, err := gzip.NewReader(from)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -200,8 +200,8 @@ func (r *reader) addHeader(line []byte) error {
 		}
 	}
 	for metric, limit := range record.Limits {
-		if limit < 1 || limit > MaxMicros {
-			return fmt.Errorf("the limit of %.40s is %d µs; it is 1 to %d", metric, limit, MaxMicros)
+		if limit < 1 || limit > maxMicros {
+			return fmt.Errorf("the limit of %.40s is %d µs; it is 1 to %d", metric, limit, maxMicros)
 		}
 	}
 	for _, runner := range record.Runners {

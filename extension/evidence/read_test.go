@@ -43,7 +43,7 @@ func TestACutFileIsUsedUpToItsLastWholeRecord(t *testing.T) {
 	whole := len(file)
 	longest := 0
 	for size := range whole {
-		run, err := Read(bytes.NewReader(file[:size]))
+		run, err := read(bytes.NewReader(file[:size]))
 		if err != nil {
 			require.Contains(t, err.Error(), "no evidence: ", "%d of %d bytes", size, whole)
 			require.Zero(t, longest, "what could be read stays readable")
@@ -56,14 +56,14 @@ func TestACutFileIsUsedUpToItsLastWholeRecord(t *testing.T) {
 	}
 	require.Equal(t, 2, longest)
 
-	run, err := Read(bytes.NewReader(zipped(lines[0] + lines[1] + lines[2][:20])))
+	run, err := read(bytes.NewReader(zipped(lines[0] + lines[1] + lines[2][:20])))
 	require.NoError(t, err)
 	require.True(t, run.Truncated)
 	require.Len(t, run.Seconds, 1)
-	run, err = Read(bytes.NewReader(zipped(lines[0] + lines[1])))
+	run, err = read(bytes.NewReader(zipped(lines[0] + lines[1])))
 	require.NoError(t, err)
 	require.False(t, run.Truncated, "a runner that was killed between two batches leaves whole records")
-	run, err = Read(bytes.NewReader(append(zipped(lines[0]+lines[1]), make([]byte, 512)...)))
+	run, err = read(bytes.NewReader(append(zipped(lines[0]+lines[1]), make([]byte, 512)...)))
 	require.NoError(t, err)
 	require.True(t, run.Truncated, "zeros, as a machine without power leaves them")
 	require.Len(t, run.Seconds, 1)
@@ -118,7 +118,7 @@ func TestReadRefuses(t *testing.T) {
 		{header + cell(`"ok":{}`), `record 2: "{}" where times and counts belong, such as [[1203,2],[1211,1]]`},
 		{header + strings.Repeat("x", longestLine+1) + "\n", "record 2: longer than 8388608 bytes"},
 	} {
-		_, err := Read(bytes.NewReader(zipped(tc.text)))
+		_, err := read(bytes.NewReader(zipped(tc.text)))
 		require.EqualError(t, err, tc.want, "%.300s", tc.text)
 	}
 
@@ -132,7 +132,7 @@ func TestReadRefuses(t *testing.T) {
 			"give a file that ends in .evidence.jsonl.gz"},
 		{damaged(zipped(header + lines[1])), "damaged after record 2: gzip: invalid checksum"},
 	} {
-		_, err := Read(bytes.NewReader(tc.file))
+		_, err := read(bytes.NewReader(tc.file))
 		require.EqualError(t, err, tc.want)
 	}
 }
@@ -151,7 +151,7 @@ func TestAFileWithTooManyNamesIsRefused(t *testing.T) {
 	for i := range 3*mostNames + 1 {
 		fmt.Fprintf(&text, `{"record":"second","at":%d,"levels":{"level %d":1}}`+"\n", at0, i)
 	}
-	_, err := Read(bytes.NewReader(zipped(text.String())))
+	_, err := read(bytes.NewReader(zipped(text.String())))
 	require.EqualError(t, err, fmt.Sprintf("record 3002: second %d: more than 3000 names; no run has as many", at0))
 }
 
@@ -217,6 +217,6 @@ func FuzzReadBytes(f *testing.F) {
 	f.Add(zipped("{}\n"))
 	f.Add([]byte("garbage"))
 	f.Fuzz(func(_ *testing.T, file []byte) {
-		_, _ = Read(bytes.NewReader(file))
+		_, _ = read(bytes.NewReader(file))
 	})
 }

@@ -120,8 +120,8 @@ func withoutSecrets(address string) string {
 
 func (r *Recorder) setLimits(limits map[Metric]int64) error {
 	for metric, limit := range limits {
-		if limit < 1 || limit > MaxMicros {
-			return fmt.Errorf("evidence: the limit of %s is %d µs; set 1 to %d", metric, limit, MaxMicros)
+		if limit < 1 || limit > maxMicros {
+			return fmt.Errorf("evidence: the limit of %s is %d µs; set 1 to %d", metric, limit, maxMicros)
 		}
 	}
 	r.hot.Lock()

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// MaxBody limits the body of an answer in bytes, both as sent and unpacked: a thousand times what Verity sends.
-	MaxBody = 1_000_000
+	// maxBody limits the body of an answer in bytes, both as sent and unpacked: a thousand times what Verity sends.
+	maxBody = 1_000_000
 	// MaxHeaders limits the bytes of an answer before its body.
 	MaxHeaders = 64 << 10
 	// largestGuess is the largest Content-Length in bytes for which a buffer is allocated before the body arrives.
@@ -82,7 +82,7 @@ func readBody(response *http.Response) error {
 
 // readUpTo reads a body of at most MaxBody bytes; promised is its Content-Length, or -1.
 func readUpTo(from io.Reader, promised int64) ([]byte, error) {
-	if promised > MaxBody {
+	if promised > maxBody {
 		return nil, errTooLarge
 	}
 	if promised >= 0 && promised <= largestGuess {
@@ -90,8 +90,8 @@ func readUpTo(from io.Reader, promised int64) ([]byte, error) {
 		_, err := io.ReadFull(from, body)
 		return body, err
 	}
-	body, err := io.ReadAll(io.LimitReader(from, MaxBody+1))
-	if err == nil && len(body) > MaxBody {
+	body, err := io.ReadAll(io.LimitReader(from, maxBody+1))
+	if err == nil && len(body) > maxBody {
 		err = errTooLarge
 	}
 	return body, err

@@ -59,9 +59,9 @@ func packed[W io.WriteCloser](text string, newWriter func(io.Writer) W) string {
 func TestABodyHasALimit(t *testing.T) {
 	t.Parallel()
 	const tooLarge = "the answer is larger than 1 MB"
-	full := strings.Repeat("x", MaxBody)
-	bomb := packed(strings.Repeat("\x00", 20*MaxBody), gzip.NewWriter)
-	require.Less(t, len(bomb), MaxBody, "compressed it is within the limit")
+	full := strings.Repeat("x", maxBody)
+	bomb := packed(strings.Repeat("\x00", 20*maxBody), gzip.NewWriter)
+	require.Less(t, len(bomb), maxBody, "compressed it is within the limit")
 	cases := map[string]struct {
 		encoding, body string
 		want, err      string
@@ -73,7 +73,7 @@ func TestABodyHasALimit(t *testing.T) {
 		"a byte more gzip":  {"gzip", packed(full+"x", gzip.NewWriter), "", tooLarge},
 		"a bomb":            {"GZIP", bomb, "", tooLarge},
 		"deflate":           {"deflate", packed("small", zlib.NewWriter), "small", ""},
-		"a bomb of deflate": {"deflate", packed(strings.Repeat("\x00", 10*MaxBody), zlib.NewWriter), "", tooLarge},
+		"a bomb of deflate": {"deflate", packed(strings.Repeat("\x00", 10*maxBody), zlib.NewWriter), "", tooLarge},
 		"identity":          {"identity", "small", "small", ""},
 		"no gzip":           {"gzip", "small", "", "the answer is not the gzip that it says: unexpected EOF"},
 		"half a gzip":       {"gzip", packed(full, gzip.NewWriter)[:100], "", "the answer is not the gzip that it says: unexpected EOF"},
@@ -155,6 +155,6 @@ func FuzzUnpack(f *testing.F) {
 		}
 		got, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
-		require.LessOrEqual(t, len(got), MaxBody)
+		require.LessOrEqual(t, len(got), maxBody)
 	})
 }

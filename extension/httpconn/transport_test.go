@@ -510,7 +510,7 @@ func TestBodiesArriveWhole(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	both(t, func(t *testing.T, transport subject, d *dialer) {
-		for _, size := range []int{1, bufferSize - 1, bufferSize, largestGuess, largestGuess + 1, MaxBody} {
+		for _, size := range []int{1, bufferSize - 1, bufferSize, largestGuess, largestGuess + 1, maxBody} {
 			for _, path := range []string{"/sized", "/chunks"} {
 				body := strings.Repeat("0123456789abcde\n", size/16+1)[:size]
 				request := newRequest(t, http.MethodPut, server.URL+path, body)

@@ -28,7 +28,7 @@ func TestRefusedCallsNameTheOptionTheValueAndWhatItTakes(t *testing.T) {
 			`TypeError: tokens of checkoutCompleted must be a whole number from 1 to 2147483647, got -1`},
 		{`s.checkoutCompleted({ userId: 'c', tokens: 1, paymentStatus: 'free' })`,
 			`TypeError: checkoutCompleted: paymentStatus must be "paid" or "unpaid", got "free"`},
-		{`new verity.Verity({ url: 'x' })`, `TypeError: unknown option "url" of Verity; it takes baseUrl, countOperations, signer, ` +
+		{`new verity.Verity({ url: 'x' })`, `TypeError: unknown option "url" of Verity; it takes baseUrl, countOperations, keepAccounts, signer, ` +
 			`timeoutSeconds`},
 		{`new verity.Verity({ baseUrl: 5 })`, `TypeError: baseUrl of Verity must be a string, got 5`},
 		{`new verity.Verity({ baseUrl: 'http://host%zz' })`, `TypeError: baseUrl of Verity must be an http or https URL of scheme, host and ` +

@@ -10,6 +10,7 @@ import (
 	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/contract"
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
@@ -23,10 +24,12 @@ const (
 
 // Verity is the class Verity.
 type Verity struct {
-	m          *Module
-	service    *users.Service
-	signer     func() (*payments.Signer, error)
-	connection users.Connection // of webhooks, which come from Stripe and not from a user
+	m *Module
+	// keepsAccounts has the accounts remembered that are made, for DeleteAccounts.
+	keepsAccounts bool
+	service       *users.Service
+	signer        func() (*payments.Signer, error)
+	connection    users.Connection // of webhooks, which come from Stripe and not from a user
 }
 
 func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
@@ -39,6 +42,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 		"baseUrl":         r.text(&v.service.BaseURL),
 		"timeoutSeconds":  r.number(&timeout, 0.001, maxTimeoutSeconds),
 		"countOperations": r.yesOrNo(&v.service.Counts),
+		"keepAccounts":    r.yesOrNo(&v.keepsAccounts),
 		"signer": func(_ string, value sobek.Value) {
 			given, ok := export(value).(*StripeSigner)
 			if !ok {
@@ -56,11 +60,14 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	}
 	v.service.Timeout = users.Seconds(timeout)
 	v.service.Service = platform.NewService(v.service.BaseURL, v.signer)
+	if v.keepsAccounts {
+		v.service.NotifySignUps(m.root.run.NoteAccount)
+	}
 	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
 }
 
 // ready throws where no request can be made: in the init context, and without a base URL.
-func (v *Verity) ready(what string) *vuState {
+func (v *Verity) ready(what string) *k6.VU {
 	state := v.m.vuState(what)
 	if v.service.BaseURL == "" {
 		_, err := platform.ParseBaseURL("")
@@ -147,7 +154,7 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 
 // CheckHealth is Verity.checkHealth. A target that is not a healthy Verity aborts the run.
 func (v *Verity) CheckHealth() *sobek.Promise {
-	client := v.client(v.ready("checkHealth"))
+	client := v.ready("checkHealth").Client(v.service.Timeout)
 	rt := v.m.vu.Runtime()
 	promise, resolve, _ := rt.NewPromise()
 	callback := v.m.vu.RegisterCallback()

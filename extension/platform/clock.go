@@ -55,7 +55,7 @@ type clockBounds struct {
 
 // add narrows the bounds. It reports whether the answer had a Date.
 func (b *clockBounds) add(h Health) bool {
-	date, ok := h.Clock()
+	date, ok := h.clock()
 	if !ok {
 		return false
 	}
@@ -76,7 +76,7 @@ func (b *clockBounds) reading() ClockReading {
 
 // ClockOffset returns this machine's clock minus the service's, from a Date in whole seconds. Less than a second counts as 0.
 func (h Health) ClockOffset() time.Duration {
-	date, ok := h.Clock()
+	date, ok := h.clock()
 	if !ok {
 		return 0
 	}

@@ -21,8 +21,8 @@ import (
 var (
 	// ErrStopped is the error of a request that the end of the run cut. It is neither a success nor a failure.
 	ErrStopped = errors.New("stopped by the end of the run")
-	// ErrUnusable is the error of a request whose answer was too large or could not be unpacked; see UnusableAnswer.
-	ErrUnusable = errors.New("not a usable answer")
+	// errUnusable is the error of a request whose answer was too large or could not be unpacked; see UnusableAnswer.
+	errUnusable = errors.New("not a usable answer")
 	// ErrTimeout is the error of a request that was not answered in time.
 	ErrTimeout = errors.New("not answered in time")
 )
@@ -52,6 +52,7 @@ type Error struct {
 	Err        error // the cause, if no answer came
 
 	tokenRefused bool // the 401 is about the token, not about the user, such as a suspension
+	noUser       bool // the 404 is about the user, not about the route
 }
 
 // Error returns the message, which names the operation and says what to do.
@@ -80,16 +81,16 @@ func (e *UnansweredError) Error() string {
 // Is reports whether target is ErrTimeout.
 func (e *UnansweredError) Is(target error) bool { return target == ErrTimeout }
 
-// UnusableAnswer returns an ErrUnusable with its reason.
+// UnusableAnswer returns the error of an answer that was too large or could not be unpacked, with its reason.
 func UnusableAnswer(why error) error { return &unusable{why} }
 
 type unusable struct{ why error }
 
 func (e *unusable) Error() string { return e.why.Error() }
 
-func (e *unusable) Unwrap() []error { return []error{e.why, ErrUnusable} }
+func (e *unusable) Unwrap() []error { return []error{e.why, errUnusable} }
 
-// Failure is the error that an HTTP gives where net/http says why there is no answer. It is without the URL.
+// Failure converts an error of net/http to one that an HTTP returns, without the URL.
 func Failure(err error) error {
 	var netErr net.Error
 	if errors.As(err, &netErr) && netErr.Timeout() {
@@ -113,7 +114,7 @@ func NoAnswer(operation string, err error) error {
 	case errors.Is(err, ErrTimeout):
 		e.Name = TimeoutError
 		e.Message = operation + " was " + err.Error() + "; the service is overloaded or timeoutSeconds is too short"
-	case errors.Is(err, ErrUnusable):
+	case errors.Is(err, errUnusable):
 		e.Name = ProtocolError
 		e.Message = operation + ": " + plain.Error(err).Error() + askWhatItIs
 	default:
@@ -151,6 +152,7 @@ func protocolError(operation string, answer *Answer, format string, args ...any)
 func refusal(operation string, answer *Answer) error {
 	said := ServiceMessage(answer.Body)
 	e := &Error{Operation: operation, Status: answer.Status}
+	e.noUser = answer.Status == http.StatusNotFound && said != describeBody(answer.Body) && !strings.HasPrefix(said, noRoute)
 	switch {
 	case answer.Status == http.StatusTooManyRequests:
 		e.Name = ThrottledError

@@ -135,8 +135,8 @@ func healthBody(body []byte) string {
 	return describeBody(body)
 }
 
-// Clock returns the service's clock when it answered, in whole seconds; ok is false if the answer has no valid Date.
-func (h Health) Clock() (now time.Time, ok bool) {
+// clock returns the service's clock when it answered, in whole seconds; ok is false if the answer has no valid Date.
+func (h Health) clock() (now time.Time, ok bool) {
 	now, err := http.ParseTime(h.Date)
 	return now, err == nil
 }

@@ -19,6 +19,7 @@ const (
 	OpLeave   = "queue_leave"
 	OpBalance = "tokens_balance"
 	OpWebhook = "stripe_webhook"
+	OpDelete  = "users_me_delete"
 )
 
 // Request is one request to Verity.

@@ -17,6 +17,8 @@ import (
 type Service struct {
 	baseURL string
 	signer  func() (*payments.Signer, error)
+	// signedUp is called with each new user; may be nil.
+	signedUp func(*User)
 }
 
 // NewService returns the Verity at a base URL that ParseBaseURL accepted. Tokens are bought with the Signer that signer returns.
@@ -24,7 +26,10 @@ func NewService(baseURL string, signer func() (*payments.Signer, error)) *Servic
 	return &Service{baseURL: baseURL, signer: signer}
 }
 
-// SignUp makes an anonymous user, who has no token yet. The user's requests go through connection.
+// NotifySignUps makes SignUp call f with each new user before it returns.
+func (s *Service) NotifySignUps(f func(*User)) { s.signedUp = f }
+
+// SignUp makes an anonymous user without tokens. The user's requests are sent through connection.
 func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 	answer, err := s.send(ctx, connection, s.request(OpSignUp, contract.RouteSignUp))
 	if err != nil {
@@ -52,7 +57,11 @@ func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 		token: newAccessToken(body.AccessToken, time.Now()), cookie: cookie,
 	}
 	account.ledger.opened(*body.User.TokenBalance)
-	return &User{account: account, service: s, connection: connection}, nil
+	user := &User{account: account, service: s, connection: connection}
+	if s.signedUp != nil {
+		s.signedUp(user)
+	}
+	return user, nil
 }
 
 // isID reports whether an id of the service can be used unchanged in a log line, a path and a report. Verity's have 25 characters.
@@ -63,12 +72,8 @@ func isID(id string) bool {
 	}) < 0
 }
 
-// Webhook posts a signed event. An answer whose status is not in expected (default: 200) is an error.
-func (s *Service) Webhook(ctx context.Context, connection HTTP, event payments.Event, expected ...int) (*Answer, error) {
-	return s.PostWebhook(ctx, connection, event.Body, event.Headers(), expected...)
-}
-
-// PostWebhook posts a body with the caller's headers, such as a signature that must be refused.
+// PostWebhook posts an event with the caller's headers, such as a signature that must be refused. An answer whose status is not in
+// expected (default: 200) is an error.
 func (s *Service) PostWebhook(
 	ctx context.Context, connection HTTP, body []byte, header http.Header, expected ...int,
 ) (*Answer, error) {

@@ -1,12 +1,9 @@
 package preflight
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/contract"
@@ -16,12 +13,10 @@ import (
 
 const (
 	trialName = "trial match"
-	// DefaultTrialLimit is how long the two users of a trial may wait for their match, and then for their session to start.
-	DefaultTrialLimit = 10 * time.Second
+	// defaultTrialLimit is how long the two users of a trial may wait for their match, and then for their session to start.
+	defaultTrialLimit = 10 * time.Second
 	// trialTokens are what each user buys: one for the join, and one that a lost refund may take.
 	trialTokens = 2
-	// maxTrialBody is more than any answer to these requests has.
-	maxTrialBody = 1 << 20
 )
 
 // Trial lets two users match in a queue key of their own before the load. If their sockets get no events, no user's will.
@@ -32,7 +27,7 @@ type Trial struct {
 	Open func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error)
 	// Body is the body of POST /queue/join, with a key that no other user has.
 	Body []byte
-	// Limit is how long to wait for each event; 0 means DefaultTrialLimit.
+	// Limit is how long to wait for each event; 0 means 10 s.
 	Limit time.Duration
 }
 
@@ -49,7 +44,7 @@ type trialUser struct {
 // Run lets the two users match, and checks their events. It leaves two accounts on the service, and a session that ends by itself.
 func (t Trial) Run(ctx context.Context) Check {
 	if t.Limit <= 0 {
-		t.Limit = DefaultTrialLimit
+		t.Limit = defaultTrialLimit
 	}
 	tracker := sessions.NewTracker() // not the run's, whose totals must not include these users
 	var pair [2]*trialUser
@@ -80,7 +75,7 @@ func closeSockets(pair *[2]*trialUser) {
 }
 
 func (t Trial) arrive(ctx context.Context, tracker *sessions.Tracker) (*trialUser, error) {
-	user, err := t.Service.SignUp(ctx, plainHTTP{t.Client})
+	user, err := t.Service.SignUp(ctx, platform.NewPlainHTTP(t.Client))
 	if err != nil {
 		return nil, fmt.Errorf("a user could not sign up: %w", err)
 	}
@@ -150,46 +145,6 @@ func (u *trialUser) wrong(limit time.Duration) string {
 // UnheardCause is the usual cause of matches whose events do not reach the users.
 const UnheardCause = "The usual cause: the matcher runs in another process than the API, and no Socket.IO adapter joins them, as in the " +
 	"owners' deployment template (docs/verity-api.md, How it is deployed). Run matching and API in one process, or add the adapter"
-
-// plainHTTP sends a user's requests outside k6's metrics, for they are no load.
-type plainHTTP struct{ client Client }
-
-func (p plainHTTP) Do(ctx context.Context, request platform.Request) (*platform.Answer, error) {
-	made, err := http.NewRequestWithContext(ctx, request.Method, request.URL, bytes.NewReader(request.Body))
-	if err != nil {
-		return nil, err
-	}
-	if request.Header != nil {
-		made.Header = request.Header.Clone()
-	}
-	begin := time.Now()
-	response, err := p.client.Do(made)
-	if err != nil {
-		return nil, plainFailure(ctx, err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxTrialBody))
-	if err != nil {
-		return nil, plainFailure(ctx, err)
-	}
-	answer := &platform.Answer{
-		Status: response.StatusCode, Header: map[string]string{}, Cookies: map[string]string{}, Body: body, Duration: time.Since(begin),
-	}
-	for name := range response.Header {
-		answer.Header[name] = response.Header.Get(name)
-	}
-	for _, cookie := range response.Cookies() {
-		answer.Cookies[cookie.Name] = cookie.Value
-	}
-	return answer, nil
-}
-
-func plainFailure(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return platform.ErrStopped
-	}
-	return withoutURL(ctx, err)
-}
 
 // TrialBody returns the body of a join with a queue key that no other trial or run has.
 func TrialBody() []byte {

@@ -19,9 +19,9 @@ const (
 
 // The limits of the pairs/s of a [Plan].
 const (
-	LimitMatcher  = "matcher"  // every key has more users than it can match
-	LimitUsers    = "users"    // more users would make more pairs, in the same keys
-	LimitPartners = "partners" // too few users come by for a partner within the wanted wait
+	limitMatcher  = "matcher"  // every key has more users than it can match
+	limitUsers    = "users"    // more users would make more pairs, in the same keys
+	limitPartners = "partners" // too few users come by for a partner within the wanted wait
 )
 
 // fullKeyShare is the share of the wanted wait that a plan allows for waiting in a full key. The rest is for HTTP, sockets and
@@ -64,12 +64,9 @@ type Plan struct {
 	// RampWaitSeconds is the 95th percentile of the joins from the first arrival until the users that arrived last have come
 	// back once. It is WaitSeconds if the ramp adds nothing or is left out.
 	RampWaitSeconds float64
-	// BurstMedianSeconds and BurstWaitSeconds are the median and the 95th percentile for users that all join at once, for the
-	// first time.
-	BurstMedianSeconds, BurstWaitSeconds float64
 	// DrainSeconds is the time until all users that join at once are matched.
 	DrainSeconds float64
-	// Limit is LimitMatcher, LimitUsers or LimitPartners.
+	// Limit is matcher, users or partners.
 	Limit string
 	// Explanation is the plan in one sentence.
 	Explanation string
@@ -79,7 +76,7 @@ type Plan struct {
 
 // PlanQueue returns the plan with the fewest keys in which 95 % of the matches take at most MaxWaitSeconds, also in the ramp. For
 // full keys it leaves a tenth of that time for HTTP, sockets and Redis, which the formulas of [Predict] do not count. If no number
-// of keys suffices, it returns the plan with the shortest wait, whose Limit is LimitPartners.
+// of keys suffices, it returns the plan with the shortest wait, whose Limit is partners.
 func PlanQueue(load Load) (Plan, error) {
 	load, err := load.complete()
 	if err != nil {
@@ -194,33 +191,23 @@ func (l Load) withRamp(best Plan) Plan {
 func (l Load) predict(keys int) Plan {
 	f := l.flow(keys)
 	p := Plan{
-		Shards:             keys,
-		Sessions:           int(math.Round(f.rate / 2 * float64(keys) * l.HoldSeconds)),
-		PairsPerSecond:     f.rate / 2 * float64(keys),
-		MedianWaitSeconds:  f.wait(0.5),
-		WaitSeconds:        f.wait(0.95),
-		BurstMedianSeconds: l.burst(0.5, keys),
-		BurstWaitSeconds:   l.burst(0.95, keys),
-		DrainSeconds:       math.Ceil(f.users/float64(2*l.PairsPerTick)) * l.tick(),
+		Shards:            keys,
+		Sessions:          int(math.Round(f.rate / 2 * float64(keys) * l.HoldSeconds)),
+		PairsPerSecond:    f.rate / 2 * float64(keys),
+		MedianWaitSeconds: f.wait(0.5),
+		WaitSeconds:       f.wait(0.95),
+		DrainSeconds:      math.Ceil(f.users/float64(2*l.PairsPerTick)) * l.tick(),
 	}
 	p.RampWaitSeconds, p.rampJoins = l.rampWait(keys, p.WaitSeconds)
 	switch {
 	case f.full():
-		p.Limit = LimitMatcher
+		p.Limit = limitMatcher
 	case p.WaitSeconds > l.MaxWaitSeconds:
-		p.Limit = LimitPartners
+		p.Limit = limitPartners
 	default:
-		p.Limit = LimitUsers
+		p.Limit = limitUsers
 	}
 	return p
-}
-
-// burst returns the time until this share of the users that join at once is matched. The first tick comes at any moment within
-// a tick's length, so matching a batch counts as spread over a tick.
-func (l Load) burst(share float64, keys int) float64 {
-	users, batch := float64(l.Users)/float64(keys), float64(2*l.PairsPerTick)
-	done := math.Floor(share * users / batch)
-	return l.tick() * (done + (share*users-done*batch)/min(batch, users-done*batch))
 }
 
 // flow is the steady state of one key, once the users' cycles are out of step; letters as in the formulas of [Predict].
@@ -324,15 +311,15 @@ func (l Load) explain(p Plan) string {
 	does := pairs
 	if l.HoldSeconds > 0 {
 		about := "about"
-		if p.Limit == LimitMatcher {
+		if p.Limit == limitMatcher {
 			about = "at most"
 		}
 		does = fmt.Sprintf("%s %s of %s s (%s)", about, counted(p.Sessions, "session"), decimal(l.HoldSeconds), pairs)
 	}
 	limit := map[string]string{
-		LimitMatcher:  "the matcher",
-		LimitUsers:    "the users",
-		LimitPartners: "partners, for too few come by within " + decimal(l.MaxWaitSeconds) + " s",
+		limitMatcher:  "the matcher",
+		limitUsers:    "the users",
+		limitPartners: "partners, for too few come by within " + decimal(l.MaxWaitSeconds) + " s",
 	}[p.Limit]
 	return fmt.Sprintf("%s make %s, limited by %s; 95 %% wait %s%s",
 		subject, does, limit, decimal(p.WaitSeconds)+" s at most"+l.inTheRamp(p), l.oneKeyInstead(p)+l.fastEnough(p)+l.allInSessions())
@@ -353,7 +340,7 @@ func (l Load) oneKeyInstead(p Plan) string {
 
 // fastEnough says how many keys match users without sessions within the wanted wait.
 func (l Load) fastEnough(p Plan) string {
-	if l.HoldSeconds > 0 || p.Limit != LimitMatcher || p.WaitSeconds <= l.MaxWaitSeconds {
+	if l.HoldSeconds > 0 || p.Limit != limitMatcher || p.WaitSeconds <= l.MaxWaitSeconds {
 		return ""
 	}
 	return fmt.Sprintf("; %s s needs %s", decimal(l.MaxWaitSeconds), counted(l.plan().Shards, "key"))

@@ -223,12 +223,9 @@ func (s *Shards) Keys() []string {
 // user of a VU is (idInInstance−1)·u + i, which numbers the users of a runner without gaps for any execution segment. Users 2k
 // and 2k+1 share a shard; a last user without partner shares that of a pair.
 //
-// In isolated mode a user always has the same key, which no other user has.
-func (s *Shards) Place(user int) (Place, error) { return s.PlaceSuccessor(user, 0) }
-
-// PlaceSuccessor returns where a user joins whose number other users had before. In isolated mode its key is not one of theirs,
-// as they may still be queued.
-func (s *Shards) PlaceSuccessor(user, predecessors int) (Place, error) {
+// In isolated mode a user always has the same key, which no other user has, nor one of the predecessors that had this number: they may
+// still be queued.
+func (s *Shards) Place(user, predecessors int) (Place, error) {
 	if user < 0 || user >= s.users {
 		return Place{}, fmt.Errorf("user: %d; this runner has %d, numbered from 0", user, s.users)
 	}

@@ -26,7 +26,7 @@ func place(tb testing.TB, s *Shards, users int) []Place {
 	tb.Helper()
 	places := make([]Place, users)
 	for user := range users {
-		place, err := s.Place(user)
+		place, err := s.Place(user, 0)
 		require.NoError(tb, err)
 		key, err := Key(place.Body())
 		require.NoError(tb, err)
@@ -140,9 +140,9 @@ func TestSharedPlacementOfAnyTest(t *testing.T) {
 
 			size := map[int]int{}
 			for user := range users {
-				place, err := s.Place(user)
+				place, err := s.Place(user, 0)
 				require.NoError(t, err)
-				partner, err := s.Place(min(user^1, users-1))
+				partner, err := s.Place(min(user^1, users-1), 0)
 				require.NoError(t, err)
 				if user^1 < users {
 					require.Equal(t, partner, place, what)
@@ -221,9 +221,9 @@ func TestIsolatedUsersHaveKeysOfTheirOwn(t *testing.T) {
 			seen[place.QueueKey] = true
 			require.Zero(t, place.Shard)
 		}
-		first, err := s.Place(1)
+		first, err := s.Place(1, 0)
 		require.NoError(t, err)
-		second, err := s.Place(1)
+		second, err := s.Place(1, 0)
 		require.NoError(t, err)
 		require.Equal(t, first, second)
 	}
@@ -237,7 +237,7 @@ func TestIsolatedPreferences(t *testing.T) {
 		"":    `^\{"seed":"[A-Z2-7]{26}-7"\}$`,
 		"a b": `^\{"namespace":"a b","seed":"[A-Z2-7]{26}-7"\}$`,
 	} {
-		place, err := newShards(t, ShardOptions{Mode: Isolated, Users: 8, Namespace: namespace}).Place(7)
+		place, err := newShards(t, ShardOptions{Mode: Isolated, Users: 8, Namespace: namespace}).Place(7, 0)
 		require.NoError(t, err)
 		require.Regexp(t, want, string(place.Preferences))
 	}
@@ -291,7 +291,7 @@ func TestAUserOfAnotherRunnerIsRefused(t *testing.T) {
 	for _, mode := range []Mode{Isolated, Shared} {
 		s := newShards(t, ShardOptions{Mode: mode, Users: 10, Shards: 2, RunnerUsers: []int{6, 4}, Runner: 1})
 		for _, user := range []int{-1, 4} {
-			_, err := s.Place(user)
+			_, err := s.Place(user, 0)
 			require.EqualError(t, err, fmt.Sprintf("user: %d; this runner has 4, numbered from 0", user))
 		}
 	}
@@ -303,7 +303,7 @@ func BenchmarkPlace(b *testing.B) {
 			s := newShards(b, ShardOptions{Mode: mode, Users: 10_000})
 			b.ReportAllocs()
 			for user := 0; b.Loop(); user = (user + 1) % 10_000 {
-				if _, err := s.Place(user); err != nil {
+				if _, err := s.Place(user, 0); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -71,7 +71,7 @@ func (r *Record) Report(result Result) *Report {
 	}
 	report.Findings = slices.Concat(
 		result.Users.findings(), operationFindings(result.Summary), r.unheardFindings(), r.errorFindings(), r.events.findings(), result.Sockets.findings(), result.Sessions.findings(),
-		unstartedFindings(result.Unstarted), r.depth.findings(),
+		unstartedFindings(result.Unstarted), r.depth.findings(), r.cleanup.findings(),
 		r.readings.findings(), runnerFindings(result.Runner, result.Summary), arrivalFindings(result.Summary),
 	)
 	return report

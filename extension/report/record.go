@@ -34,6 +34,7 @@ type Record struct {
 	warnings                  []string
 	tables                    []Table
 	checks                    []Finding // of the preflight
+	cleanup                   *Cleanup  // nil: none was wanted
 }
 
 // ErrorKind groups errors that are the same to a reader.
@@ -149,6 +150,9 @@ func (r *Record) Facts() map[string]int64 {
 		if n > 0 {
 			facts[name] = int64(n)
 		}
+	}
+	for name, n := range r.cleanup.facts() {
+		facts[name] = int64(n)
 	}
 	return facts
 }

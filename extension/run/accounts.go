@@ -18,6 +18,7 @@ import (
 type accounts struct {
 	seeded   map[string]*platform.User // that setup() signed up
 	enrolled map[string]*platform.User // of stays
+	made     []*platform.User          // all that are to be deleted at the end
 }
 
 func newAccounts() accounts {

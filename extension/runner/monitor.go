@@ -42,12 +42,12 @@ type Monitor struct {
 
 // Usage is what was measured so far. A percentile is 0 if nothing was measured.
 type Usage struct {
-	LateP50, LateP95, LateP99, LateMax time.Duration // how late timers fired
-	PauseP95, PauseMax                 time.Duration // how long the collector stopped the process
-	CPU                                time.Duration // processor time used while measuring
-	Watched                            time.Duration // time spent measuring
-	PeakCPU                            float64       // processors in use in the busiest second
-	Processors                         int           // that Go may use, see PaceProcessors
+	LateP95, LateP99, LateMax time.Duration // how late timers fired
+	PauseP95, PauseMax        time.Duration // how long the collector stopped the process
+	CPU                       time.Duration // processor time used while measuring
+	Watched                   time.Duration // time spent measuring
+	PeakCPU                   float64       // processors in use in the busiest second
+	Processors                int           // that Go may use, see PaceProcessors
 }
 
 // MeanCPU returns how many processors were in use, on average.
@@ -104,8 +104,7 @@ func (w *Monitor) Usage() Usage {
 		return u
 	}
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
-	u.LateP50, u.LateP95 = us(w.late.ValueAtQuantile(50)), us(w.late.ValueAtQuantile(95))
-	u.LateP99, u.LateMax = us(w.late.ValueAtQuantile(99)), us(w.late.Max())
+	u.LateP95, u.LateP99, u.LateMax = us(w.late.ValueAtQuantile(95)), us(w.late.ValueAtQuantile(99)), us(w.late.Max())
 	pauses := difference(w.first, w.last)
 	u.PauseP95, u.PauseMax = pauses.quantile(0.95), pauses.quantile(1)
 	return u

@@ -19,15 +19,6 @@ type Rate struct {
 	Stages []Stage
 }
 
-// Top returns the highest rate, in events a second.
-func (r Rate) Top() float64 {
-	top := r.Start
-	for _, stage := range r.Stages {
-		top = max(top, stage.Target)
-	}
-	return top
-}
-
 // Scaled returns the rate multiplied by share.
 func (r Rate) Scaled(share float64) Rate {
 	part := Rate{Start: r.Start * share, Stages: make([]Stage, len(r.Stages))}
@@ -59,9 +50,9 @@ func (r Rate) Length() time.Duration {
 	return length
 }
 
-// Due returns when event n, counted from 0, is due after the start; ok is false if the schedule has fewer events. As in k6,
+// due returns when event n, counted from 0, is due after the start; ok is false if the schedule has fewer events. As in k6,
 // event n is due when the integral of the rate reaches n+1.
-func (r Rate) Due(n int) (due time.Duration, ok bool) {
+func (r Rate) due(n int) (due time.Duration, ok bool) {
 	wanted, from := float64(n+1), r.Start
 	var begin time.Duration
 	for _, stage := range r.Stages {
@@ -104,7 +95,7 @@ type Arrivals struct {
 // event once it is due, sent or not.
 func NewArrivals(rate Rate, index func() int, onDue func(due time.Duration)) *Arrivals {
 	a := &Arrivals{rate: rate, index: index, onDue: onDue}
-	a.next, a.more = rate.Due(index())
+	a.next, a.more = rate.due(index())
 	return a
 }
 
@@ -142,6 +133,6 @@ func (a *Arrivals) pass(at time.Duration) {
 	for a.more && a.next <= at {
 		a.unsent = append(a.unsent, a.next)
 		a.onDue(a.next)
-		a.next, a.more = a.rate.Due(a.index())
+		a.next, a.more = a.rate.due(a.index())
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// DefaultGrace is how long after HoldOptions.Hold Hold waits for session:end when HoldOptions do not say.
-const DefaultGrace = 5 * time.Second
+// defaultGrace is how long after HoldOptions.Hold Hold waits for session:end when HoldOptions do not say.
+const defaultGrace = 5 * time.Second
 
 // HoldOptions says how long to hold.
 type HoldOptions struct {
 	// Hold is how long the user wants the session to last; 0 means as long as session:start promises.
 	Hold time.Duration
-	// Grace is how much longer than that to wait for session:end; 0 means DefaultGrace.
+	// Grace is how much longer than that to wait for session:end; 0 means 5 s.
 	Grace time.Duration
 }
 
@@ -36,7 +36,7 @@ func (sock *Socket) Hold(ctx context.Context, m Match, o HoldOptions) Held {
 		return Held{Outcome: OutcomeDropped, Reason: ReasonNoMatch, SessionID: m.SessionID}
 	}
 	if o.Grace <= 0 {
-		o.Grace = DefaultGrace
+		o.Grace = defaultGrace
 	}
 	s := m.session
 	changed := sock.hold(s)
@@ -51,7 +51,7 @@ func (sock *Socket) Hold(ctx context.Context, m Match, o HoldOptions) Held {
 		select {
 		case <-changed:
 		case <-limit.C:
-		case <-sock.Lost():
+		case <-sock.lost():
 		case <-ctx.Done():
 		}
 	}
@@ -93,12 +93,12 @@ func (s *session) verdict(limitReached bool, now time.Time) (Outcome, Reason) {
 	switch {
 	case !s.ended.IsZero():
 		return s.endVerdict()
-	case s.has(RuleEndMissing):
+	case s.has(ruleEndMissing):
 		return OutcomeDropped, ReasonNoEnd
-	case s.started.IsZero() && s.has(RuleStartMissing):
+	case s.started.IsZero() && s.has(ruleStartMissing):
 		return OutcomeDropped, ReasonNoStart
-	case s.has(RuleSessionMixed): // its missing events came with another session's id
-		return OutcomeDropped, Reason(RuleSessionMixed)
+	case s.has(ruleSessionMixed): // its missing events came with another session's id
+		return OutcomeDropped, Reason(ruleSessionMixed)
 	case s.socket.client.Err() != nil:
 		return s.socket.lossVerdict()
 	case !limitReached:

@@ -60,11 +60,11 @@ func TestEachEndOfASocketIsToldOnce(t *testing.T) {
 		}
 		idle, closing, closed := open("idle"), open("closing"), open("closed")
 		w.play(step{second, "idle", "drop", ""})
-		<-idle.Lost()
+		<-idle.lost()
 		require.Equal(t, LossCut, idle.Loss())
 		idle.Close()
 		w.play(step{time.Minute, "closing", "close", ""})
-		<-closing.Lost()
+		<-closing.lost()
 		require.Empty(t, closed.Loss())
 		closed.Close()
 		synctest.Wait()

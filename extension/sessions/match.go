@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// DefaultMatchTimeout is how long Match waits when MatchOptions do not say.
-const DefaultMatchTimeout = 30 * time.Second
+// defaultMatchTimeout is how long Match waits when MatchOptions do not say.
+const defaultMatchTimeout = 30 * time.Second
 
 // MatchOptions says how to join and to leave the queue. Join and Leave are needed; Match calls them itself, and waits.
 type MatchOptions struct {
@@ -15,7 +15,7 @@ type MatchOptions struct {
 	Join func(context.Context) (queueKey string, err error)
 	// Leave leaves the queue when there was no match in time. After any other outcome that is the caller's to do.
 	Leave func(context.Context) error
-	// Timeout is from the decision to join; 0 means DefaultMatchTimeout. It does not cut Join short.
+	// Timeout is from the decision to join; 0 means 30 s. It does not cut Join short.
 	Timeout time.Duration
 }
 
@@ -51,7 +51,7 @@ var errWaiting = errors.New("this user waits for a match already")
 func (sock *Socket) Match(ctx context.Context, o MatchOptions) (Match, error) {
 	begin := time.Now()
 	if o.Timeout <= 0 {
-		o.Timeout = DefaultMatchTimeout
+		o.Timeout = defaultMatchTimeout
 	}
 	w := &want{heard: make(chan struct{})}
 	if !sock.begin(w) {
@@ -101,7 +101,7 @@ func (sock *Socket) wait(ctx context.Context, w *want, patience time.Duration) O
 	case <-timer.C:
 	case <-ctx.Done():
 		outcome = OutcomeStopped
-	case <-sock.Lost():
+	case <-sock.lost():
 		outcome = OutcomeSocketLost
 	}
 	select {
@@ -157,8 +157,8 @@ func (sock *Socket) answer(s *session) {
 	case s.matched.Before(sock.leftUntil):
 		sock.leftUntil = time.Time{}
 	case sock.answered:
-		s.breaks(RuleMatchRepeated, "it is the second match for one join")
+		s.breaks(ruleMatchRepeated, "it is the second match for one join")
 	default:
-		s.breaks(RuleMatchUnasked, "match came without a join")
+		s.breaks(ruleMatchUnasked, "match came without a join")
 	}
 }

@@ -19,20 +19,20 @@ func (w *Tracker) pair(s *session) {
 		w.pairs[s.id] = p
 		time.AfterFunc(partnerPatience, func() { w.settle(p) })
 		if s.partner == contract.AnonymousID(s.id, s.socket.user) {
-			s.breaks(RulePartnerWrong, "partnerAnonymousId is the user's own")
+			s.breaks(rulePartnerWrong, "partnerAnonymousId is the user's own")
 		}
 	case p.second == nil:
 		p.second = s
 		p.first.checkPartner(s)
 		s.checkPartner(p.first)
 	default:
-		s.breaks(RulePartnerWrong, fmt.Sprintf("it is the session of users %s and %s", p.first.socket.user, p.second.socket.user))
+		s.breaks(rulePartnerWrong, fmt.Sprintf("it is the session of users %s and %s", p.first.socket.user, p.second.socket.user))
 	}
 }
 
 func (s *session) checkPartner(other *session) {
 	if want := contract.AnonymousID(s.id, other.socket.user); s.partner != want {
-		s.breaks(RulePartnerWrong, fmt.Sprintf("partnerAnonymousId is %s; the partner, user %s, is %s",
+		s.breaks(rulePartnerWrong, fmt.Sprintf("partnerAnonymousId is %s; the partner, user %s, is %s",
 			show(s.partner), other.socket.user, want))
 	}
 }
@@ -53,7 +53,7 @@ func (w *Tracker) settle(p *pair) {
 	if other := partner.find(id); other != nil && !other.matched.IsZero() {
 		return // heard it before: the first was more than partnerPatience late
 	}
-	p.first.breaks(RulePartnerMissing, fmt.Sprintf("its partner, user %s, heard no match within %s", partner.user, partnerPatience))
+	p.first.breaks(rulePartnerMissing, fmt.Sprintf("its partner, user %s, heard no match within %s", partner.user, partnerPatience))
 }
 
 // socketOf returns the socket of the user with this partnerAnonymousId. It computes a hash for every socket, a few milliseconds

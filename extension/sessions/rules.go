@@ -11,41 +11,41 @@ type Rule string
 
 // The rules. Each is counted once for a user and a session that broke it.
 const (
-	// RulePartnerMissing: both partners receive match with the same sessionId. One did; the other, whose socket was open in
+	// rulePartnerMissing: both partners receive match with the same sessionId. One did; the other, whose socket was open in
 	// this process the whole time, did not within 5 s.
-	RulePartnerMissing Rule = "partner_missing"
-	// RulePartnerWrong: partnerAnonymousId is the hash of the other user, and a session has two users.
-	RulePartnerWrong Rule = "partner_wrong"
-	// RuleMatchRepeated: at most one match for a join; and none twice.
-	RuleMatchRepeated Rule = "match_repeated"
-	// RuleMatchUnasked: no match without a join.
-	RuleMatchUnasked Rule = "match_unasked"
-	// RuleMatchMissing: no session:start without a match at most 2 s later.
-	RuleMatchMissing Rule = "match_missing"
-	// RuleSessionMixed: session:start and session:end carry the sessionId of the match.
-	RuleSessionMixed Rule = "session_mixed"
-	// RuleStartMissing: session:start comes within 5 s of the match, unless a session:end with token_error does.
-	RuleStartMissing Rule = "start_missing"
-	// RuleStartRepeated: there is one session:start.
-	RuleStartRepeated Rule = "start_repeated"
-	// RuleEndMissing: session:end comes, at the latest 5 s after the session's time.
-	RuleEndMissing Rule = "end_missing"
-	// RuleEndRepeated: there is one session:end.
-	RuleEndRepeated Rule = "end_repeated"
-	// RuleEndUnasked: no session:end of a session without a match or session:start for this user.
-	RuleEndUnasked Rule = "end_unasked"
-	// RuleLengthWrong: from session:start to session:end it is endAt − startAt, ± 1 s.
-	RuleLengthWrong Rule = "length_wrong"
-	// RuleEndReason: the reason of session:end is timeout.
-	RuleEndReason Rule = "end_reason"
-	// RulePayloadWrong: match, session:start and session:end have the fields of docs/verity-api.md that this package reads.
-	RulePayloadWrong Rule = "payload_wrong"
+	rulePartnerMissing Rule = "partner_missing"
+	// rulePartnerWrong: partnerAnonymousId is the hash of the other user, and a session has two users.
+	rulePartnerWrong Rule = "partner_wrong"
+	// ruleMatchRepeated: at most one match for a join; and none twice.
+	ruleMatchRepeated Rule = "match_repeated"
+	// ruleMatchUnasked: no match without a join.
+	ruleMatchUnasked Rule = "match_unasked"
+	// ruleMatchMissing: no session:start without a match at most 2 s later.
+	ruleMatchMissing Rule = "match_missing"
+	// ruleSessionMixed: session:start and session:end carry the sessionId of the match.
+	ruleSessionMixed Rule = "session_mixed"
+	// ruleStartMissing: session:start comes within 5 s of the match, unless a session:end with token_error does.
+	ruleStartMissing Rule = "start_missing"
+	// ruleStartRepeated: there is one session:start.
+	ruleStartRepeated Rule = "start_repeated"
+	// ruleEndMissing: session:end comes, at the latest 5 s after the session's time.
+	ruleEndMissing Rule = "end_missing"
+	// ruleEndRepeated: there is one session:end.
+	ruleEndRepeated Rule = "end_repeated"
+	// ruleEndUnasked: no session:end of a session without a match or session:start for this user.
+	ruleEndUnasked Rule = "end_unasked"
+	// ruleLengthWrong: from session:start to session:end it is endAt − startAt, ± 1 s.
+	ruleLengthWrong Rule = "length_wrong"
+	// ruleEndReason: the reason of session:end is timeout.
+	ruleEndReason Rule = "end_reason"
+	// rulePayloadWrong: match, session:start and session:end have the fields of docs/verity-api.md that this package reads.
+	rulePayloadWrong Rule = "payload_wrong"
 )
 
 // aboutMatch reports whether the rule is about the match rather than about the session that follows.
 func (r Rule) aboutMatch() bool {
 	switch r {
-	case RulePartnerMissing, RulePartnerWrong, RuleMatchRepeated, RuleMatchUnasked, RuleMatchMissing:
+	case rulePartnerMissing, rulePartnerWrong, ruleMatchRepeated, ruleMatchUnasked, ruleMatchMissing:
 		return true
 	default:
 		return false

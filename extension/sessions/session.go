@@ -85,7 +85,7 @@ func (sock *Socket) find(id string) *session {
 func (sock *Socket) heardMatch(p matchPayload, at time.Time) {
 	s := sock.session(p.SessionID)
 	if !s.matched.IsZero() {
-		s.breaks(RuleMatchRepeated, "match came twice")
+		s.breaks(ruleMatchRepeated, "match came twice")
 		return
 	}
 	s.matched, s.partner = at, p.Partner
@@ -101,13 +101,13 @@ func (sock *Socket) heardMatch(p matchPayload, at time.Time) {
 func (sock *Socket) heardStart(p startPayload, at time.Time) {
 	s := sock.session(p.SessionID)
 	if !s.started.IsZero() {
-		s.breaks(RuleStartRepeated, "session:start came twice")
+		s.breaks(ruleStartRepeated, "session:start came twice")
 		return
 	}
 	s.started = at
 	if s.length, s.lengthKnown = p.length(); !s.lengthKnown {
 		s.length = usualLength
-		s.breaks(RulePayloadWrong, "session:start does not say from startAt to endAt")
+		s.breaks(rulePayloadWrong, "session:start does not say from startAt to endAt")
 	}
 	sock.tracker.longest = max(sock.tracker.longest, s.length)
 	if s.ended.IsZero() {
@@ -120,7 +120,7 @@ func (sock *Socket) heardStart(p startPayload, at time.Time) {
 func (sock *Socket) heardEnd(p endPayload, at time.Time) {
 	s := sock.session(p.SessionID)
 	if !s.ended.IsZero() {
-		s.breaks(RuleEndRepeated, "session:end came twice")
+		s.breaks(ruleEndRepeated, "session:end came twice")
 		return
 	}
 	s.ended, s.reason = at, p.Reason
@@ -134,13 +134,13 @@ func (sock *Socket) heardEnd(p endPayload, at time.Time) {
 // checkEnd judges the end of a session that is known to be the user's.
 func (s *session) checkEnd() {
 	if s.started.IsZero() && s.reason != string(ReasonTokenError) {
-		s.breaks(RuleStartMissing, "session:end came without a session:start")
+		s.breaks(ruleStartMissing, "session:end came without a session:start")
 	}
-	if lasted := s.ended.Sub(s.started); s.lengthOff() != 0 && !s.has(RuleEndMissing) {
-		s.breaks(RuleLengthWrong, fmt.Sprintf("it lasted %.1f s instead of %.1f s", lasted.Seconds(), s.length.Seconds()))
+	if lasted := s.ended.Sub(s.started); s.lengthOff() != 0 && !s.has(ruleEndMissing) {
+		s.breaks(ruleLengthWrong, fmt.Sprintf("it lasted %.1f s instead of %.1f s", lasted.Seconds(), s.length.Seconds()))
 	}
 	if s.reason != string(ReasonTimeout) {
-		s.breaks(RuleEndReason, fmt.Sprintf("it ended with reason %s instead of \"timeout\"", show(s.reason)))
+		s.breaks(ruleEndReason, fmt.Sprintf("it ended with reason %s instead of \"timeout\"", show(s.reason)))
 	}
 }
 
@@ -197,7 +197,7 @@ func (s *session) overdue() {
 		s.judgeUnmatched(now)
 		s.moved()
 	case awaitsStart:
-		s.breaks(RuleStartMissing, fmt.Sprintf("no session:start within %s of match", startPatience))
+		s.breaks(ruleStartMissing, fmt.Sprintf("no session:start within %s of match", startPatience))
 		s.await(lingers, now.Add(w.longest+lingerTime)) // its session:end may still come
 	case awaitsEnd:
 		s.missEnd()
@@ -209,7 +209,7 @@ func (s *session) overdue() {
 }
 
 func (s *session) missEnd() {
-	s.breaks(RuleEndMissing, fmt.Sprintf("no session:end within %.1f s of a session:start that promised %.1f s",
+	s.breaks(ruleEndMissing, fmt.Sprintf("no session:end within %.1f s of a session:start that promised %.1f s",
 		time.Since(s.started).Seconds(), s.length.Seconds()))
 }
 
@@ -221,21 +221,21 @@ func (s *session) judgeUnmatched(now time.Time) {
 	}
 	if other := s.mixedUpWith(now); other != nil {
 		s.counted = true // as the other
-		s.breaks(RuleSessionMixed, fmt.Sprintf("its events belong to session %s, which lacks them", show(other.id)))
-		other.broken = append(other.broken, RuleSessionMixed)
+		s.breaks(ruleSessionMixed, fmt.Sprintf("its events belong to session %s, which lacks them", show(other.id)))
+		other.broken = append(other.broken, ruleSessionMixed)
 		other.wake()
 		return
 	}
 	if s.started.IsZero() {
-		s.breaks(RuleEndUnasked, "session:end came without match and session:start")
+		s.breaks(ruleEndUnasked, "session:end came without match and session:start")
 		return
 	}
-	s.breaks(RuleMatchMissing, fmt.Sprintf("session:start came, and no match within %s", settleTime))
+	s.breaks(ruleMatchMissing, fmt.Sprintf("session:start came, and no match within %s", settleTime))
 }
 
 func (s *session) mixedUpWith(now time.Time) *session {
 	for _, other := range s.socket.sessions {
-		if other == s || other.matched.IsZero() || !other.ended.IsZero() || other.has(RuleSessionMixed) {
+		if other == s || other.matched.IsZero() || !other.ended.IsZero() || other.has(ruleSessionMixed) {
 			continue
 		}
 		lacksStart := other.started.IsZero()
@@ -249,7 +249,7 @@ func (s *session) mixedUpWith(now time.Time) *session {
 
 // breaks records a broken rule, once. A session whose events carried the wrong sessionId is judged no further.
 func (s *session) breaks(r Rule, how string) {
-	if s.has(r) || s.has(RuleSessionMixed) {
+	if s.has(r) || s.has(ruleSessionMixed) {
 		return
 	}
 	s.broken = append(s.broken, r)

@@ -40,73 +40,73 @@ func TestHold(t *testing.T) {
 		"more than one second early": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {44*second - ms, "a", "session:end", end("s", "timeout")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonEarlyEnd, Started: true, Held: 44*second - ms},
-			broken: map[Rule]int{RuleLengthWrong: 1},
+			broken: map[Rule]int{ruleLengthWrong: 1},
 		},
 		"more than one second late": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {46*second + ms, "a", "session:end", end("s", "timeout")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonLateEnd, Started: true, Held: 46*second + ms},
-			broken: map[Rule]int{RuleLengthWrong: 1},
+			broken: map[Rule]int{ruleLengthWrong: 1},
 		},
 		"ended by somebody": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "ended")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonEnded, Started: true, Held: 45 * second},
-			broken: map[Rule]int{RuleEndReason: 1},
+			broken: map[Rule]int{ruleEndReason: 1},
 		},
 		"ended early by somebody": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {9 * second, "a", "session:end", end("s", "ended")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonEnded, Started: true, Held: 9 * second},
-			broken: map[Rule]int{RuleEndReason: 1, RuleLengthWrong: 1},
+			broken: map[Rule]int{ruleEndReason: 1, ruleLengthWrong: 1},
 		},
 		"ended for a reason that nobody knows": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "bored")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonOther, Started: true, Held: 45 * second},
-			broken: map[Rule]int{RuleEndReason: 1},
+			broken: map[Rule]int{ruleEndReason: 1},
 		},
 		"no video": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {5 * ms, "a", "session:end", end("s", "token_error")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonTokenError},
-			broken: map[Rule]int{RuleEndReason: 1},
+			broken: map[Rule]int{ruleEndReason: 1},
 		},
 		"no video, told before the match": {
 			steps:  []step{{second, "a", "session:end", end("s", "token_error")}, {5 * ms, "a", "match", match("s", "x")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonTokenError},
-			broken: map[Rule]int{RuleEndReason: 1},
+			broken: map[Rule]int{ruleEndReason: 1},
 		},
 		"no start, although the end comes": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {45 * second, "a", "session:end", end("s", "timeout")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonNoStart},
-			broken: map[Rule]int{RuleStartMissing: 1},
+			broken: map[Rule]int{ruleStartMissing: 1},
 		},
 		"an end at once without a start": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {second, "a", "session:end", end("s", "timeout")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonNoStart},
-			broken: map[Rule]int{RuleStartMissing: 1},
+			broken: map[Rule]int{ruleStartMissing: 1},
 		},
 		"two starts": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "timeout")}},
-			want:   Held{Outcome: OutcomeDropped, Reason: Reason(RuleStartRepeated), Started: true, Held: 45 * second},
-			broken: map[Rule]int{RuleStartRepeated: 1},
+			want:   Held{Outcome: OutcomeDropped, Reason: Reason(ruleStartRepeated), Started: true, Held: 45 * second},
+			broken: map[Rule]int{ruleStartRepeated: 1},
 		},
 		"match twice": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "timeout")}},
-			want:   Held{Outcome: OutcomeDropped, Reason: Reason(RuleMatchRepeated), Started: true, Held: 45 * second},
-			broken: map[Rule]int{RuleMatchRepeated: 1},
+			want:   Held{Outcome: OutcomeDropped, Reason: Reason(ruleMatchRepeated), Started: true, Held: 45 * second},
+			broken: map[Rule]int{ruleMatchRepeated: 1},
 		},
 		"no end": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonNoEnd, Started: true, Held: 50 * second},
-			broken: map[Rule]int{RuleEndMissing: 1},
+			broken: map[Rule]int{ruleEndMissing: 1},
 		},
 		"no end within a grace of one's own": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}},
 			hold:   HoldOptions{Hold: 45 * second, Grace: 2 * second},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonNoEnd, Started: true, Held: 47 * second},
-			broken: map[Rule]int{RuleEndMissing: 1},
+			broken: map[Rule]int{ruleEndMissing: 1},
 		},
 		"an end that comes after all": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {55 * second, "a", "session:end", end("s", "timeout")}},
 			want:   Held{Outcome: OutcomeDropped, Reason: ReasonNoEnd, Started: true, Held: 50 * second},
-			broken: map[Rule]int{RuleEndMissing: 1},
+			broken: map[Rule]int{ruleEndMissing: 1},
 		},
 		"held for as long as asked": {
 			steps: []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "timeout")}},
@@ -116,38 +116,38 @@ func TestHold(t *testing.T) {
 		"held for as long as asked, but not well": {
 			steps:  []step{{second, "a", "match", match("s", "b")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "timeout")}},
 			hold:   HoldOptions{Hold: 10 * second, Grace: second},
-			want:   Held{Outcome: OutcomeDropped, Reason: Reason(RulePartnerMissing), Started: true, Held: 11 * second},
-			broken: map[Rule]int{RulePartnerMissing: 1},
+			want:   Held{Outcome: OutcomeDropped, Reason: Reason(rulePartnerMissing), Started: true, Held: 11 * second},
+			broken: map[Rule]int{rulePartnerMissing: 1},
 		},
 		"the start of another session": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("z")}, {45 * second, "a", "session:end", end("z", "timeout")}},
-			want:   Held{Outcome: OutcomeDropped, Reason: Reason(RuleSessionMixed)},
-			broken: map[Rule]int{RuleSessionMixed: 1},
+			want:   Held{Outcome: OutcomeDropped, Reason: Reason(ruleSessionMixed)},
+			broken: map[Rule]int{ruleSessionMixed: 1},
 		},
 		"the end of another session": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("z", "timeout")}},
-			want:   Held{Outcome: OutcomeDropped, Reason: Reason(RuleSessionMixed), Started: true, Held: 47 * second},
-			broken: map[Rule]int{RuleSessionMixed: 1},
+			want:   Held{Outcome: OutcomeDropped, Reason: Reason(ruleSessionMixed), Started: true, Held: 47 * second},
+			broken: map[Rule]int{ruleSessionMixed: 1},
 		},
 		"an end of a session nobody heard of, in mid-session": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {9 * second, "a", "session:end", end("z", "timeout")}, {36 * second, "a", "session:end", end("s", "timeout")}},
 			want:   Held{Outcome: OutcomeHeld, Reason: ReasonTimeout, Started: true, Held: 45 * second},
-			broken: map[Rule]int{RuleEndUnasked: 1},
+			broken: map[Rule]int{ruleEndUnasked: 1},
 		},
 		"a start that does not say how long": {
 			steps:  []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", `{"sessionId":"s","startAt":null}`}, {20 * second, "a", "session:end", end("s", "timeout")}},
-			want:   Held{Outcome: OutcomeDropped, Reason: Reason(RulePayloadWrong), Started: true, Held: 20 * second},
-			broken: map[Rule]int{RulePayloadWrong: 1},
+			want:   Held{Outcome: OutcomeDropped, Reason: Reason(rulePayloadWrong), Started: true, Held: 20 * second},
+			broken: map[Rule]int{rulePayloadWrong: 1},
 		},
 		"the partner does not hear the match": {
 			steps:  []step{{second, "a", "match", match("s", "b")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "timeout")}},
-			want:   Held{Outcome: OutcomeDropped, Reason: Reason(RulePartnerMissing), Started: true, Held: 45 * second},
-			broken: map[Rule]int{RulePartnerMissing: 1},
+			want:   Held{Outcome: OutcomeDropped, Reason: Reason(rulePartnerMissing), Started: true, Held: 45 * second},
+			broken: map[Rule]int{rulePartnerMissing: 1},
 		},
 		"oneself as the partner": {
 			steps:  []step{{second, "a", "match", match("s", "a")}, {0, "a", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "timeout")}},
-			want:   Held{Outcome: OutcomeDropped, Reason: Reason(RulePartnerWrong), Started: true, Held: 45 * second},
-			broken: map[Rule]int{RulePartnerWrong: 1},
+			want:   Held{Outcome: OutcomeDropped, Reason: Reason(rulePartnerWrong), Started: true, Held: 45 * second},
+			broken: map[Rule]int{rulePartnerWrong: 1},
 		},
 		"dropped": {
 			steps: []step{{second, "a", "match", match("s", "x")}, {0, "a", "session:start", start("s")}, {9 * second, "a", "drop", ""}},
@@ -203,7 +203,7 @@ func TestHoldOnADeadServer(t *testing.T) {
 		w.play(step{second, "a", "mute", ""})
 		got := <-held
 		require.Equal(t, Held{Outcome: OutcomeDropped, Reason: ReasonSocketLost, SessionID: "s", Started: true, Held: 44 * second}, got)
-		<-a.Lost()
+		<-a.lost()
 		require.ErrorIs(t, a.Err(), ErrLost)
 		require.ErrorContains(t, a.Err(), "no ping from the server for 45s")
 		a.Close()
@@ -356,7 +356,7 @@ func TestHoldALateMatch(t *testing.T) {
 			require.False(t, m.Matched())
 			return a.Hold(t.Context(), m, HoldOptions{})
 		})
-		w.play(step{DefaultMatchTimeout + 500*ms, "a", "match", match("s", "x")}, step{0, "a", "session:start", start("s")},
+		w.play(step{defaultMatchTimeout + 500*ms, "a", "match", match("s", "x")}, step{0, "a", "session:start", start("s")},
 			step{45 * second, "a", "session:end", end("s", "timeout")})
 		require.Equal(t, OutcomeHeld, (<-held).Outcome)
 	})
@@ -416,61 +416,61 @@ func TestRules(t *testing.T) {
 		"the partner four seconds later": {steps: []step{
 			{second, "a", "match", match("s", "b")}, {4 * second, "b", "match", match("s", "a")},
 			{0, "a", "session:end", end("s", "token_error")}, {0, "b", "session:end", end("s", "token_error")},
-		}, broken: map[Rule]int{RuleEndReason: 2}, deltas: [2]int64{0, 2}, how: `user a, session "s": it ended with reason "token_error" instead of "timeout"`},
+		}, broken: map[Rule]int{ruleEndReason: 2}, deltas: [2]int64{0, 2}, how: `user a, session "s": it ended with reason "token_error" instead of "timeout"`},
 		"the partner six seconds later": {
 			steps: []step{
 				{second, "b", "match", match("s", "a")}, {0, "b", "session:start", start("s")}, {0, "a", "session:start", start("s")},
 				{6 * second, "a", "match", match("s", "b")}, {39 * second, "a", "session:end", end("s", "timeout")}, {0, "b", "session:end", end("s", "timeout")},
 			},
-			broken: map[Rule]int{RulePartnerMissing: 1, RuleMatchMissing: 1}, deltas: [2]int64{2, 0},
+			broken: map[Rule]int{rulePartnerMissing: 1, ruleMatchMissing: 1}, deltas: [2]int64{2, 0},
 			how: `user b, session "s": its partner, user a, heard no match within 5s`,
 		},
 		"the partner's match lost": {
 			steps:  []step{{second, "a", "match", match("s", "b")}, {0, "a", "session:start", start("s")}, {0, "b", "session:start", start("s")}, {45 * second, "a", "session:end", end("s", "timeout")}, {0, "b", "session:end", end("s", "timeout")}},
-			broken: map[Rule]int{RulePartnerMissing: 1, RuleMatchMissing: 1}, deltas: [2]int64{2, 0},
+			broken: map[Rule]int{rulePartnerMissing: 1, ruleMatchMissing: 1}, deltas: [2]int64{2, 0},
 			how: `user b, session "s": session:start came, and no match within 2s`,
 		},
 		"the partner matched into another session": {
 			steps:  []step{{second, "a", "match", match("s", "b")}, {0, "b", "match", match("z", "a")}},
-			broken: map[Rule]int{RulePartnerMissing: 2, RuleStartMissing: 2}, deltas: [2]int64{2, 0},
+			broken: map[Rule]int{rulePartnerMissing: 2, ruleStartMissing: 2}, deltas: [2]int64{2, 0},
 			how: `heard no match within 5s`,
 		},
 		"the partner named wrongly": {
 			steps:  slices.Concat([]step{{second, "a", "match", match("s", "c")}, {0, "b", "match", match("s", "a")}}, both[2:]),
-			broken: map[Rule]int{RulePartnerWrong: 1}, deltas: [2]int64{1, 0},
+			broken: map[Rule]int{rulePartnerWrong: 1}, deltas: [2]int64{1, 0},
 			how: `user a, session "s": partnerAnonymousId is "` + contract.AnonymousID("s", "c") + `"; the partner, user b, is ` + contract.AnonymousID("s", "b"),
 		},
 		"a third user in the session": {
 			steps:  slices.Concat(both[:4], []step{{0, "c", "match", match("s", "a")}, {0, "c", "session:start", start("s")}, {45 * second, "c", "session:end", end("s", "timeout")}, {0, "a", "session:end", end("s", "timeout")}, {0, "b", "session:end", end("s", "timeout")}}),
-			broken: map[Rule]int{RulePartnerWrong: 1}, deltas: [2]int64{1, 0},
+			broken: map[Rule]int{rulePartnerWrong: 1}, deltas: [2]int64{1, 0},
 			how: `user c, session "s": it is the session of users a and b`,
 		},
 		"matched again after one join": {
 			steps:  slices.Concat(both, []step{{0, "a", "match", match("z", "x")}, {0, "a", "session:start", start("z")}, {45 * second, "a", "session:end", end("z", "timeout")}}),
-			broken: map[Rule]int{RuleMatchRepeated: 1}, deltas: [2]int64{1, 0},
+			broken: map[Rule]int{ruleMatchRepeated: 1}, deltas: [2]int64{1, 0},
 			how: `user a, session "z": it is the second match for one join`,
 		},
 		"matched without a join": {
 			steps:  []step{{second, "d", "match", match("s", "x")}, {0, "d", "session:start", start("s")}, {45 * second, "d", "session:end", end("s", "timeout")}},
-			broken: map[Rule]int{RuleMatchUnasked: 1}, deltas: [2]int64{1, 0},
+			broken: map[Rule]int{ruleMatchUnasked: 1}, deltas: [2]int64{1, 0},
 			how: `user d, session "s": match came without a join`,
 		},
 		"a second end": {
 			steps:  slices.Concat(both, []step{{second, "a", "session:end", end("s", "timeout")}}),
-			broken: map[Rule]int{RuleEndRepeated: 1}, deltas: [2]int64{0, 1},
+			broken: map[Rule]int{ruleEndRepeated: 1}, deltas: [2]int64{0, 1},
 			how: `user a, session "s": session:end came twice`,
 		},
 		"an end of a session that nobody heard of": {
 			steps:  []step{{second, "a", "session:end", end("s", "timeout")}},
-			broken: map[Rule]int{RuleEndUnasked: 1}, deltas: [2]int64{0, 1},
+			broken: map[Rule]int{ruleEndUnasked: 1}, deltas: [2]int64{0, 1},
 			how: `user a, session "s": session:end came without match and session:start`,
 		},
 		"no start for either": {
-			steps: pair, broken: map[Rule]int{RuleStartMissing: 2}, deltas: [2]int64{0, 2},
+			steps: pair, broken: map[Rule]int{ruleStartMissing: 2}, deltas: [2]int64{0, 2},
 			how: `session "s": no session:start within 5s of match`,
 		},
 		"no end": {
-			steps: both[:4], broken: map[Rule]int{RuleEndMissing: 2}, deltas: [2]int64{0, 2},
+			steps: both[:4], broken: map[Rule]int{ruleEndMissing: 2}, deltas: [2]int64{0, 2},
 			how: `session "s": no session:end within 50.0 s of a session:start that promised 45.0 s`,
 		},
 		"two sessions at once": {
@@ -482,7 +482,7 @@ func TestRules(t *testing.T) {
 		},
 		"payloads that say nothing": {
 			steps:  []step{{second, "a", "match", `{}`}, {0, "a", "match", `7`}, {0, "b", "session:end", `{"sessionId":5}`}},
-			broken: map[Rule]int{RulePayloadWrong: 2}, deltas: [2]int64{1, 1},
+			broken: map[Rule]int{rulePayloadWrong: 2}, deltas: [2]int64{1, 1},
 			how: `user a, session (0 bytes): match names no session`,
 		},
 	}
@@ -541,7 +541,7 @@ func TestASessionOutlivesItsSocket(t *testing.T) {
 		},
 		"matched while it broke": {after: []step{{45 * second, "a", "session:end", end("s", "timeout")}}},
 		"long ago": {
-			before: whole, after: []step{{2 * time.Minute, "a", "session:end", end("s", "timeout")}}, broken: map[Rule]int{RuleEndUnasked: 1},
+			before: whole, after: []step{{2 * time.Minute, "a", "session:end", end("s", "timeout")}}, broken: map[Rule]int{ruleEndUnasked: 1},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -550,7 +550,7 @@ func TestASessionOutlivesItsSocket(t *testing.T) {
 				a.Joining()
 				w.play(tc.before...)
 				w.play(step{second, "a", "drop", ""})
-				<-a.Lost()
+				<-a.lost()
 				a = w.open("a")
 				w.play(tc.after...)
 				time.Sleep(time.Minute)
@@ -636,7 +636,7 @@ func TestPartnerGone(t *testing.T) {
 func TestLeft(t *testing.T) {
 	for after, broken := range map[time.Duration]map[Rule]int{
 		time.Second:     {},
-		3 * time.Second: {RuleMatchUnasked: 1},
+		3 * time.Second: {ruleMatchUnasked: 1},
 	} {
 		run(t, func(t *testing.T, w *world) {
 			a := w.open("a")
@@ -684,11 +684,11 @@ func TestTokenRefusedAfterOpen(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		a := w.open("a")
 		w.play(step{second, "a", "close", ""})
-		<-a.Lost()
+		<-a.lost()
 		require.ErrorIs(t, a.Err(), ErrAuthRefused)
 		b := w.open("b")
 		w.play(step{refusalTime, "b", "close", ""})
-		<-b.Lost()
+		<-b.lost()
 		require.ErrorIs(t, b.Err(), ErrLost)
 		b.Close()
 		require.ErrorIs(t, b.Err(), ErrLost)

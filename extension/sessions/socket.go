@@ -134,8 +134,8 @@ func socketError(err error) error {
 	return fmt.Errorf("%w: %w", ErrLost, plain.Error(err))
 }
 
-// Lost is closed when the socket has ended, for whatever reason; see Err.
-func (sock *Socket) Lost() <-chan struct{} { return sock.client.Done() }
+// lost is closed when the socket has ended, for whatever reason; see Err.
+func (sock *Socket) lost() <-chan struct{} { return sock.client.Done() }
 
 // Err returns nil while the socket lasts, and then why it ended: ErrClosed, ErrLost, or ErrAuthRefused for a token that was
 // refused a moment after Open had returned.
@@ -238,7 +238,7 @@ func (sock *Socket) garble(event string) {
 		return
 	}
 	sock.garbled = true
-	sock.tracker.found(RulePayloadWrong, sock.user, "", event+" names no session")
+	sock.tracker.found(rulePayloadWrong, sock.user, "", event+" names no session")
 	if event == contract.EventMatch {
 		sock.tracker.brokenMatches++
 	} else {

@@ -46,7 +46,7 @@ func (w *Waiter) Wait(ctx context.Context, patience time.Duration) (json.RawMess
 		err = fmt.Errorf("%w: no %s within %s", ErrNoEvent, w.event, patience)
 	case <-ctx.Done():
 		err = ctx.Err()
-	case <-w.socket.Lost():
+	case <-w.socket.lost():
 		err = w.socket.Err()
 	}
 	select {

@@ -29,11 +29,11 @@ var statusFrame = []byte(`2/queue,["queue:status",{"usersSearching":1234}]`)
 func BenchmarkParsePacketAndName(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		p, err := ParsePacket(statusFrame)
+		p, err := parsePacket(statusFrame)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := p.EventName(); err != nil {
+		if _, err := p.eventName(); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -43,7 +43,7 @@ func BenchmarkDecodeEvent(b *testing.B) {
 	frame := []byte(`2/queue,["match",{"sessionId":"cm5x0","partnerAnonymousId":"anon_0123456789ab","queueKey":"canberra:44136fa355b3","matchedAt":"2026-01-01T00:00:00.000Z"}]`)
 	b.ReportAllocs()
 	for b.Loop() {
-		p, err := ParsePacket(frame)
+		p, err := parsePacket(frame)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func BenchmarkIgnoredFrame(b *testing.B) {
 	const frames = 500_000
 	_, url := serve(b, ServerOptions{Namespaces: []string{"/queue"}, QueueLimit: frames, OnEvent: func(s *Socket, _ Event) {
 		for range frames {
-			s.Send(textFrame(message(Packet{Type: PacketEvent, Namespace: []byte("/queue"), Data: statusFrame[len("2/queue,"):]})))
+			s.Send(textFrame(message(packet{Type: packetEvent, Namespace: []byte("/queue"), Data: statusFrame[len("2/queue,"):]})))
 		}
 	}})
 	for _, tt := range []struct{ name, role string }{{"bare gorilla", "flood-gorilla"}, {"client", "flood"}} {

@@ -26,7 +26,7 @@ const (
 type Client struct {
 	ws         *websocket.Conn
 	conn       *tcpConn // below ws and TLS: closing it interrupts all reads and writes at once
-	handshake  Handshake
+	handshake  handshake
 	namespaces []namespace
 	waiting    int // namespaces not yet joined; used by the reader only
 	stream     stream
@@ -112,7 +112,7 @@ func (c *Client) goodbye() {
 	defer c.mu.Unlock()
 	deadline := time.Now().Add(closeTimeout)
 	for i := range c.namespaces {
-		p := Packet{Type: PacketDisconnect, Namespace: []byte(c.namespaces[i].name)}
+		p := packet{Type: packetDisconnect, Namespace: []byte(c.namespaces[i].name)}
 		if c.writeLocked(message(p), deadline) != nil {
 			c.cut()
 			return
@@ -275,15 +275,15 @@ func (c *Client) handlePacket(b []byte) error {
 		return nil
 	}
 	switch p.Type {
-	case PacketEvent, PacketBinaryEvent:
+	case packetEvent, packetBinaryEvent:
 		return c.handleEvent(n, &p)
-	case PacketAck, PacketBinaryAck:
+	case packetAck, packetBinaryAck:
 		return c.handleAck(&p)
-	case PacketConnect:
+	case packetConnect:
 		return c.joined(n, &p)
-	case PacketConnectError:
+	case packetConnectError:
 		return c.refused(n, &p)
-	default: // PacketDisconnect
+	default: // packetDisconnect
 		return c.disconnected(n)
 	}
 }
@@ -297,8 +297,8 @@ func (c *Client) find(name []byte) *namespace {
 	return nil
 }
 
-func (c *Client) handleEvent(n *namespace, p *Packet) error {
-	name, err := p.EventName()
+func (c *Client) handleEvent(n *namespace, p *packet) error {
+	name, err := p.eventName()
 	if err != nil {
 		return err
 	}
@@ -313,8 +313,8 @@ func (c *Client) handleEvent(n *namespace, p *Packet) error {
 	return nil
 }
 
-// handleAck checks an acknowledgement. Verity sends none, for the client asks for none.
-func (c *Client) handleAck(p *Packet) error {
+// handleAck checks an acknowledgement. Verity sends none, as the client asks for none.
+func (c *Client) handleAck(p *packet) error {
 	var values []json.RawMessage
 	if json.Unmarshal(p.Data, &values) != nil {
 		return errJSON

@@ -53,7 +53,7 @@ func TestDialJoinsEveryNamespaceOverOneConnection(t *testing.T) {
 	h := c.Handshake()
 	require.Len(t, h.SID, 20)
 	h.SID = ""
-	require.Equal(t, Handshake{PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, MaxPayload: 1_000_000}, h)
+	require.Equal(t, handshake{PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, MaxPayload: 1_000_000}, h)
 	require.NoError(t, c.Err())
 }
 
@@ -266,7 +266,7 @@ func TestDialGivesUpAfter20Seconds(t *testing.T) {
 		begin := time.Now()
 		_, err := Dial(t.Context(), o)
 		require.EqualError(t, err, "socketio: connect to verity: not answered in time: the Engine.IO handshake: context deadline exceeded")
-		require.Equal(t, DefaultTimeout, time.Since(begin))
+		require.Equal(t, defaultTimeout, time.Since(begin))
 	})
 }
 

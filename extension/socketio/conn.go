@@ -65,8 +65,8 @@ func (c *conn) open() {
 	o := &c.server.o
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := Handshake{SID: newSID(), PingInterval: o.PingInterval, PingTimeout: o.PingTimeout, MaxPayload: o.MaxPayload}
-	c.enqueueLocked(textFrame(h.Append(nil)))
+	h := handshake{SID: newSID(), PingInterval: o.PingInterval, PingTimeout: o.PingTimeout, MaxPayload: o.MaxPayload}
+	c.enqueueLocked(textFrame(h.append(nil)))
 	c.timer = time.AfterFunc(o.PingInterval, c.tick)
 	c.joining = time.AfterFunc(o.ConnectTimeout, c.shutdown)
 }
@@ -194,7 +194,7 @@ func (c *conn) dismiss(extra ...string) {
 }
 
 func disconnectFrame(namespace string) *Frame {
-	return textFrame(message(Packet{Type: PacketDisconnect, Namespace: []byte(namespace)}))
+	return textFrame(message(packet{Type: packetDisconnect, Namespace: []byte(namespace)}))
 }
 
 // enqueue queues a frame for writing; it never blocks.
@@ -310,13 +310,13 @@ func (c *conn) handlePacket(b []byte) error {
 	}
 	s := c.find(p.Namespace)
 	switch {
-	case p.Type == PacketConnect && s == nil:
+	case p.Type == packetConnect && s == nil:
 		return c.join(&p)
-	case p.Type == PacketConnect || p.Type == PacketConnectError || s == nil:
+	case p.Type == packetConnect || p.Type == packetConnectError || s == nil:
 		return errUnexpected
-	case p.Type == PacketEvent || p.Type == PacketBinaryEvent:
+	case p.Type == packetEvent || p.Type == packetBinaryEvent:
 		return c.event(s, &p)
-	case p.Type == PacketDisconnect:
+	case p.Type == packetDisconnect:
 		c.leave(s)
 	}
 	return nil // an acknowledgement: this server asks for none
@@ -334,14 +334,14 @@ func (c *conn) find(namespace []byte) *Socket {
 }
 
 // join answers a CONNECT packet.
-func (c *conn) join(p *Packet) error {
+func (c *conn) join(p *packet) error {
 	if len(p.Data) > 0 && !json.Valid(p.Data) {
 		return errJSON
 	}
 	s := &Socket{conn: c, namespace: string(p.Namespace), id: newSID()}
-	answer := Packet{Type: PacketConnect, Namespace: p.Namespace, Data: []byte(`{"sid":"` + s.id + `"}`)}
+	answer := packet{Type: packetConnect, Namespace: p.Namespace, Data: []byte(`{"sid":"` + s.id + `"}`)}
 	if !slices.Contains(c.server.o.Namespaces, s.namespace) {
-		answer.Type, answer.Data = PacketConnectError, []byte(`{"message":"Invalid namespace"}`)
+		answer.Type, answer.Data = packetConnectError, []byte(`{"message":"Invalid namespace"}`)
 		c.enqueue(textFrame(message(answer)))
 		return nil
 	}
@@ -382,8 +382,8 @@ func (c *conn) leave(s *Socket) {
 	c.disconnected(s)
 }
 
-func (c *conn) event(s *Socket, p *Packet) error {
-	name, err := p.EventName()
+func (c *conn) event(s *Socket, p *packet) error {
+	name, err := p.eventName()
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("socketio: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, positive(o.Timeout, DefaultTimeout))
+	ctx, cancel := context.WithTimeout(ctx, positive(o.Timeout, defaultTimeout))
 	defer cancel()
 	c, err := dial(ctx, endpoint, &o)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *Client) open(ctx context.Context, endpoint string, o *Options) (release
 		return nil, err
 	}
 	c.conn.open.Store(true)
-	ws.SetReadLimit(positive(o.ReadLimit, DefaultReadLimit))
+	ws.SetReadLimit(positive(o.ReadLimit, defaultReadLimit))
 	c.ws = ws
 	return release, nil
 }
@@ -137,7 +137,7 @@ func (c *Client) join(auth []byte) error {
 		return err
 	}
 	for i := range c.namespaces {
-		p := Packet{Type: PacketConnect, Namespace: []byte(c.namespaces[i].name), Data: auth}
+		p := packet{Type: packetConnect, Namespace: []byte(c.namespaces[i].name), Data: auth}
 		if err := c.write(message(p)); err != nil {
 			return err
 		}
@@ -155,13 +155,13 @@ func (c *Client) greet(messageType int, frame []byte) error {
 	if messageType != websocket.TextMessage {
 		return errNotOpen
 	}
-	h, err := ParseHandshake(frame)
+	h, err := parseHandshake(frame)
 	c.handshake = h
 	return err
 }
 
 // joined handles the answer to a CONNECT packet.
-func (c *Client) joined(n *namespace, p *Packet) error {
+func (c *Client) joined(n *namespace, p *packet) error {
 	var answer struct {
 		SID string `json:"sid"`
 	}
@@ -180,7 +180,7 @@ func (c *Client) joined(n *namespace, p *Packet) error {
 var errNoSID = protocolError("a namespace was accepted without a sid")
 
 // refused handles a CONNECT_ERROR packet.
-func (c *Client) refused(n *namespace, p *Packet) error {
+func (c *Client) refused(n *namespace, p *packet) error {
 	var answer struct {
 		Message string `json:"message"`
 	}

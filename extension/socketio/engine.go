@@ -24,8 +24,8 @@ const Path = "/socket.io/"
 // maxMillis is the longest timer of Node, the reference implementation's platform, in milliseconds.
 const maxMillis = 1<<31 - 1
 
-// Handshake is the first packet of a connection, with the server's settings.
-type Handshake struct {
+// handshake is the first packet of a connection, with the server's settings.
+type handshake struct {
 	SID          string
 	PingInterval time.Duration // between two pings, whole milliseconds
 	PingTimeout  time.Duration // for the answer to a ping, whole milliseconds
@@ -45,19 +45,19 @@ var (
 	errHandshake = protocolError("handshake without a sid, or with a pingInterval, pingTimeout or maxPayload out of range")
 )
 
-// ParseHandshake parses the first text frame of a connection, 0{"sid":…}. Every error wraps ErrProtocol.
-func ParseHandshake(frame []byte) (Handshake, error) {
+// parseHandshake parses the first text frame of a connection, 0{"sid":…}. Every error wraps ErrProtocol.
+func parseHandshake(frame []byte) (handshake, error) {
 	if len(frame) == 0 || frame[0] != engineOpen {
-		return Handshake{}, errNotOpen
+		return handshake{}, errNotOpen
 	}
 	var h handshakeJSON
 	if json.Unmarshal(frame[1:], &h) != nil {
-		return Handshake{}, errJSON
+		return handshake{}, errJSON
 	}
 	if h.SID == "" || !isMillis(h.PingInterval) || !isMillis(h.PingTimeout) || h.MaxPayload < 0 {
-		return Handshake{}, errHandshake
+		return handshake{}, errHandshake
 	}
-	return Handshake{
+	return handshake{
 		SID:          h.SID,
 		PingInterval: time.Duration(h.PingInterval) * time.Millisecond,
 		PingTimeout:  time.Duration(h.PingTimeout) * time.Millisecond,
@@ -67,8 +67,8 @@ func ParseHandshake(frame []byte) (Handshake, error) {
 
 func isMillis(n int64) bool { return 0 < n && n <= maxMillis }
 
-// Append appends the handshake's text frame to dst, with the fields in the order of the reference server.
-func (h Handshake) Append(dst []byte) []byte {
+// append appends the handshake's text frame to dst, with the fields in the order of the reference server.
+func (h handshake) append(dst []byte) []byte {
 	sid, _ := json.Marshal(h.SID) // a string always marshals
 	dst = append(dst, `0{"sid":`...)
 	dst = append(dst, sid...)
@@ -90,11 +90,11 @@ var (
 )
 
 // packet parses the next text message.
-func (s *stream) packet(b []byte) (Packet, error) {
+func (s *stream) packet(b []byte) (packet, error) {
 	if s.attachments > 0 {
-		return Packet{}, errAttachmentMissing
+		return packet{}, errAttachmentMissing
 	}
-	p, err := ParsePacket(b)
+	p, err := parsePacket(b)
 	s.attachments = p.Attachments
 	return p, err
 }

@@ -9,14 +9,14 @@ import (
 
 func TestHandshake(t *testing.T) {
 	frame := `0{"sid":"x\"y","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`
-	h, err := ParseHandshake([]byte(frame))
+	h, err := parseHandshake([]byte(frame))
 	require.NoError(t, err)
-	require.Equal(t, Handshake{SID: `x"y`, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, MaxPayload: 1_000_000}, h)
-	require.Equal(t, frame, string(h.Append(nil)))
+	require.Equal(t, handshake{SID: `x"y`, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, MaxPayload: 1_000_000}, h)
+	require.Equal(t, frame, string(h.append(nil)))
 }
 
 func TestHandshakeWithoutMaxPayload(t *testing.T) {
-	h, err := ParseHandshake([]byte(`0{"sid":"x","pingInterval":1,"pingTimeout":2147483647}`))
+	h, err := parseHandshake([]byte(`0{"sid":"x","pingInterval":1,"pingTimeout":2147483647}`))
 	require.NoError(t, err)
 	require.Zero(t, h.MaxPayload)
 	require.Equal(t, 2147483647*time.Millisecond, h.PingTimeout)
@@ -38,7 +38,7 @@ func TestHandshakeRefuses(t *testing.T) {
 		{`0{"sid":"x","pingInterval":1,"pingTimeout":1,"maxPayload":-1}`, outOfRange},
 	} {
 		t.Run(tt.frame, func(t *testing.T) {
-			_, err := ParseHandshake([]byte(tt.frame))
+			_, err := parseHandshake([]byte(tt.frame))
 			require.ErrorIs(t, err, ErrProtocol)
 			require.EqualError(t, err, tt.want)
 		})

@@ -21,7 +21,7 @@ type Event struct {
 }
 
 // decodeEvent decodes the packet of an event with its arguments.
-func decodeEvent(p *Packet, namespace string, name []byte) (Event, error) {
+func decodeEvent(p *packet, namespace string, name []byte) (Event, error) {
 	e := Event{
 		Namespace: namespace, Name: string(name), At: time.Now(),
 		Attachments: p.Attachments, id: p.ID, wants: p.HasID,

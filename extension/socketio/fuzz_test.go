@@ -20,22 +20,22 @@ var packetSeeds = []string{
 	"2[\"\xd9\xd90\"]",
 }
 
-// Whatever ParsePacket accepts, Append restores, and EventName returns the name that encoding/json decodes.
+// Whatever parsePacket accepts, append restores, and eventName returns the name that encoding/json decodes.
 func FuzzParsePacket(f *testing.F) {
 	for _, seed := range packetSeeds {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := ParsePacket(b)
+		p, err := parsePacket(b)
 		if err != nil {
 			require.ErrorIs(t, err, ErrProtocol)
 			return
 		}
-		again, err := ParsePacket(p.Append(nil))
+		again, err := parsePacket(p.append(nil))
 		require.NoError(t, err)
 		require.Equal(t, p, again)
 
-		name, err := p.EventName()
+		name, err := p.eventName()
 		if err != nil {
 			require.ErrorIs(t, err, ErrProtocol)
 			return
@@ -58,13 +58,13 @@ func FuzzParseHandshake(f *testing.F) {
 	f.Add([]byte(`0{"sid":"x","pingInterval":1e3,"pingTimeout":1}`))
 	f.Add([]byte(`0`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h, err := ParseHandshake(b)
+		h, err := parseHandshake(b)
 		if err != nil {
 			require.ErrorIs(t, err, ErrProtocol)
 			return
 		}
 		require.Positive(t, h.PingInterval+h.PingTimeout)
-		again, err := ParseHandshake(h.Append(nil))
+		again, err := parseHandshake(h.append(nil))
 		require.NoError(t, err)
 		require.Equal(t, h, again)
 	})

@@ -18,10 +18,10 @@ import (
 
 // The defaults of Options.
 const (
-	// DefaultTimeout is the reference client's.
-	DefaultTimeout = 20 * time.Second
-	// DefaultReadLimit is the reference server's own limit, 1 MB, and more than Verity sends.
-	DefaultReadLimit = 1_000_000
+	// defaultTimeout is the reference client's.
+	defaultTimeout = 20 * time.Second
+	// defaultReadLimit is the reference server's own limit, 1 MB, and more than Verity sends.
+	defaultReadLimit = 1_000_000
 )
 
 // Options says where and how Dial connects, and has the callbacks for received events.
@@ -43,9 +43,9 @@ type Options struct {
 	// Proxy returns the proxy for a request, as in http.Transport; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// Timeout bounds Dial, on top of its context; 0 means DefaultTimeout.
+	// Timeout bounds Dial, on top of its context; 0 means 20 s.
 	Timeout time.Duration
-	// ReadLimit is the largest message to accept, in bytes; a larger one ends the connection. 0 means DefaultReadLimit.
+	// ReadLimit is the largest message to accept, in bytes; a larger one ends the connection. 0 means 1 MB.
 	ReadLimit int64
 
 	// Wants reports whether an event is decoded and passed to OnEvent. It is called for each event, also to count it; for
@@ -53,7 +53,7 @@ type Options struct {
 	Wants func(namespace string, event []byte) bool
 	// OnEvent gets the wanted events in the order of their arrival.
 	OnEvent func(Event)
-	// onAck gets acknowledgements, in tests.
+	// onAck gets acknowledgements; for tests.
 	onAck func(id int64, args []json.RawMessage)
 	// OnClose gets why the connection ended, once and as the last callback. It may run before Dial has returned the Client,
 	// and does not run if Dial fails.

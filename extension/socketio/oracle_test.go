@@ -119,7 +119,7 @@ func TestClientAgainstTheReferenceServer(t *testing.T) {
 	}
 	c := connect(t, o)
 	n.expect(`{"connected":"/queue","user":"ada"}`, `{"connected":"/video","user":"ada"}`)
-	require.Equal(t, Handshake{SID: c.Handshake().SID, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, MaxPayload: 1_000_000},
+	require.Equal(t, handshake{SID: c.Handshake().SID, PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, MaxPayload: 1_000_000},
 		c.Handshake())
 
 	t.Run("acknowledgements", func(t *testing.T) {
@@ -584,7 +584,7 @@ type decoded struct {
 }
 
 type decodedPacket struct {
-	Type        PacketType
+	Type        packetType
 	Nsp         string
 	ID          *int64
 	Attachments any // the reference drops it
@@ -595,7 +595,7 @@ type decodedPacket struct {
 func decode(frames []any) decoded {
 	var s stream
 	var d decoded
-	var p Packet
+	var p packet
 	for _, frame := range frames {
 		var err error
 		text, ok := frame.(string)
@@ -614,9 +614,9 @@ func decode(frames []any) decoded {
 	return d
 }
 
-func wellFormed(p *Packet) bool {
-	if p.Type == PacketEvent || p.Type == PacketBinaryEvent {
-		name, err := p.EventName()
+func wellFormed(p *packet) bool {
+	if p.Type == packetEvent || p.Type == packetBinaryEvent {
+		name, err := p.eventName()
 		if err != nil {
 			return false
 		}
@@ -628,13 +628,13 @@ func wellFormed(p *Packet) bool {
 
 // asReference converts the packet to the reference's form, which turns a complete binary packet into a plain one, with the
 // attachments in place of their placeholders.
-func asReference(p *Packet) decodedPacket {
+func asReference(p *packet) decodedPacket {
 	d := decodedPacket{Type: p.Type, Nsp: string(p.Namespace)}
 	if p.HasID {
 		d.ID = &p.ID
 	}
 	if p.Type.binary() {
-		d.Type = p.Type - PacketBinaryEvent + PacketEvent
+		d.Type = p.Type - packetBinaryEvent + packetEvent
 	}
 	if len(p.Data) > 0 {
 		_ = json.Unmarshal(p.Data, &d.Data)

@@ -7,22 +7,22 @@ import (
 	"strconv"
 )
 
-// PacketType is the kind of a Socket.IO packet.
-type PacketType byte
+// packetType is the kind of a Socket.IO packet.
+type packetType byte
 
 // The packet types of Socket.IO 5; the wire has them as the digits 0 to 6.
 const (
-	PacketConnect PacketType = iota
-	PacketDisconnect
-	PacketEvent
-	PacketAck
-	PacketConnectError
-	PacketBinaryEvent
-	PacketBinaryAck
+	packetConnect packetType = iota
+	packetDisconnect
+	packetEvent
+	packetAck
+	packetConnectError
+	packetBinaryEvent
+	packetBinaryAck
 )
 
 // String returns the specification's name of the type.
-func (t PacketType) String() string {
+func (t packetType) String() string {
 	names := [...]string{"CONNECT", "DISCONNECT", "EVENT", "ACK", "CONNECT_ERROR", "BINARY_EVENT", "BINARY_ACK"}
 	if int(t) < len(names) {
 		return names[t]
@@ -31,7 +31,7 @@ func (t PacketType) String() string {
 }
 
 // binary reports whether attachments follow packets of this type.
-func (t PacketType) binary() bool { return t == PacketBinaryEvent || t == PacketBinaryAck }
+func (t packetType) binary() bool { return t == packetBinaryEvent || t == packetBinaryAck }
 
 const (
 	// maxAttachments limits the attachments of one packet; the reference accepts 10 by default.
@@ -47,34 +47,34 @@ var (
 	comma              = []byte{','}
 )
 
-// Packet is one Socket.IO packet: <type>[<attachments>-][<namespace>,][<id>][<data>].
-type Packet struct {
-	Type        PacketType
-	Attachments int    // binary messages that follow; PacketBinaryEvent and PacketBinaryAck only
+// packet is one Socket.IO packet: <type>[<attachments>-][<namespace>,][<id>][<data>].
+type packet struct {
+	Type        packetType
+	Attachments int    // binary messages that follow; packetBinaryEvent and packetBinaryAck only
 	Namespace   []byte // "/" when the packet names none
 	ID          int64  // acknowledgement id, when HasID
 	HasID       bool
 	Data        []byte // JSON; only its first and last byte are checked
 }
 
-// ParsePacket parses a packet: a text frame without its leading '4'. Namespace and Data share memory with b and nothing is
+// parsePacket parses a packet: a text frame without its leading '4'. Namespace and Data share memory with b and nothing is
 // allocated, so that frames can be counted cheaply.
 //
 // It checks only the header, which fields the type has, and the first and last byte of the data, which reveal a truncated
 // packet. Every error wraps ErrProtocol and none quotes the packet.
-func ParsePacket(b []byte) (Packet, error) {
+func parsePacket(b []byte) (packet, error) {
 	if len(b) == 0 {
-		return Packet{}, errEmpty
+		return packet{}, errEmpty
 	}
-	p := Packet{Type: PacketType(b[0] - '0'), Namespace: mainNamespaceBytes}
-	if p.Type > PacketBinaryAck {
-		return Packet{}, errPacketType
+	p := packet{Type: packetType(b[0] - '0'), Namespace: mainNamespaceBytes}
+	if p.Type > packetBinaryAck {
+		return packet{}, errPacketType
 	}
 	rest := b[1:]
 	if p.Type.binary() {
 		count, after, ok := cutNumber(rest, maxAttachments)
 		if !ok || count == 0 || len(after) == 0 || after[0] != '-' {
-			return Packet{}, errAttachments
+			return packet{}, errAttachments
 		}
 		p.Attachments, rest = int(count), after[1:]
 	}
@@ -84,7 +84,7 @@ func ParsePacket(b []byte) (Packet, error) {
 	if len(rest) > 0 && isDigit(rest[0]) {
 		id, after, ok := cutNumber(rest, maxID)
 		if !ok {
-			return Packet{}, errID
+			return packet{}, errID
 		}
 		p.ID, p.HasID, rest = id, true, after
 	}
@@ -92,7 +92,7 @@ func ParsePacket(b []byte) (Packet, error) {
 		p.Data = rest
 	}
 	if err := p.checkShape(); err != nil {
-		return Packet{}, err
+		return packet{}, err
 	}
 	return p, nil
 }
@@ -114,15 +114,15 @@ var (
 func protocolError(what string) error { return fmt.Errorf("%w: %s", ErrProtocol, what) }
 
 // checkShape checks that the packet has the fields of its type.
-func (p *Packet) checkShape() error {
+func (p *packet) checkShape() error {
 	switch p.Type {
-	case PacketConnect:
+	case packetConnect:
 		return p.checkPlain(len(p.Data) == 0 || enclosed(p.Data, '{', '}'))
-	case PacketDisconnect:
+	case packetDisconnect:
 		return p.checkPlain(len(p.Data) == 0)
-	case PacketConnectError:
+	case packetConnectError:
 		return p.checkPlain(len(p.Data) == 0 || enclosed(p.Data, '{', '}') || enclosed(p.Data, '"', '"'))
-	case PacketAck, PacketBinaryAck:
+	case packetAck, packetBinaryAck:
 		if !p.HasID {
 			return errIDMissing
 		}
@@ -133,7 +133,7 @@ func (p *Packet) checkShape() error {
 }
 
 // checkPlain checks a packet that cannot be acknowledged.
-func (p *Packet) checkPlain(dataFits bool) error {
+func (p *packet) checkPlain(dataFits bool) error {
 	if p.HasID {
 		return errIDUnexpected
 	}
@@ -147,9 +147,9 @@ func checkData(fits bool) error {
 	return nil
 }
 
-// EventName returns the name of an EVENT or BINARY_EVENT without decoding its arguments. The name shares memory with the
+// eventName returns the name of an EVENT or BINARY_EVENT without decoding its arguments. The name shares memory with the
 // packet unless it contains escapes. A name that is a number, or reserved by Socket.IO such as connect, is an error.
-func (p *Packet) EventName() ([]byte, error) {
+func (p *packet) eventName() ([]byte, error) {
 	if !enclosed(p.Data, '[', ']') {
 		return nil, errData
 	}
@@ -240,8 +240,8 @@ func cutNumber(b []byte, limit int64) (n int64, rest []byte, ok bool) {
 	return n, b[i:], i > 0
 }
 
-// Append appends the packet's wire form to dst and returns the extended slice. It is the inverse of ParsePacket.
-func (p *Packet) Append(dst []byte) []byte {
+// append appends the packet's wire form to dst and returns the extended slice. It is the inverse of parsePacket.
+func (p *packet) append(dst []byte) []byte {
 	dst = append(dst, '0'+byte(p.Type))
 	if p.Type.binary() {
 		dst = strconv.AppendInt(dst, int64(p.Attachments), 10)
@@ -258,8 +258,8 @@ func (p *Packet) Append(dst []byte) []byte {
 }
 
 // message returns the text frame of a packet: '4' and its wire form.
-func message(p Packet) []byte {
-	return p.Append([]byte{engineMessage})
+func message(p packet) []byte {
+	return p.append([]byte{engineMessage})
 }
 
 // eventMessage returns the text frame of an event; a negative id asks for no acknowledgement.
@@ -271,7 +271,7 @@ func eventMessage(namespace string, id int64, event string, args []any) ([]byte,
 	if err != nil {
 		return nil, fmt.Errorf("event %q cannot be sent: %w", event, err)
 	}
-	p := Packet{Type: PacketEvent, Namespace: []byte(namespace), Data: data}
+	p := packet{Type: packetEvent, Namespace: []byte(namespace), Data: data}
 	if id >= 0 {
 		p.ID, p.HasID = id, true
 	}

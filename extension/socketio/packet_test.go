@@ -11,30 +11,30 @@ import (
 func TestParsePacket(t *testing.T) {
 	for _, tt := range []struct {
 		wire string
-		want Packet
+		want packet
 	}{
-		{`0`, Packet{Type: PacketConnect, Namespace: []byte("/")}},
-		{`0/queue,{"token":"a,b"}`, Packet{Type: PacketConnect, Namespace: []byte("/queue"), Data: []byte(`{"token":"a,b"}`)}},
-		{`0/queue,`, Packet{Type: PacketConnect, Namespace: []byte("/queue")}},
-		{`0/queue`, Packet{Type: PacketConnect, Namespace: []byte("/queue")}},
-		{`1/queue,`, Packet{Type: PacketDisconnect, Namespace: []byte("/queue")}},
-		{`2["a"]`, Packet{Type: PacketEvent, Namespace: []byte("/"), Data: []byte(`["a"]`)}},
+		{`0`, packet{Type: packetConnect, Namespace: []byte("/")}},
+		{`0/queue,{"token":"a,b"}`, packet{Type: packetConnect, Namespace: []byte("/queue"), Data: []byte(`{"token":"a,b"}`)}},
+		{`0/queue,`, packet{Type: packetConnect, Namespace: []byte("/queue")}},
+		{`0/queue`, packet{Type: packetConnect, Namespace: []byte("/queue")}},
+		{`1/queue,`, packet{Type: packetDisconnect, Namespace: []byte("/queue")}},
+		{`2["a"]`, packet{Type: packetEvent, Namespace: []byte("/"), Data: []byte(`["a"]`)}},
 		{`2/video,["session:end",{"reason":"timeout"}]`,
-			Packet{Type: PacketEvent, Namespace: []byte("/video"), Data: []byte(`["session:end",{"reason":"timeout"}]`)}},
+			packet{Type: packetEvent, Namespace: []byte("/video"), Data: []byte(`["session:end",{"reason":"timeout"}]`)}},
 		{`2/queue,12["a",1]`,
-			Packet{Type: PacketEvent, Namespace: []byte("/queue"), ID: 12, HasID: true, Data: []byte(`["a",1]`)}},
-		{`30[]`, Packet{Type: PacketAck, Namespace: []byte("/"), ID: 0, HasID: true, Data: []byte(`[]`)}},
+			packet{Type: packetEvent, Namespace: []byte("/queue"), ID: 12, HasID: true, Data: []byte(`["a",1]`)}},
+		{`30[]`, packet{Type: packetAck, Namespace: []byte("/"), ID: 0, HasID: true, Data: []byte(`[]`)}},
 		{`4/nope,{"message":"Invalid namespace"}`,
-			Packet{Type: PacketConnectError, Namespace: []byte("/nope"), Data: []byte(`{"message":"Invalid namespace"}`)}},
-		{`4/nope,"no"`, Packet{Type: PacketConnectError, Namespace: []byte("/nope"), Data: []byte(`"no"`)}},
-		{`51-/queue,3["a",{"_placeholder":true,"num":0}]`, Packet{Type: PacketBinaryEvent, Attachments: 1,
+			packet{Type: packetConnectError, Namespace: []byte("/nope"), Data: []byte(`{"message":"Invalid namespace"}`)}},
+		{`4/nope,"no"`, packet{Type: packetConnectError, Namespace: []byte("/nope"), Data: []byte(`"no"`)}},
+		{`51-/queue,3["a",{"_placeholder":true,"num":0}]`, packet{Type: packetBinaryEvent, Attachments: 1,
 			Namespace: []byte("/queue"), ID: 3, HasID: true, Data: []byte(`["a",{"_placeholder":true,"num":0}]`)}},
-		{`62-7[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`, Packet{Type: PacketBinaryAck, Attachments: 2,
+		{`62-7[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`, packet{Type: packetBinaryAck, Attachments: 2,
 			Namespace: []byte("/"), ID: 7, HasID: true, Data: []byte(`[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`)}},
-		{`39007199254740991[]`, Packet{Type: PacketAck, Namespace: []byte("/"), ID: 1<<53 - 1, HasID: true, Data: []byte(`[]`)}},
+		{`39007199254740991[]`, packet{Type: packetAck, Namespace: []byte("/"), ID: 1<<53 - 1, HasID: true, Data: []byte(`[]`)}},
 	} {
 		t.Run(tt.wire, func(t *testing.T) {
-			p, err := ParsePacket([]byte(tt.wire))
+			p, err := parsePacket([]byte(tt.wire))
 			require.NoError(t, err)
 			require.Equal(t, tt.want, p)
 		})
@@ -72,7 +72,7 @@ func TestParsePacketRefuses(t *testing.T) {
 		{`61-[]`, "not Socket.IO: ACK without an acknowledgement id"},
 	} {
 		t.Run(tt.wire, func(t *testing.T) {
-			_, err := ParsePacket([]byte(tt.wire))
+			_, err := parsePacket([]byte(tt.wire))
 			require.ErrorIs(t, err, ErrProtocol)
 			require.EqualError(t, err, tt.want)
 		})
@@ -91,8 +91,8 @@ func TestEventName(t *testing.T) {
 		{`["connected"]`, "connected"},
 	} {
 		t.Run(tt.data, func(t *testing.T) {
-			p := Packet{Type: PacketEvent, Data: []byte(tt.data)}
-			name, err := p.EventName()
+			p := packet{Type: packetEvent, Data: []byte(tt.data)}
+			name, err := p.eventName()
 			require.NoError(t, err)
 			require.Equal(t, tt.want, string(name))
 		})
@@ -119,8 +119,8 @@ func TestEventNameRefuses(t *testing.T) {
 		{`["removeListener"]`, "not Socket.IO: event with a reserved name"},
 	} {
 		t.Run(tt.data, func(t *testing.T) {
-			p := Packet{Type: PacketEvent, Data: []byte(tt.data)}
-			_, err := p.EventName()
+			p := packet{Type: packetEvent, Data: []byte(tt.data)}
+			_, err := p.eventName()
 			require.ErrorIs(t, err, ErrProtocol)
 			require.EqualError(t, err, tt.want)
 		})
@@ -133,10 +133,10 @@ func TestCountingAnEventAllocatesNothing(t *testing.T) {
 	broken := []byte(`2/queue,["queue:status",{"usersSearching":12`)
 	counts := map[string]*int{"queue:status": new(int)} // looking up string(name) allocates nothing, storing would
 	allocations := testing.AllocsPerRun(100, func() {
-		p, _ := ParsePacket(frame)
-		name, _ := p.EventName()
+		p, _ := parsePacket(frame)
+		name, _ := p.eventName()
 		*counts[string(name)]++
-		_, _ = ParsePacket(broken)
+		_, _ = parsePacket(broken)
 	})
 	require.Zero(t, allocations)
 	require.Equal(t, 101, *counts["queue:status"])
@@ -183,7 +183,7 @@ func TestAckMessage(t *testing.T) {
 }
 
 func TestDecodeEvent(t *testing.T) {
-	p, err := ParsePacket([]byte(`51-/queue,4["photo",{"_placeholder":true,"num":0},[1, 2]]`))
+	p, err := parsePacket([]byte(`51-/queue,4["photo",{"_placeholder":true,"num":0},[1, 2]]`))
 	require.NoError(t, err)
 	e, err := decodeEvent(&p, "/queue", []byte("photo"))
 	require.NoError(t, err)
@@ -192,13 +192,13 @@ func TestDecodeEvent(t *testing.T) {
 	require.True(t, e.WantsAck())
 	require.False(t, e.At.IsZero())
 
-	p, err = ParsePacket([]byte(`2["a",{"n":]`))
+	p, err = parsePacket([]byte(`2["a",{"n":]`))
 	require.NoError(t, err)
 	_, err = decodeEvent(&p, "/", []byte("a"))
 	require.EqualError(t, err, "not Socket.IO: data is not JSON")
 }
 
 func TestPacketTypeString(t *testing.T) {
-	require.Equal(t, "CONNECT_ERROR", PacketConnectError.String())
-	require.Equal(t, "type 9", PacketType(9).String())
+	require.Equal(t, "CONNECT_ERROR", packetConnectError.String())
+	require.Equal(t, "type 9", packetType(9).String())
 }

@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// What Verity's client and the stand-in have no use for, and the tests have: events that a client sends, acknowledgements either way.
+// The parts of the protocol that only the tests use: events that a client sends, and acknowledgements in both directions.
 
 // errNotJoined refuses an event for a namespace that the connection has not joined.
 var errNotJoined = errors.New("namespace not joined")
 
 // Handshake returns the server's handshake.
-func (c *Client) Handshake() Handshake { return c.handshake }
+func (c *Client) Handshake() handshake { return c.handshake }
 
 // Emit sends an event and does not wait for the server. Each argument is anything that encoding/json marshals.
 func (c *Client) Emit(namespace, event string, args ...any) error {
@@ -54,7 +54,7 @@ type calls struct {
 // callsOf has the calls of each client that connect made.
 var callsOf sync.Map // *Client → *calls
 
-// connectCaller is Dial for a client that can call.
+// connectCaller dials a client that can call.
 func connectCaller(ctx context.Context, o Options) (*Client, error) {
 	calls := &calls{waiting: map[int64]chan<- []json.RawMessage{}}
 	o.onAck = calls.answer
@@ -155,5 +155,5 @@ func ackMessage(namespace string, id int64, args []any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acknowledgement cannot be sent: %w", err)
 	}
-	return message(Packet{Type: PacketAck, Namespace: []byte(namespace), ID: id, HasID: true, Data: data}), nil
+	return message(packet{Type: packetAck, Namespace: []byte(namespace), ID: id, HasID: true, Data: data}), nil
 }

@@ -15,10 +15,10 @@ import (
 const (
 	DefaultPingInterval   = 25 * time.Second
 	DefaultPingTimeout    = 20 * time.Second
-	DefaultConnectTimeout = 45 * time.Second
-	DefaultMaxPayload     = 1_000_000
-	// DefaultQueueLimit is far more than the backlog of a client that reads.
-	DefaultQueueLimit = 16384
+	defaultConnectTimeout = 45 * time.Second
+	defaultMaxPayload     = 1_000_000
+	// defaultQueueLimit is far more than the backlog of a client that reads.
+	defaultQueueLimit = 16384
 )
 
 // ServerOptions configures a Server.
@@ -44,9 +44,9 @@ type ServerOptions struct {
 
 	PingInterval   time.Duration // between a pong and the next ping; 0 means DefaultPingInterval
 	PingTimeout    time.Duration // for the pong, else the connection is closed; 0 means DefaultPingTimeout
-	ConnectTimeout time.Duration // for joining a namespace, else the connection is closed; 0 means DefaultConnectTimeout
-	MaxPayload     int64         // largest message from a client in bytes, else the connection is closed; 0 means DefaultMaxPayload
-	// QueueLimit is how many frames may wait for a slow client; one more closes its connection. 0 means DefaultQueueLimit.
+	ConnectTimeout time.Duration // for joining a namespace, else the connection is closed; 0 means 45 s
+	MaxPayload     int64         // largest message from a client in bytes, else the connection is closed; 0 means 1 MB
+	// QueueLimit is how many frames may wait for a slow client; one more closes its connection. 0 means 16,384.
 	QueueLimit int
 }
 
@@ -66,9 +66,9 @@ type Server struct {
 func NewServer(o ServerOptions) *Server {
 	o.PingInterval = positive(o.PingInterval, DefaultPingInterval)
 	o.PingTimeout = positive(o.PingTimeout, DefaultPingTimeout)
-	o.ConnectTimeout = positive(o.ConnectTimeout, DefaultConnectTimeout)
-	o.MaxPayload = positive(o.MaxPayload, DefaultMaxPayload)
-	o.QueueLimit = positive(o.QueueLimit, DefaultQueueLimit)
+	o.ConnectTimeout = positive(o.ConnectTimeout, defaultConnectTimeout)
+	o.MaxPayload = positive(o.MaxPayload, defaultMaxPayload)
+	o.QueueLimit = positive(o.QueueLimit, defaultQueueLimit)
 	return &Server{
 		o: o,
 		upgrader: websocket.Upgrader{

@@ -114,6 +114,15 @@ func (u *user) isGone() bool {
 	return u.gone
 }
 
+// remove deletes the account, and reports whether it was there.
+func (u *user) remove() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	wasThere := !u.gone
+	u.gone = true
+	return wasThere
+}
+
 // accounts holds all users.
 type accounts struct {
 	mu   sync.RWMutex

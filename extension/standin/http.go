@@ -79,6 +79,7 @@ func (s *Server) newRoutes() routes {
 		{Route: contract.RouteJoin, signedIn: true, handle: s.join},
 		{Route: contract.RouteLeave, signedIn: true, handle: s.leave},
 		{Route: contract.RouteBalance, signedIn: true, handle: s.balance},
+		{Route: contract.RouteDelete, signedIn: true, handle: s.deleteUser},
 		{Route: contract.RouteWebhook, raw: true, handle: s.webhook},
 	}
 	choice := &route{Route: contract.RouteChoice, signedIn: true, handle: s.choice}
@@ -294,9 +295,21 @@ func (s *Server) refresh(c *call) answer {
 
 func (s *Server) balance(c *call) answer {
 	s.wait()
+	if c.user.isGone() {
+		return userNotFound
+	}
 	c.out = append(c.out, `{"tokenBalance":`...)
 	c.out = strconv.AppendInt(c.out, c.user.balance(), 10)
 	return c.say(http.StatusOK, "}")
+}
+
+// deleteUser deletes the user's account. A user that is queued stays in the queue.
+func (s *Server) deleteUser(c *call) answer {
+	s.wait()
+	if !c.user.remove() {
+		return userNotFound
+	}
+	return answer{status: contract.RouteDelete.Status}
 }
 
 func (s *Server) join(c *call) answer {

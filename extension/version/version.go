@@ -14,8 +14,8 @@ const (
 	k6Path     = "go.k6.io/k6/v2"
 )
 
-// Unknown is the version of a module that the build information does not have.
-const Unknown = "unknown"
+// unknown is the version of a module that the build information does not have.
+const unknown = "unknown"
 
 // release is the version of this source, or of the last release before it.
 //
@@ -69,10 +69,10 @@ func moduleVersion(info *debug.BuildInfo, path string) string {
 
 func orUnknown(v string) string {
 	if v == "" {
-		return Unknown
+		return unknown
 	}
 	return v
 }
 
-// Agent is how this tool names itself in requests, computed once: xk6-verity/0.1.0 k6/2.2.0.
+// Agent returns this tool's User-Agent: xk6-verity/0.1.0 k6/2.2.0.
 var Agent = sync.OnceValue(func() string { return "xk6-verity/" + Version() + " k6/" + K6() }) //nolint:gochecknoglobals // computed once

@@ -113,7 +113,7 @@ function authenticate(request) {
 
 const users = new Map();
 const refreshTokens = new Map(); // by jti: { used, family }
-const seen = { refreshes: 0, reuseIncidents: 0, connections: 0, sessions: 0, answers: {}, remotes: {}, heard: {} };
+const seen = { deleted: 0, refreshes: 0, reuseIncidents: 0, connections: 0, sessions: 0, answers: {}, remotes: {}, heard: {} };
 
 function newId() {
   const digits = Array.from(randomBytes(24), (byte) => (byte % 36).toString(36));
@@ -419,7 +419,21 @@ function begin(session, queueKey) {
 setInterval(match, TICK_MS).unref();
 
 function balance({ request }) {
-  return [200, { tokenBalance: users.get(authenticate(request))?.balance ?? 0 }];
+  const user = users.get(authenticate(request));
+  if (!user) {
+    throw refusal(404, 'User not found');
+  }
+  return [200, { tokenBalance: user.balance }];
+}
+
+/** Deletes the account. Its access tokens still work, and a place in the queue stays taken. */
+function deleteAccount({ request }) {
+  const id = authenticate(request);
+  if (!users.delete(id)) {
+    throw refusal(404, 'User not found');
+  }
+  seen.deleted++;
+  return [200, { deleted: true }];
 }
 
 // --- Stripe --------------------------------------------------------------------------------------------------------------
@@ -608,6 +622,7 @@ const routes = {
   'POST /queue/join': { limit: 120, handle: join },
   'DELETE /queue/leave': { limit: 120, handle: leave },
   'GET /tokens/balance': { limit: 120, handle: balance },
+  'DELETE /users/me': { limit: 120, handle: deleteAccount },
   'POST /webhooks/stripe': { limit: 120, handle: webhook },
 };
 

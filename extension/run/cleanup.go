@@ -1,0 +1,155 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/verity-app/xk6-verity/extension/platform"
+	"github.com/verity-app/xk6-verity/extension/report"
+)
+
+const (
+	// deleteEvery is the time between two accounts that are deleted, 20 a second: much less than a load.
+	deleteEvery = 50 * time.Millisecond
+	// deletedAtOnce is how many may be under way, and deleteTimeout how long each may take.
+	deletedAtOnce = 10
+	deleteTimeout = 10 * time.Second
+	// cleanupLimit is how long all of it may take, 12,000 accounts, and abortedCleanupLimit for somebody who stopped the run and waits.
+	cleanupLimit        = 10 * time.Minute
+	abortedCleanupLimit = 10 * time.Second
+	// silentDeletions is after how many in a row without an answer the service is taken to hang.
+	silentDeletions = 10
+)
+
+// NoteAccount keeps an account that this run has made, to be deleted at the end.
+func (r *Run) NoteAccount(user *platform.User) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.accounts.made = append(r.accounts.made, user.Through(nil))
+}
+
+// DeleteAccounts deletes the accounts that NoteAccount kept, each with its user's own token, at a gentle rate. The requests are no load.
+func (r *Run) DeleteAccounts(ctx context.Context, connection platform.HTTP, isAborted bool) report.Cleanup {
+	limit := cleanupLimit
+	if isAborted {
+		limit = abortedCleanupLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	r.mu.Lock()
+	users := r.accounts.made
+	r.accounts.made = nil
+	r.mu.Unlock()
+	c := cleanup{connection: connection, users: users, ended: make(chan deletion)}
+	c.found.Accounts = len(users)
+	c.run(ctx)
+	r.Record.CleanedUp(c.found)
+	return c.found
+}
+
+// cleanup is the deletion of accounts, as far as it has come.
+type cleanup struct {
+	connection platform.HTTP
+	users      []*platform.User // who are still to be deleted
+	underWay   int
+	silent     int       // without an answer, in a row
+	pause      time.Time // until then, as the service asked for
+	ended      chan deletion
+	found      report.Cleanup
+}
+
+// deletion is how the deletion of one account ended.
+type deletion struct {
+	user    *platform.User
+	wasGone bool
+	err     error
+}
+
+func (c *cleanup) run(ctx context.Context) {
+	ticker := time.NewTicker(deleteEvery)
+	defer ticker.Stop()
+	for len(c.users) > 0 || c.underWay > 0 {
+		isStopped := ctx.Err() != nil || c.silent >= silentDeletions
+		if isStopped && c.underWay == 0 {
+			break
+		}
+		tick := ticker.C
+		if isStopped || len(c.users) == 0 || c.underWay >= deletedAtOnce {
+			tick = nil
+		}
+		done := ctx.Done()
+		if isStopped {
+			done = nil
+		}
+		select {
+		case <-done:
+		case at := <-tick:
+			if !at.Before(c.pause) {
+				c.begin(ctx)
+			}
+		case ended := <-c.ended:
+			c.note(ended)
+		}
+	}
+	why := report.KeptNoTime
+	if c.silent >= silentDeletions {
+		why = report.KeptSilent
+	}
+	c.keep(why, len(c.users))
+}
+
+// begin deletes the next account.
+func (c *cleanup) begin(ctx context.Context) {
+	user := c.users[0]
+	c.users = c.users[1:]
+	c.underWay++
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
+		defer cancel()
+		wasGone, err := user.Through(c.connection).Delete(ctx)
+		c.ended <- deletion{user, wasGone, err}
+	}()
+}
+
+// note notes how a deletion ended. One that was throttled, or cut by the end, is still to be done.
+func (c *cleanup) note(d deletion) {
+	c.underWay--
+	var e *platform.Error
+	isAnswered := !errors.As(d.err, &e) || e.Status != 0
+	if isAnswered {
+		c.silent = 0
+	}
+	switch {
+	case d.err == nil && d.wasGone:
+		c.found.Gone++
+	case d.err == nil:
+		c.found.Deleted++
+	case platform.IsStopped(d.err):
+		c.users = append(c.users, d.user)
+	case e != nil && e.Name == platform.ThrottledError:
+		c.users = append(c.users, d.user)
+		c.pause = time.Now().Add(e.RetryAfter)
+	default:
+		if !isAnswered {
+			c.silent++
+		}
+		c.keep(errorKind(d.err), 1)
+	}
+}
+
+func (c *cleanup) keep(why string, n int) {
+	if n == 0 {
+		return
+	}
+	if c.found.Kept == nil {
+		c.found.Kept = map[string]int{}
+	}
+	c.found.Kept[why] += n
+}
+
+// errorKind is an error as a reader of the summary sees it, such as users_me_delete HTTPError 500.
+func errorKind(err error) string {
+	kind := KindOf(platform.OpDelete, err)
+	return kind.Operation + " " + KindName(kind)
+}
