@@ -133,7 +133,7 @@ func (s *steps) k6(ctx context.Context, environ []string, stdout io.Writer, args
 func (s *steps) Preflight(ctx context.Context, step campaign.Step) (found []string, err error) {
 	args := []string{"x", "verity", "preflight", "--json", "--from", s.scripts, "--scenario", step.Scenario}
 	for _, flag := range passedFlags {
-		if value, isGiven := flagValue(s.flags, flag.name); isGiven {
+		if value, isGiven := FlagValue(s.flags, flag.name); isGiven {
 			args = append(args, "--"+flag.name, value)
 		}
 	}
