@@ -29,6 +29,9 @@ var scripts embed.FS
 func init() {
 	stayOffline()
 	setUnlessSet("K6_WEB_DASHBOARD_TAGS", dashboardTags)
+	if config := cli.DashboardConfig(os.Args); config != "" {
+		setUnlessSet("XK6_DASHBOARD_CONFIG", config)
+	}
 	leash := runner.TakeLeash()
 	module := jsapi.New(os.Stdout)
 	modules.Register(jsapi.Name, module)

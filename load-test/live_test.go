@@ -3,6 +3,7 @@ package loadtest_test
 import (
 	"bufio"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/errext/exitcodes"
+
+	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
 // dashboardExport is what k6's dashboard writes: its configuration, and which series had samples.
@@ -97,37 +100,81 @@ func (d dashboardExport) hasData(t *testing.T, of string) bool {
 	return false
 }
 
-// The first tab of k6's dashboard is Verity's, from the root of the repository and from an unpacked folder, without a variable; each of
-// its panels has data in some scenario, and those that a scenario is about in that one.
+// The first tab of k6's dashboard is Verity's without a variable: from the root of the repository, from an unpacked folder, and from anywhere
+// else. Each series of its panels has data in some scenario, and those that a scenario is about in that one.
 func TestTheDashboard(t *testing.T) {
 	t.Parallel()
 	unpacked := filepath.Join(t.TempDir(), "unpacked")
 	require.EqualValues(t, 0, k6("x", "verity", "init", unpacked).run(t).exit)
-	server := startStandin(t, conditions{session: time.Second})
+	root, err := filepath.Abs("..")
+	require.NoError(t, err)
+	redis := startRedis(t)
+	server, err := standin.Start(t.Context(), standin.Options{WebhookSecret: secret, RedisURL: redis, Session: time.Second, TokenTTL: 6 * time.Second})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close(suite)) })
+	target := &target{url: server.URL(), secret: secret}
+	hasData := map[string]bool{} // by query
 	for _, tc := range []struct {
-		scenario, from string
-		panels         []string
-		variables      []string
+		dir, script string
+		panels      []string
+		variables   []string
 	}{
-		{queueConcurrency, "..", []string{
-			"Users", "Sign-up latency", "Join latency", "Leave latency", "Stripe webhook latency", "Runner delay", "Failures by kind",
-		}, nil},
-		{videoSessionSustain, unpacked, []string{"Users", "Sessions at once", "Match time", "Join latency", "Balance latency", "Runner delay"}, nil},
-		{tokenPurchaseSpike, unpacked, []string{"Events planned and sent", "Stripe webhook latency", "Runner delay"}, []string{"SPIKE_RATE=60", "SPIKE_HOLD=3s"}},
+		{root, filepath.Join("load-test", queueConcurrency), []string{
+			"Users", "Queue depth", "Sign-up latency", "Join latency", "Leave latency", "Stripe webhook latency", "Runner delay", "Failures by kind",
+		}, []string{"REDIS_URL=" + redis}},
+		{unpacked, filepath.Join("load-test", videoSessionSustain), []string{
+			"Users", "Sessions at once", "Match time", "Join latency", "Balance latency", "Token refresh latency", "Runner delay",
+		}, []string{"HOLD=8s"}},
+		{t.TempDir(), filepath.Join(unpacked, "load-test", tokenPurchaseSpike), []string{"Events planned and sent", "Stripe webhook latency", "Runner delay"},
+			[]string{"SPIKE_RATE=60", "SPIKE_HOLD=3s"}},
+		{t.TempDir(), filepath.Join(root, "load-test", queueConcurrency), []string{"Failures by kind"},
+			[]string{"STRIPE_WEBHOOK_SECRET=whsec_wrong", "SKIP_PREFLIGHT=1"}},
 	} {
 		export := filepath.Join(t.TempDir(), "dashboard.html")
-		run := k6Run(filepath.Join("load-test", tc.scenario), server, append(append(brief,
+		run := k6Run(tc.script, target, append(append(brief,
 			"K6_WEB_DASHBOARD=true", "K6_WEB_DASHBOARD_PORT=-1", "K6_WEB_DASHBOARD_PERIOD=1s", "K6_WEB_DASHBOARD_EXPORT="+export), tc.variables...)...)
-		run.dir = tc.from
+		run.dir = tc.dir
 		run.run(t)
 		found := readDashboardExport(t, export)
 		require.Equal(t, "Verity", found.title)
 		require.Len(t, found.panels, 13)
 		for _, panel := range tc.panels {
 			require.NotEmpty(t, found.panels[panel], panel)
-			require.True(t, found.hasData(t, found.panels[panel][0]), "%s has no data in %s", panel, tc.scenario)
+			require.True(t, found.hasData(t, found.panels[panel][0]), "%s has no data in %s", panel, tc.script)
+		}
+		for _, panel := range found.panels {
+			for _, query := range panel {
+				hasData[query] = hasData[query] || found.hasData(t, query)
+			}
 		}
 	}
+	for query, isThere := range hasData {
+		require.True(t, isThere, "no run has data for %s", query)
+	}
+}
+
+// startRedis starts a redis-server of the test's own and returns its URL.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	require.NoError(t, err, "it is in Debian's package redis-server")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(suite, program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", t.TempDir()) // #nosec G204 -- Debian's
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // says that it was killed
+	})
+	require.Eventually(t, func() bool {
+		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+		return err == nil && connection.Close() == nil
+	}, 10*time.Second, 20*time.Millisecond)
+	return "redis://" + address
 }
 
 // progressUsers and progressEvents are lines of progress.

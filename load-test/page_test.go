@@ -87,7 +87,7 @@ func newMadeRun(header evidence.Header) madeRun {
 		run.Seconds[began.Unix()+i] = &evidence.Second{Cells: map[evidence.Series]*evidence.Cell{}, Levels: map[string]float64{}, Counts: map[string]int64{}}
 	}
 	made := madeRun{run, rand.New(rand.NewPCG(1, 2))} // #nosec G404 -- noise
-	made.each(func(i int, second *evidence.Second) {
+	made.each(func(_ int, second *evidence.Second) {
 		made.times(second, evidence.MetricLag, "", 10, 0.2, nil)
 		second.Levels[evidence.LevelCPU], second.Levels[evidence.LevelCPULimit] = 0.4+0.1*made.random.Float64(), 2
 	})

@@ -192,7 +192,7 @@ func TestReportsAreMadeAgain(t *testing.T) {
 	killed := filepath.Join(dir, "killed"+evidence.Extension)
 	whole, err := os.ReadFile(file) // #nosec G304 -- the test's own
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(killed, whole[:len(whole)/2], 0o600))
+	require.NoError(t, os.WriteFile(killed, whole[:len(whole)/2], 0o600)) // #nosec G703 -- the test's own
 	require.Zero(t, k6("x", "verity", "report", "--out", again, killed).run(t).exit)
 	markdown, _ := readReport(t, again, "small")
 	require.Contains(t, markdown, "the evidence has no end: the runner was killed, or is still running")

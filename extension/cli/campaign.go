@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -46,7 +47,11 @@ type campaignOptions struct {
 	noBreaker       bool
 	window, tz      string
 	wait            bool
+	runners         string
+	runnerCount     int
+	runnerWait      time.Duration
 	k6Flags         []string
+	kill            <-chan struct{} // closed by a second Ctrl-C
 	known           []profile
 	given           []string // the flags of the campaign itself, as a shell takes them
 }
@@ -100,6 +105,9 @@ was refused, and 108 where the service is down.`,
 	flags.StringVar(&o.window, "window", "", "begin no step that could not end within these times of day `FROM-UNTIL`, such as 22:00-02:00")
 	flags.StringVar(&o.tz, "tz", "", "the time `ZONE` of --window, such as Australia/Sydney (default: UTC)")
 	flags.BoolVar(&o.wait, "wait", false, "wait for the window to open")
+	flags.StringVar(&o.runners, "runners", "", "leave the steps to runners elsewhere, whose evidence comes to a folder for each step in `DIR`")
+	flags.IntVar(&o.runnerCount, "runner-count", 0, "how many runners `N` there are")
+	flags.DurationVar(&o.runnerWait, "runner-wait", 30*time.Minute, "how long beyond its own length to wait for the evidence of a step")
 	return cmd
 }
 
@@ -121,9 +129,6 @@ func givenFlags(cmd *cobra.Command) []string {
 	})
 	return given
 }
-
-// refused is an error of what is refused before the first request.
-func refused(err error) error { return errext.WithExitCodeIfNone(err, exitcodes.ScriptException) }
 
 func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error {
 	work, err := os.MkdirTemp("", "verity-campaign-")
@@ -149,12 +154,12 @@ func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error 
 	runner.TerminateOnHangup()
 	ctx, kill, stop := interrupts(gs)
 	defer stop()
+	o.kill = kill
 	engine, err := newCampaign(ctx, gs, dir, plan, o)
 	if err != nil {
 		return refused(err)
 	}
 	defer func() { _ = engine.Folder.Close() }()
-	engine.Runner.(*steps).kill = kill
 	return carryOut(ctx, gs, engine, "STEP", strings.Join(append([]string{started(gs.CmdArgs), "x verity campaign"}, o.words()...), " "))
 }
 
@@ -190,7 +195,7 @@ func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engin
 	if !gs.Flags.Quiet {
 		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s.\n", engine.Folder.Path(campaign.LogFile))
 	}
-	var stop *campaign.Stop
+	var stop *campaign.StopError
 	if !errors.As(err, &stop) {
 		return err
 	}
@@ -215,9 +220,17 @@ func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, pla
 	if err != nil {
 		return nil, err
 	}
+	if o.runners != "" {
+		if engine.Runner, err = newRemoteSteps(k6, service.BaseURL, Width(gs), o); err != nil {
+			return nil, err
+		}
+	}
 	asked := campaign.Asked{Tool: version.Version(), K6: version.K6(), Target: service.BaseURL, Plan: plan}
 	if asked.Build, err = campaign.BuildOf(k6.binary); err != nil {
 		return nil, fmt.Errorf("reading this binary: %w", err)
+	}
+	if o.runners == "" && o.runnerCount != 0 {
+		return nil, errors.New("--runner-count goes with --runners, which is not given")
 	}
 	if o.window == "" && (o.tz != "" || o.wait) {
 		return nil, errors.New("--tz and --wait go with --window, which is not given")
@@ -305,7 +318,7 @@ func newSteps(gs *state.GlobalState, scripts string, o campaignOptions) (*steps,
 	}
 	return &steps{
 		binary: binary, started: started(gs.CmdArgs), scripts: scripts, environ: environ, flags: o.k6Flags,
-		stdout: os.Stdout, stderr: os.Stderr, quiet: gs.Flags.Quiet,
+		stdout: os.Stdout, stderr: os.Stderr, quiet: gs.Flags.Quiet, kill: o.kill,
 	}, nil
 }
 
@@ -372,10 +385,13 @@ func who() string {
 // resumeCommand goes on with the campaign.
 func resumeCommand(gs *state.GlobalState, o campaignOptions) string {
 	words := []string{started(gs.CmdArgs), "x verity campaign --resume --report-dir", quoted(o.reportDir)}
-	for _, flag := range []struct{ name, value string }{{"--plan", o.plan}, {"--profiles-file", o.profilesFile}, {"--window", o.window}, {"--tz", o.tz}} {
+	for _, flag := range []struct{ name, value string }{{"--plan", o.plan}, {"--profiles-file", o.profilesFile}, {"--window", o.window}, {"--tz", o.tz}, {"--runners", o.runners}} {
 		if flag.value != "" {
 			words = append(words, flag.name, quoted(flag.value))
 		}
+	}
+	if o.runners != "" {
+		words = append(words, "--runner-count", strconv.Itoa(o.runnerCount))
 	}
 	if len(o.k6Flags) > 0 {
 		words = append(words, "-- (and k6's flags)")

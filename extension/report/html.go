@@ -41,10 +41,11 @@ type page struct {
 	*Report
 	Headline, Class  string
 	Facts            [][2]string
-	Claims           []claimRow
+	Claims           []ClaimRow
 	Checks           []verdict.Fitness
 	NoClaims         string
 	Charts           []pageChart
+	Window           int64    // s that a percentile is of
 	Absent           []string // why a chart is not there
 	Data             plotData
 	Latencies        []distribution
@@ -52,12 +53,6 @@ type page struct {
 	Style, PlotStyle template.CSS
 	Script, Plot     template.JS
 	License          template.HTML
-}
-
-// claimRow is a claim on the first screen.
-type claimRow struct {
-	verdict.Result
-	Mark, Class, Says, Interval, Needs, Samples string
 }
 
 // pageChart is a chart with its table.
@@ -89,14 +84,14 @@ func HTML(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, er
 	charts := a.charts()
 	p := page{
 		Report: report, Headline: report.headline(), Class: report.class(), Facts: report.pageFacts(run),
-		Checks: judged.Checks, NoClaims: judged.NoClaims, Charts: a.tables(charts), Absent: absent(charts), Again: again(run),
+		Checks: judged.Checks, NoClaims: judged.NoClaims, Charts: a.tables(charts), Absent: absent(charts), Window: max(a.step, leastWindow), Again: again(run),
 		Data:  plotData{Times: a.times(), Step: a.step, Charts: charts, Steps: planSteps(run), Judged: judgedSpan(run, judged)},
 		Style: template.CSS(pageStyle), PlotStyle: template.CSS(plotStyle), // #nosec G203 -- embedded
 		Script: template.JS(pageScript), Plot: template.JS(plotScript), // #nosec G203 -- embedded
 		License: template.HTML("<!--\nuPlot 1.6.32\n" + plotLicense + "\n-->"), // #nosec G203 -- embedded
 	}
 	for _, c := range judged.Claims {
-		p.Claims = append(p.Claims, claimRow{c, statusMark(c.Status), statusClass(c.Status), c.Text, interval(c), inColumn(c.Needed), Thousands(int(c.N))})
+		p.Claims = append(p.Claims, RowOf(c))
 	}
 	for _, l := range report.Latencies {
 		p.Latencies = append(p.Latencies, distributionOf(l))

@@ -18,6 +18,8 @@ const (
 	mostLines = 8
 	// mostServer is how many readings of the service have a chart.
 	mostServer = 12
+	// leastWindow is how many seconds a percentile is of at least: in one second there may be few samples.
+	leastWindow = 5
 	// longestRun bounds the time axis, lest a wrong time in a file take all memory.
 	longestRun = 7 * 24 * 3600
 )
@@ -106,10 +108,13 @@ func (a axis) times() numbers {
 }
 
 // each calls with the seconds of each point.
-func (a axis) each(point func(i int, seconds []*evidence.Second)) {
+func (a axis) each(point func(i int, seconds []*evidence.Second)) { a.around(0, point) }
+
+// around calls with the seconds of each point, and so many more before and after.
+func (a axis) around(more int64, point func(i int, seconds []*evidence.Second)) {
 	for i := range a.points {
 		var seconds []*evidence.Second
-		for at := a.first + int64(i)*a.step; at < a.first+int64(i+1)*a.step; at++ {
+		for at := a.first + int64(i)*a.step - more; at < a.first+int64(i+1)*a.step+more; at++ {
 			if second := a.run.Seconds[at]; second != nil {
 				seconds = append(seconds, second)
 			}
@@ -162,7 +167,7 @@ func (a axis) rate(count func(second *evidence.Second) int64) numbers {
 // did what the end of the run cut after more than the limit: a quantile that falls among those is infinite.
 func (a axis) quantile(q float64, of func(evidence.Series) bool) numbers {
 	values := a.gaps()
-	a.each(func(i int, seconds []*evidence.Second) {
+	a.around((leastWindow-min(a.step, leastWindow)+1)/2, func(i int, seconds []*evidence.Second) {
 		var parts []*evidence.Histogram
 		beyond := int64(0)
 		for _, second := range seconds {
