@@ -135,6 +135,9 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 			require.FileExists(t, filepath.Join(e.dir, step, step+extension))
 		}
 	}
+	page, err := os.ReadFile(filepath.Join(e.dir, campaign.PageFile))
+	require.NoError(t, err)
+	require.Contains(t, string(page), `href="small-spike/small-spike.html"`)
 	e.requireDiscreet(t)
 	require.Zero(t, target.state(t).queued())
 }
