@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -29,7 +30,7 @@ import (
 // campaignProfiles are small ones of a test. Their limits of latency are wide, for several runs share two processors here.
 const campaignProfiles = `[
   {"name": "small-queue", "scenario": "queue-concurrency", "shows": "20 users join and leave", "dry": true,
-   "variables": {"TARGET_VUS": "20", "RAMP_UP": "1s", "HOLD": "5s", "RAMP_DOWN": "1s", "QUEUE_MODE": "isolated", "THINK_TIME_MIN": "0.05", "THINK_TIME_MAX": "0.15"},
+   "variables": {"TARGET_VUS": "20", "RAMP_UP": "1s", "HOLD": "3s", "RAMP_DOWN": "1s", "QUEUE_MODE": "isolated", "THINK_TIME_MIN": "0.05", "THINK_TIME_MAX": "0.15"},
    "claims": [{"claim": "users", "least": 20}, {"claim": "errors", "below": 0.01}, {"claim": "tokens"}]},
   {"name": "small-spike", "scenario": "token-purchase-spike", "shows": "webhooks go through", "dry": true,
    "variables": {"SEED_USER_COUNT": "10", "BASE_RATE": "5", "SPIKE_RATE": "20", "RAMP_UP": "1s", "SPIKE_HOLD": "4s", "RAMP_DOWN": "1s"},
@@ -46,14 +47,13 @@ type expedition struct {
 }
 
 // newExpedition is a campaign through a plan file with these steps, against a target.
-func newExpedition(t *testing.T, target *target, plan string, flags ...string) expedition {
+func newExpedition(t *testing.T, target *target, plan string) expedition {
 	t.Helper()
 	work := t.TempDir()
 	profiles, planFile := filepath.Join(work, "profiles.json"), filepath.Join(work, "plan.yaml")
 	require.NoError(t, os.WriteFile(profiles, []byte(campaignProfiles), 0o600))
 	require.NoError(t, os.WriteFile(planFile, []byte(plan), 0o600))
-	c := k6(slices.Concat([]string{"x", "verity", "campaign", "--plan", planFile, "--report-dir", filepath.Join(work, "reports")}, flags,
-		[]string{"--", "--no-thresholds"})...)
+	c := k6("x", "verity", "campaign", "--plan", planFile, "--report-dir", filepath.Join(work, "reports"), "--", "--no-thresholds")
 	c.env = []string{"BASE_URL=" + target.url, "STRIPE_WEBHOOK_SECRET=" + target.secret, "PROFILES_FILE=" + profiles}
 	c.secrets = []string{target.secret}
 	return expedition{c, filepath.Join(work, "reports")}
@@ -88,7 +88,7 @@ func (e expedition) states(t *testing.T) string {
 	for _, s := range e.record(t).Steps {
 		states = append(states, string(s.State))
 	}
-	return strings.Join(states, ", ")
+	return strings.Join(states, "|")
 }
 
 // requireDiscreet requires that no file of the campaign has the secret or a token in it.
@@ -117,12 +117,12 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 	r := run.wait(t)
 	require.Equal(t, exitcodes.ExitCode(0), r.exit)
 	require.Empty(t, r.stderr)
-	require.Equal(t, "passed, passed", e.states(t))
+	require.Equal(t, "passed|passed", e.states(t))
 	require.Positive(t, seen.Load(), "k6 was seen at work")
 	for _, line := range []string{
 		"# Campaign on " + target.url + "\n", "** begins, by ", "** target " + target.url + "; 2 steps to go: small-queue, small-spike\n",
 		"**small-queue, preflight:** ✓ target, clock, webhook secret", "** the service before the first step: GET /health takes ",
-		"**small-queue** begins (20 users, 7s): `PROFILE=small-queue REPORT_DIR=", "**small-queue, verdict:** PASS, exit code 0, ",
+		"**small-queue** begins (20 users, 5s): `PROFILE=small-queue REPORT_DIR=", "**small-queue, verdict:** PASS, exit code 0, ",
 		"**small-queue, verdict:** PASS: 20 users present at once, ", "**small-spike, wait:** ",
 		"**small-spike, verdict:** PASS: ", "** ends with exit code 0: 2 steps passed\n",
 	} {
@@ -135,6 +135,9 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 			require.FileExists(t, filepath.Join(e.dir, step, step+extension))
 		}
 	}
+	page, err := os.ReadFile(filepath.Join(e.dir, campaign.PageFile))
+	require.NoError(t, err)
+	require.Contains(t, string(page), `href="small-spike/small-spike.html"`)
 	e.requireDiscreet(t)
 	require.Zero(t, target.state(t).queued())
 }
@@ -151,7 +154,7 @@ func lookAtCommands(t *testing.T, secret string, run *process) *atomic.Int64 {
 	go func() {
 		for run.cmd.ProcessState == nil && suite.Err() == nil && t.Context().Err() == nil {
 			for _, pid := range processes() {
-				text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")) // it may be gone
+				text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may be gone
 				if strings.Contains(string(text), secret) {
 					t.Errorf("the secret is in the command of a process: %q", text)
 				}
@@ -221,11 +224,11 @@ func TestACampaignEndsWhereTheServiceFails(t *testing.T) {
   - { profile: small-queue, name: fourth }
 `)
 	run := e.start(t)
-	require.Eventually(t, func() bool { return strings.HasPrefix(e.states(t), "passed, passed, ") }, runLimit, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.HasPrefix(e.states(t), "passed|passed|") }, runLimit, 50*time.Millisecond)
 	fails.Store(true)
 	r := run.wait(t)
 	require.Equal(t, exitcodes.ThresholdsHaveFailed, r.exit)
-	require.Equal(t, "passed, passed, failed, ", e.states(t))
+	require.Equal(t, "passed|passed|failed|", e.states(t))
 	r.requireOneError(t, "third is FAIL: errors ", "under 1 %", "Next: look into the reports in "+filepath.Join(e.dir, "third"), "--resume --report-dir "+e.dir)
 	require.Contains(t, e.log(t), "**third, verdict:** FAIL: errors ")
 	require.Regexp(t, `(?m)^fourth +`+target.url+` +– not begun`, r.stdout)
@@ -241,14 +244,14 @@ func TestACampaignThatIsKilled(t *testing.T) {
 	target := startStandin(t, conditions{})
 	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n  - { profile: long-queue, dry: true }\n  - profile: small-spike\n")
 	run := e.start(t)
-	require.Eventually(t, func() bool { return e.states(t) == "passed, running, " && target.state(t).queued() > 0 }, runLimit, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return e.states(t) == "passed|running|" && target.state(t).queued() > 0 }, runLimit, 50*time.Millisecond)
 	generators := children(run.cmd.Process.Pid)
 	require.Len(t, generators, 1)
 	require.NoError(t, run.cmd.Process.Signal(syscall.SIGKILL))
 	_ = run.cmd.Wait() // it was killed
 	require.Eventually(t, func() bool { return parentOf(generators[0]) == 0 }, 20*time.Second, 50*time.Millisecond, "no k6 is left")
 	require.Zero(t, target.state(t).queued(), "nor anybody in the queue")
-	require.Equal(t, "passed, running, ", e.states(t))
+	require.Equal(t, "passed|running|", e.states(t))
 	require.True(t, strings.HasSuffix(e.log(t), "load-test/queue-concurrency.js`\n"), "the log ends with what was begun: %s", e.log(t))
 
 	other := e.with("--resume")
@@ -264,7 +267,7 @@ func TestACampaignThatIsKilled(t *testing.T) {
 	require.Equal(t, exitcodes.ExternalAbort, r.exit)
 	require.Less(t, took, drainLimit+5*time.Second)
 	require.Regexp(t, `level=error msg="interrupted during long-queue\. Next: go on with: [^"]*"\n$`, r.stderr, "the last line says where")
-	require.Equal(t, "passed, interrupted, ", e.states(t))
+	require.Equal(t, "passed|interrupted|", e.states(t))
 	require.Contains(t, e.log(t), "** ends with exit code 105: interrupted during long-queue\n")
 	require.FileExists(t, filepath.Join(e.dir, "long-queue", "long-queue.html"), "the summary came")
 	require.FileExists(t, filepath.Join(e.dir, "long-queue-attempt-1", "long-queue.evidence.jsonl.gz"))
@@ -286,8 +289,47 @@ func TestAServiceThatDiesDuringACampaign(t *testing.T) {
 	require.Less(t, time.Since(killed), 20*time.Second+drainLimit)
 	require.Equal(t, exitcodes.ScriptAborted, r.exit)
 	require.Regexp(t, `level=error msg="long-queue was ended by the breaker: [^"]*Next: [^"]*"\n$`, r.stderr)
-	require.Equal(t, "broken, ", e.states(t))
+	require.Equal(t, "broken|", e.states(t))
 	require.FileExists(t, filepath.Join(e.dir, "long-queue", "long-queue.html"), "the summary came")
+}
+
+// The steps can be left to runners elsewhere: the campaign says how to start them, and judges what they bring.
+func TestACampaignOfRunnersElsewhere(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n")
+	runners := filepath.Join(filepath.Dir(e.dir), "runners")
+	e = e.with("--runners", runners, "--runner-count", "2")
+	run := e.start(t)
+	require.Eventually(t, func() bool { return strings.Contains(run.stdout.String(), "On Kubernetes ") }, runLimit, 50*time.Millisecond)
+	said := run.stdout.String()
+	parts := []string{"0:1/2", "1/2:1"}
+	var parallel sync.WaitGroup
+	for _, part := range parts {
+		flags := []string{"--execution-segment", part, "--execution-segment-sequence", "0,1/2,1"}
+		require.Regexp(t, `(?m)^  PROFILE=small-queue REPORT_DIR=`+runners+`/small-queue START_AT=\S+Z \S+ run `+strings.Join(flags, " ")+
+			` --no-thresholds load-test/queue-concurrency\.js$`, said)
+		runner := k6(slices.Concat([]string{"run"}, flags, []string{"--no-thresholds", queueConcurrency})...)
+		runner.env = append(slices.Clone(e.env), "PROFILE=small-queue", "REPORT_DIR="+filepath.Join(runners, "small-queue"))
+		parallel.Go(func() {
+			require.Equal(t, exitcodes.MarkedAsFailed, runner.run(t).exit, "a runner alone proves nothing")
+		})
+	}
+	parallel.Wait()
+	r := run.wait(t)
+	require.Zero(t, r.exit)
+	require.Contains(t, r.stdout, "█ VERITY small-queue on "+target.url+": PASS")
+	require.Equal(t, "passed", e.states(t))
+	for _, line := range []string{
+		"**small-queue, preflight:** left to the runners", "`PROFILE=small-queue REPORT_DIR=" + runners, "x verity segment INDEX 2) --no-thresholds load-test/",
+		"**small-queue, wait:** the evidence of 2 of 2 runners came\n", "**small-queue, verdict:** PASS: 20 users present at once",
+	} {
+		require.Contains(t, e.log(t), line)
+	}
+	require.FileExists(t, filepath.Join(e.dir, "small-queue", "small-queue-merged.html"))
+	again := e.with("--report-dir", filepath.Join(filepath.Dir(e.dir), "another"))
+	again.run(t).requireOneError(t, "the step small-queue would be refused: there is evidence already in "+filepath.Join(runners, "small-queue")+
+		"; move it away, or give another folder as --runners")
 }
 
 // A window that closes in mid-plan ends the campaign before the step that would not end in it.
@@ -295,12 +337,12 @@ func TestAWindowThatCloses(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
 	// It closes at least 15 s after the first step could begin at the latest, and 75 s at most; the second is 85 s longer.
-	closes := time.Now().UTC().Add(7*time.Second + campaign.StepMargin + 75*time.Second).Truncate(time.Minute)
+	closes := time.Now().UTC().Add(5*time.Second + campaign.StepMargin + 75*time.Second).Truncate(time.Minute)
 	window := fmt.Sprintf("%s-%s", closes.Add(-time.Hour).Format("15:04"), closes.Format("15:04"))
 	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n  - { profile: long-queue, dry: true }\n").with("--window", window)
 	r := e.run(t)
 	require.Equal(t, exitcodes.MarkedAsFailed, r.exit)
-	require.Equal(t, "passed, ", e.states(t))
+	require.Equal(t, "passed|", e.states(t))
 	r.requireOneError(t, "before long-queue: the window "+window+" UTC closes at "+closes.Format("2006-01-02 15:04")+
 		" UTC, and the step needs 4m47s, setup and end included. Next: from ", "go on with: ")
 	require.Contains(t, e.log(t), "** steps run within the window "+window+" UTC only\n")
@@ -331,13 +373,15 @@ func refusedCampaigns(t *testing.T, target *target) {
 		"window":             {good, []string{"--window", "22:00"}, nil, `--window must be two times of day such as 22:00-02:00, got "22:00"`},
 		"zone":               {good, []string{"--window", "22:00-02:00", "--tz", "Sydney"}, nil, `--tz must be a time zone of the IANA database such as Australia/Sydney or UTC, got "Sydney"`},
 		"zone alone":         {good, []string{"--tz", "UTC"}, nil, "--tz and --wait go with --window, which is not given"},
-		"window too short":   {good, []string{"--window", "22:00-22:03"}, nil, "the window 22:00-22:03 UTC is 3m long, and these steps do not fit into it: small-queue needs 3m22s"},
+		"window too short":   {good, []string{"--window", "22:00-22:03"}, nil, "the window 22:00-22:03 UTC is 3m long, and these steps do not fit into it: small-queue needs 3m20s"},
 		"nobody to ask":      {"steps:\n  - profile: long-queue\n", nil, nil, "long-queue is no dry run, so that the campaign asks before it begins, and there is no terminal to ask at: give --yes"},
 		"nothing to resume":  {good, []string{"--resume"}, nil, "--resume: there is no campaign in "},
 		"no target":          {good, nil, []string{"BASE_URL="}, "BASE_URL is not set; it must be an http or https URL"},
 		"no secret":          {good, nil, []string{"STRIPE_WEBHOOK_SECRET="}, "STRIPE_WEBHOOK_SECRET is not set; it must be the webhook secret of the Verity under test"},
 		"a profile besides":  {good, nil, []string{"PROFILE=small-queue"}, "PROFILE is set, and a campaign takes none: each step has its own; name steps with --only; unset it"},
 		"an argument":        {good, []string{"small-queue"}, nil, "a campaign takes no arguments before --, got "},
+		"runners":            {good, []string{"--runners", "x"}, nil, "--runners needs --runner-count, the number of runners, 1 to 10000, got 0"},
+		"count of runners":   {good, []string{"--runner-count", "2"}, nil, "--runner-count goes with --runners, which is not given"},
 		"accept another one": {good, []string{"--accept-not-proven", "small"}, nil, `--accept-not-proven must be one of the steps small-queue, got "small"`},
 	} {
 		t.Run(name, func(t *testing.T) {

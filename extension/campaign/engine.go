@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Runner carries out steps. Its errors are *Stop where they have an exit code of their own.
+// Runner carries out steps. Its errors are *StopError where they have an exit code of their own.
 type Runner interface {
 	// Check returns why a step would be refused, as far as that is known without a request.
 	Check(ctx context.Context, step Step) error
@@ -18,20 +18,22 @@ type Runner interface {
 	Preflight(ctx context.Context, step Step) (found []string, err error)
 	// Command is how somebody would run the step at a shell, without secrets.
 	Command(step Step, dir string) string
+	// EvidenceDir is where the evidence of a step grows while it runs.
+	EvidenceDir(step Step, dir string) string
 	// Run carries out a step whose reports and evidence go to dir, and returns k6's exit code. When ctx ends, it ends the step as Ctrl-C does:
 	// users leave, the summary comes. It calls say with what the log is to have.
 	Run(ctx context.Context, step Step, dir string, say func(kind Kind, text string)) (exitCode int, err error)
 }
 
-// Stop is why a campaign ends before its last step.
-type Stop struct {
+// StopError is why a campaign ends before its last step.
+type StopError struct {
 	Code   int    // the exit code
 	Reason string // one sentence
 	Next   string // what to do; "" where the reason says it
 }
 
 // Error is the reason.
-func (s *Stop) Error() string { return s.Reason }
+func (s *StopError) Error() string { return s.Reason }
 
 // Options say how an Engine goes through a plan.
 type Options struct {
@@ -113,26 +115,26 @@ func (e *Engine) remaining() []Step {
 	return steps
 }
 
-// Run goes through the steps that are not done, and returns nil when all have passed or were accepted. Otherwise the error is a *Stop.
+// Run goes through the steps that are not done, and returns nil when all have passed or were accepted. Otherwise the error is a *StopError.
 // With the end of ctx it ends as with Ctrl-C. command is how it was started, without secrets.
 func (e *Engine) Run(ctx context.Context, command string) error {
 	e.begin(command)
 	err := e.run(ctx)
-	var stop *Stop
+	var stop *StopError
 	switch {
 	case err == nil:
-		stop = &Stop{ExitPassed, e.passed(), ""}
+		stop = &StopError{ExitPassed, e.passed(), ""}
 	case ctx.Err() != nil:
-		stop = &Stop{ExitInterrupted, "interrupted" + e.during(), "go on with: " + e.Options.Resume}
+		stop = &StopError{ExitInterrupted, "interrupted" + e.during(), "go on with: " + e.Options.Resume}
 	case !errors.As(err, &stop):
-		stop = &Stop{ExitRefused, err.Error(), ""}
+		stop = &StopError{ExitRefused, err.Error(), ""}
 	}
 	e.end(stop)
 	if stop.Code != ExitPassed {
 		return stop
 	}
 	if err := e.written(); err != nil {
-		return &Stop{ExitRefused, "all steps passed, but " + err.Error(), ""}
+		return &StopError{ExitRefused, "all steps passed, but " + err.Error(), ""}
 	}
 	return nil
 }
@@ -177,7 +179,7 @@ func (e *Engine) lastDone() string {
 	return "its beginning, for no step is done"
 }
 
-func (e *Engine) end(stop *Stop) {
+func (e *Engine) end(stop *StopError) {
 	e.Record.Ended, e.Record.ExitCode, e.Record.Ending = e.Now().UTC(), stop.Code, e.Folder.Said(stop.Reason)
 	e.say(KindCampaign, "", "ends with exit code %d: %s", stop.Code, stop.Reason)
 	if stop.Next != "" {
@@ -289,7 +291,7 @@ func (e *Engine) preflight(ctx context.Context, steps []Step) error {
 		for _, text := range found {
 			e.say(KindPreflight, step.Name, "%s", text)
 		}
-		var stop *Stop
+		var stop *StopError
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
@@ -297,9 +299,9 @@ func (e *Engine) preflight(ctx context.Context, steps []Step) error {
 		case e.Options.WarnOnly && errors.As(err, &stop) && stop.Code == ExitRefused:
 			e.say(KindDecision, step.Name, "%s decided with SKIP_PREFLIGHT=1 that the campaign goes on: %s", e.Options.Who, err)
 		case errors.As(err, &stop):
-			return &Stop{stop.Code, fmt.Sprintf("the preflight of %s: %s", step.Name, stop.Reason), stop.Next}
+			return &StopError{stop.Code, fmt.Sprintf("the preflight of %s: %s", step.Name, stop.Reason), stop.Next}
 		default:
-			return &Stop{ExitRefused, fmt.Sprintf("the preflight of %s: %s", step.Name, err), ""}
+			return &StopError{ExitRefused, fmt.Sprintf("the preflight of %s: %s", step.Name, err), ""}
 		}
 	}
 	return nil
@@ -338,7 +340,7 @@ func (e *Engine) calmStop(err error, when string) error {
 	if errors.Is(err, ErrDown) {
 		code = ExitDown
 	}
-	return &Stop{code, fmt.Sprintf("%s: %s", when, err), "once the service is well again, go on with: " + e.Options.Resume}
+	return &StopError{code, fmt.Sprintf("%s: %s", when, err), "once the service is well again, go on with: " + e.Options.Resume}
 }
 
 // ready waits until a step may begin: within the window, with a calm service, and with the consent of the user.
@@ -354,7 +356,7 @@ func (e *Engine) ready(ctx context.Context, step Step, isFirst bool) error {
 			return err
 		}
 		if err := e.written(); err != nil {
-			return &Stop{ExitRefused, fmt.Sprintf("before %s: %s", step.Name, err), "make room or mend the folder, then go on with: " + e.Options.Resume}
+			return &StopError{ExitRefused, fmt.Sprintf("before %s: %s", step.Name, err), "make room or mend the folder, then go on with: " + e.Options.Resume}
 		}
 		if _, _, fits := e.window(step); fits {
 			return ctx.Err()
@@ -391,10 +393,10 @@ func (e *Engine) confirm(ctx context.Context, step Step) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return &Stop{ExitRefused, fmt.Sprintf("before %s: asking whether it may begin: %s", step.Name, err), ""}
+		return &StopError{ExitRefused, fmt.Sprintf("before %s: asking whether it may begin: %s", step.Name, err), ""}
 	case !yes:
 		e.say(KindDecision, step.Name, "%s decided that this step does not begin", e.Options.Who)
-		return &Stop{ExitInterrupted, fmt.Sprintf("%s was not to begin", step.Name), "go on with: " + e.Options.Resume}
+		return &StopError{ExitInterrupted, fmt.Sprintf("%s was not to begin", step.Name), "go on with: " + e.Options.Resume}
 	}
 	e.say(KindDecision, step.Name, "%s decided that this step begins", e.Options.Who)
 	return nil
@@ -437,7 +439,7 @@ func (e *Engine) awaitWindow(ctx context.Context, step Step, code int) error {
 		if code == ExitNotProven {
 			next = fmt.Sprintf("from %s on, go on with: %s", moment(opens), e.Options.Resume)
 		}
-		return &Stop{code, fmt.Sprintf("before %s: %s", step.Name, why), next}
+		return &StopError{code, fmt.Sprintf("before %s: %s", step.Name, why), next}
 	}
 	e.say(KindWait, step.Name, "%s; waiting until %s", why, moment(opens))
 	for ctx.Err() == nil && e.Now().Before(opens) {
@@ -455,7 +457,7 @@ var errWindow = errors.New("the window closed")
 func (e *Engine) step(ctx context.Context, s *StepRecord) error {
 	dir, err := e.Folder.stepFolder(s.Name)
 	if err != nil {
-		return &Stop{ExitRefused, fmt.Sprintf("before %s: making its folder: %s", s.Name, err), ""}
+		return &StopError{ExitRefused, fmt.Sprintf("before %s: making its folder: %s", s.Name, err), ""}
 	}
 	*s = StepRecord{Step: s.Step, State: StateRunning, Began: e.Now().UTC(), Command: e.Folder.Said(e.Runner.Command(s.Step, dir))}
 	e.say(KindStep, s.Name, "begins (%s): `%s`", s.load(), s.Command)
@@ -494,7 +496,7 @@ func (e *Engine) carryOut(ctx context.Context, s *StepRecord, dir string) (broke
 		if e.Breaker == nil {
 			return
 		}
-		found := e.Breaker.Watch(watching, s.Step, dir, s.Began, func(text string) { e.say(KindBreak, s.Name, "%s", text) })
+		found := e.Breaker.Watch(watching, s.Step, e.Runner.EvidenceDir(s.Step, dir), s.Began, func(text string) { e.say(KindBreak, s.Name, "%s", text) })
 		if found.Reason != "" && watching.Err() == nil {
 			e.say(KindBreak, s.Name, "the breaker ends the step: %s", found.Reason)
 			end(errors.New(found.Reason))
@@ -522,16 +524,15 @@ func (e *Engine) conclude(ctx context.Context, s *StepRecord, dir string, broken
 		s.State, s.Reason = StateInterrupted, errWindow.Error()
 	case err != nil:
 		s.State, s.Reason = StateRefused, err.Error()
-		var stop *Stop
-		if errors.As(err, &stop) {
+		if stop, ok := errors.AsType[*StopError](err); ok {
 			s.ExitCode = stop.Code
 		}
 	}
 }
 
 // stopAt is the end of the campaign by a step that is not done.
-func (e *Engine) stopAt(s *StepRecord) *Stop {
-	stop := &Stop{s.ExitCode, fmt.Sprintf("%s: %s", s.Name, s.Reason), "look into the reports in " + e.Folder.Path(s.Name) + "; then go on with: " + e.Options.Resume}
+func (e *Engine) stopAt(s *StepRecord) *StopError {
+	stop := &StopError{s.ExitCode, fmt.Sprintf("%s: %s", s.Name, s.Reason), "look into the reports in " + e.Folder.Path(s.Name) + "; then go on with: " + e.Options.Resume}
 	switch s.State {
 	case StateFailed:
 		stop.Code, stop.Reason = ExitFailed, fmt.Sprintf("%s is FAIL: %s", s.Name, s.Reason)
@@ -549,7 +550,7 @@ func (e *Engine) stopAt(s *StepRecord) *Stop {
 		if s.Reason == errWindow.Error() {
 			stop.Code = ExitNotProven
 		}
-	case StateRefused:
+	default:
 		if stop.Code == ExitPassed {
 			stop.Code = ExitNotProven
 		}

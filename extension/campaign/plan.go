@@ -84,7 +84,11 @@ func (s planStep) resolve(lookup Lookup, limits []Limit) (Step, error) {
 	if s.profile == "" {
 		return Step{}, errors.New(`a step takes "profile", the name of one that k6 x verity profiles lists or PROFILES_FILE has`)
 	}
-	step, err := lookup(s.profile, s.variables)
+	variables := s.variables
+	if len(variables) == 0 {
+		variables = nil
+	}
+	step, err := lookup(s.profile, variables)
 	if err != nil {
 		return Step{}, err
 	}
@@ -228,12 +232,12 @@ func duration(into *float64) func(*yaml.Node) error {
 }
 
 func readStep(node *yaml.Node, into *[]planStep) error {
-	step := planStep{line: node.Line}
+	step := planStep{line: node.Line, variables: map[string]string{}}
 	var dry bool
 	err := readMap(node, "a step", []key{
 		{"profile", oneLine(&step.profile)},
 		{"name", oneLine(&step.name)},
-		{"variables", func(value *yaml.Node) error { return readVariables(value, &step.variables) }},
+		{"variables", func(value *yaml.Node) error { return readVariables(value, step.variables) }},
 		{"dry", func(value *yaml.Node) error {
 			step.dry = &dry
 			return flag(&dry)(value)
@@ -262,14 +266,13 @@ var notInAPlan = map[string]string{ //nolint:gochecknoglobals // a constant tabl
 	"PREFLIGHT_ONLY":          "a step is a load; use k6 x verity preflight to look only",
 }
 
-func readVariables(node *yaml.Node, into *map[string]string) error {
+func readVariables(node *yaml.Node, into map[string]string) error {
 	if node.Kind != yaml.MappingNode {
 		return errors.New("must be a map of variables of the scenario, such as { TARGET_VUS: 200 }")
 	}
-	*into = map[string]string{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
-		_, isThere := (*into)[name.Value]
+		_, isThere := into[name.Value]
 		switch {
 		case !variableName.MatchString(name.Value):
 			return fmt.Errorf("line %d: the name of a variable is such as TARGET_VUS, got %q", name.Line, name.Value)
@@ -284,7 +287,7 @@ func readVariables(node *yaml.Node, into *map[string]string) error {
 		if err := oneLine(&text)(value); err != nil {
 			return fmt.Errorf("line %d: %s %w, got %s", value.Line, name.Value, err, shown(value))
 		}
-		(*into)[name.Value] = text
+		into[name.Value] = text
 	}
 	return nil
 }

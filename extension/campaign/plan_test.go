@@ -16,8 +16,6 @@ func profileNamed(name string, variables map[string]string) (Step, error) {
 	return Step{Name: name, Profile: name, Scenario: "queue-concurrency", Users: 1000, LengthSeconds: 60, Variables: variables}, nil
 }
 
-func bound(value float64) *float64 { return &value }
-
 func TestAPlanFile(t *testing.T) {
 	t.Parallel()
 	plan, err := ParsePlan([]byte(`
@@ -35,13 +33,13 @@ steps:
       - { name: cpu, query: max(cpu), above: 0.9 }
 `), profileNamed)
 	require.NoError(t, err)
-	database := Limit{Name: "database", Query: "max(pg_up)", Below: bound(1), ForSeconds: 10}
+	database := Limit{Name: "database", Query: "max(pg_up)", Below: new(1.0), ForSeconds: 10}
 	require.Equal(t, Plan{Name: "evening", Steps: []Step{
 		{Name: "queue-dry", Profile: "queue-dry", Scenario: "queue-concurrency", Users: 1000, LengthSeconds: 60, Limits: []Limit{database}},
 		{
 			Name: "match-half", Profile: "match-full", Scenario: "queue-concurrency", Users: 1000, LengthSeconds: 60, Dry: true, AcceptNotProven: true,
 			Variables: map[string]string{"TARGET_VUS": "2500", "QUEUE_REGION": "no"},
-			Limits:    []Limit{database, {Name: "cpu", Query: "max(cpu)", Above: bound(0.9)}},
+			Limits:    []Limit{database, {Name: "cpu", Query: "max(cpu)", Above: new(0.9)}},
 		},
 	}}, plan)
 }

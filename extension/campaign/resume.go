@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -66,7 +67,7 @@ func samePlan(was, is Plan) (differing string, isSame bool) {
 func equal(a, b Step) bool {
 	textA, errA := json.Marshal(a)
 	textB, errB := json.Marshal(b)
-	return errA == nil && errB == nil && string(textA) == string(textB)
+	return errA == nil && errB == nil && bytes.Equal(textA, textB)
 }
 
 // BuildOf returns the SHA-256 of a binary.

@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -46,7 +47,11 @@ type campaignOptions struct {
 	noBreaker       bool
 	window, tz      string
 	wait            bool
+	runners         string
+	runnerCount     int
+	runnerWait      time.Duration
 	k6Flags         []string
+	kill            <-chan struct{} // closed by a second Ctrl-C
 	known           []profile
 	given           []string // the flags of the campaign itself, as a shell takes them
 }
@@ -100,6 +105,9 @@ was refused, and 108 where the service is down.`,
 	flags.StringVar(&o.window, "window", "", "begin no step that could not end within these times of day `FROM-UNTIL`, such as 22:00-02:00")
 	flags.StringVar(&o.tz, "tz", "", "the time `ZONE` of --window, such as Australia/Sydney (default: UTC)")
 	flags.BoolVar(&o.wait, "wait", false, "wait for the window to open")
+	flags.StringVar(&o.runners, "runners", "", "leave the steps to runners elsewhere, whose evidence comes to a folder for each step in `DIR`")
+	flags.IntVar(&o.runnerCount, "runner-count", 0, "how many runners `N` there are")
+	flags.DurationVar(&o.runnerWait, "runner-wait", 30*time.Minute, "how long beyond its own length to wait for the evidence of a step")
 	return cmd
 }
 
@@ -121,9 +129,6 @@ func givenFlags(cmd *cobra.Command) []string {
 	})
 	return given
 }
-
-// refused is an error of what is refused before the first request.
-func refused(err error) error { return errext.WithExitCodeIfNone(err, exitcodes.ScriptException) }
 
 func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error {
 	work, err := os.MkdirTemp("", "verity-campaign-")
@@ -149,12 +154,12 @@ func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error 
 	runner.TerminateOnHangup()
 	ctx, kill, stop := interrupts(gs)
 	defer stop()
+	o.kill = kill
 	engine, err := newCampaign(ctx, gs, dir, plan, o)
 	if err != nil {
 		return refused(err)
 	}
 	defer func() { _ = engine.Folder.Close() }()
-	engine.Runner.(*steps).kill = kill
 	return carryOut(ctx, gs, engine, "STEP", strings.Join(append([]string{started(gs.CmdArgs), "x verity campaign"}, o.words()...), " "))
 }
 
@@ -188,9 +193,9 @@ func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engin
 	err := engine.Run(ctx, command)
 	writeSteps(gs.Stdout, heading, engine.Record)
 	if !gs.Flags.Quiet {
-		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s.\n", engine.Folder.Path(campaign.LogFile))
+		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s, and its page %s.\n", engine.Folder.Path(campaign.LogFile), engine.Folder.Path(campaign.PageFile))
 	}
-	var stop *campaign.Stop
+	var stop *campaign.StopError
 	if !errors.As(err, &stop) {
 		return err
 	}
@@ -215,9 +220,17 @@ func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, pla
 	if err != nil {
 		return nil, err
 	}
+	if o.runners != "" {
+		if engine.Runner, err = newRemoteSteps(k6, service.BaseURL, Width(gs), o); err != nil {
+			return nil, err
+		}
+	}
 	asked := campaign.Asked{Tool: version.Version(), K6: version.K6(), Target: service.BaseURL, Plan: plan}
 	if asked.Build, err = campaign.BuildOf(k6.binary); err != nil {
 		return nil, fmt.Errorf("reading this binary: %w", err)
+	}
+	if o.runners == "" && o.runnerCount != 0 {
+		return nil, errors.New("--runner-count goes with --runners, which is not given")
 	}
 	if o.window == "" && (o.tz != "" || o.wait) {
 		return nil, errors.New("--tz and --wait go with --window, which is not given")
@@ -245,7 +258,7 @@ func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, pla
 }
 
 func newEngine(gs *state.GlobalState, k6 *steps, service campaign.Service, options campaign.Options) (*campaign.Engine, error) {
-	engine := &campaign.Engine{Runner: k6, Options: options, Now: time.Now, Sleep: sleep}
+	engine := &campaign.Engine{Runner: k6, Options: options, Page: campaign.Page, Now: time.Now, Sleep: sleep}
 	if !gs.Flags.Quiet {
 		engine.Show = func(event campaign.Event) { _, _ = fmt.Fprintln(gs.Stdout, "▶ "+event.Line()) }
 	}
@@ -305,7 +318,7 @@ func newSteps(gs *state.GlobalState, scripts string, o campaignOptions) (*steps,
 	}
 	return &steps{
 		binary: binary, started: started(gs.CmdArgs), scripts: scripts, environ: environ, flags: o.k6Flags,
-		stdout: os.Stdout, stderr: os.Stderr, quiet: gs.Flags.Quiet,
+		stdout: os.Stdout, stderr: os.Stderr, quiet: gs.Flags.Quiet, kill: o.kill,
 	}, nil
 }
 
@@ -315,7 +328,7 @@ func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, erro
 	if err != nil {
 		return campaign.Service{}, fmt.Errorf("BASE_URL %w", err)
 	}
-	_, hasSource := flagValue(o.k6Flags, "secret-source")
+	_, hasSource := FlagValue(o.k6Flags, "secret-source")
 	if gs.Env["STRIPE_WEBHOOK_SECRET"] == "" && !hasSource && gs.Env["K6_SECRET_SOURCE"] == "" {
 		return campaign.Service{}, errors.New("STRIPE_WEBHOOK_SECRET is not set; it must be the webhook secret of the Verity under test, in the environment, " +
 			"or in a secret source of k6 that is given after --, such as -- --secret-source=file=secrets.env")
@@ -327,7 +340,7 @@ func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, erro
 		BaseURL: base, RedisURL: gs.Env["REDIS_URL"], PrometheusURL: gs.Env["PROMETHEUS_URL"],
 		PrometheusToken: gs.Env["PROMETHEUS_BEARER_TOKEN"], PrometheusQueries: gs.Env["PROMETHEUS_QUERIES"],
 	}
-	if trusts, isGiven := flagValue(o.k6Flags, "insecure-skip-tls-verify"); slices.Contains(o.k6Flags, "--insecure-skip-tls-verify") ||
+	if trusts, isGiven := FlagValue(o.k6Flags, "insecure-skip-tls-verify"); slices.Contains(o.k6Flags, "--insecure-skip-tls-verify") ||
 		isGiven && trusts == "true" || gs.Env["K6_INSECURE_SKIP_TLS_VERIFY"] == "true" {
 		service.TLS = &tls.Config{InsecureSkipVerify: true} // #nosec G402 -- the user asked k6 for it
 	}
@@ -372,10 +385,13 @@ func who() string {
 // resumeCommand goes on with the campaign.
 func resumeCommand(gs *state.GlobalState, o campaignOptions) string {
 	words := []string{started(gs.CmdArgs), "x verity campaign --resume --report-dir", quoted(o.reportDir)}
-	for _, flag := range []struct{ name, value string }{{"--plan", o.plan}, {"--profiles-file", o.profilesFile}, {"--window", o.window}, {"--tz", o.tz}} {
+	for _, flag := range []struct{ name, value string }{{"--plan", o.plan}, {"--profiles-file", o.profilesFile}, {"--window", o.window}, {"--tz", o.tz}, {"--runners", o.runners}} {
 		if flag.value != "" {
 			words = append(words, flag.name, quoted(flag.value))
 		}
+	}
+	if o.runners != "" {
+		words = append(words, "--runner-count", strconv.Itoa(o.runnerCount))
 	}
 	if len(o.k6Flags) > 0 {
 		words = append(words, "-- (and k6's flags)")

@@ -10,8 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 
 	"github.com/verity-app/xk6-verity/extension/campaign"
 	"github.com/verity-app/xk6-verity/extension/standin"
@@ -77,7 +75,7 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from, reportDir string) error {
 	defer func() { _ = os.RemoveAll(work) }()
 	dir, err := unpacked(scripts, "--from", from, work)
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(err)
 	}
 	server, err := standin.Start(ctx, standin.Options{
 		Addr: "127.0.0.1:0", WebhookSecret: standinSecret, Session: smokeSession,
@@ -90,19 +88,18 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from, reportDir string) error {
 		defer cancel()
 		_ = server.Close(closing)
 	}()
-	engine, err := newSmoke(gs, dir, reportDir, server.URL())
+	engine, err := newSmoke(gs, dir, reportDir, server.URL(), kill)
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(err)
 	}
 	defer func() { _ = engine.Folder.Close() }()
-	engine.Runner.(*steps).kill = kill
 	return carryOut(ctx, gs, engine, "SCENARIO", started(gs.CmdArgs)+" x verity smoke")
 }
 
 // newSmoke makes the campaign of a smoke run: small steps against a stand-in, which can take no harm, so that each of them runs whatever
 // became of the one before.
-func newSmoke(gs *state.GlobalState, scripts, reportDir, target string) (*campaign.Engine, error) {
-	k6, err := newSteps(gs, scripts, campaignOptions{})
+func newSmoke(gs *state.GlobalState, scripts, reportDir, target string, kill <-chan struct{}) (*campaign.Engine, error) {
+	k6, err := newSteps(gs, scripts, campaignOptions{kill: kill})
 	if err != nil {
 		return nil, err
 	}

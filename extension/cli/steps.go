@@ -86,6 +86,9 @@ func (s *steps) Command(step campaign.Step, dir string) string {
 	return strings.Join(append(words, "load-test/"+step.Scenario+".js"), " ")
 }
 
+// EvidenceDir is the step's own folder.
+func (s *steps) EvidenceDir(_ campaign.Step, dir string) string { return dir }
+
 // Check has k6 read the script with the variables of the step, as it does before a run.
 func (s *steps) Check(ctx context.Context, step campaign.Step) error {
 	said, code, err := s.k6(ctx, s.environOf(step), io.Discard, "inspect", "--include-system-env-vars", s.script(step))
@@ -129,11 +132,15 @@ func (s *steps) k6(ctx context.Context, environ []string, stdout io.Writer, args
 	return stderr.String(), code, err
 }
 
-// Preflight runs k6 x verity preflight.
+// Preflight runs k6 x verity preflight, with two users who match where the users of the step will: a service that cannot tell them so is
+// found before the first step, and not with the first one that needs it.
 func (s *steps) Preflight(ctx context.Context, step campaign.Step) (found []string, err error) {
 	args := []string{"x", "verity", "preflight", "--json", "--from", s.scripts, "--scenario", step.Scenario}
+	if !slices.Contains(s.environ, "TRIAL=0") {
+		args = append(args, "--trial")
+	}
 	for _, flag := range passedFlags {
-		if value, isGiven := flagValue(s.flags, flag.name); isGiven {
+		if value, isGiven := FlagValue(s.flags, flag.name); isGiven {
 			args = append(args, "--"+flag.name, value)
 		}
 	}
@@ -149,7 +156,7 @@ func (s *steps) Preflight(ctx context.Context, step campaign.Step) (found []stri
 		found = preflightLines(printed.Checks)
 	}
 	if code != 0 {
-		return found, &campaign.Stop{Code: code, Reason: strings.TrimPrefix(plain.Text(messageOf(said)), "test aborted: ")}
+		return found, &campaign.StopError{Code: code, Reason: strings.TrimPrefix(plain.Text(messageOf(said)), "test aborted: ")}
 	}
 	return found, nil
 }
@@ -192,7 +199,7 @@ func (s *steps) Run(ctx context.Context, step campaign.Step, dir string, _ func(
 	if s.quiet {
 		args = append(args, "--quiet")
 	}
-	cmd := exec.Command(s.binary, append(args, s.script(step))...) //nolint:noctx // it is let go of, so that its users leave; see below. #nosec G204 -- this binary
+	cmd := exec.Command(s.binary, append(args, s.script(step))...) //nolint:noctx,gosec // this binary; it is let go of, so that its users leave
 	cmd.Env = s.environOf(step, "REPORT_DIR="+dir, runner.LeashVariable+"=1")
 	cmd.Stdout, cmd.Stderr = s.stdout, s.stderr
 	var said *os.File

@@ -1,7 +1,7 @@
-// Package contract has the facts of Verity's wire, each once, as docs/verity-api.md has them: the routes with their statuses and
-// limits, the words of its answers, the events on its sockets, its keys in Redis, and what its matcher can do. The client, the
-// preflight, the queue's arithmetic and probe, and the stand-in take them from here. A comment names the section of that page.
+// Package contract has the facts of Verity's protocol, each once, as in docs/verity-api.md: the routes with their statuses and
+// limits, the messages, the events on its sockets, its keys in Redis, and the constants of its matcher. The client, the preflight,
+// the queue's plan and probe, and the stand-in use them. Comments name the section of that page.
 //
-// There are constants and a few functions that only spell something; what to do with a fact is the business of the other rooms. The
-// second Verity of the tests (load-test/testdata/verity.mjs) takes nothing from here: it is what these facts are checked against.
+// It has only constants, and a few functions that format or parse; the other rooms have the behaviour. The second Verity of the
+// tests (load-test/testdata/verity.mjs) shares nothing with it, so that these facts can be checked against it.
 package contract

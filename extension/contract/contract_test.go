@@ -12,7 +12,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/contract"
 )
 
-// TestThePageHasTheFacts looks for each fact in the words of docs/verity-api.md.
+// TestThePageHasTheFacts searches docs/verity-api.md for each fact.
 func TestThePageHasTheFacts(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/verity-api.md")
@@ -23,7 +23,7 @@ func TestThePageHasTheFacts(t *testing.T) {
 	}
 }
 
-// code is how the page writes a list of names.
+// code formats a list of names as the page does.
 func code(names ...string) string { return "`" + strings.Join(names, "`, `") + "`" }
 
 func httpFacts() []string {

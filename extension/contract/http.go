@@ -10,11 +10,11 @@ import (
 // Route is one of the service's handlers.
 type Route struct {
 	Method, Path string
-	Status       int // of the answer to a request that was carried out
-	PerMinute    int // requests of one client address; more are answered 429
+	Status       int // of the answer to a successful request
+	PerMinute    int // limit of requests of one client address; more are answered 429
 }
 
-// The limits of requests in a minute (HTTP in general, Throttle). Each route counts for itself.
+// The limits of requests a minute (HTTP in general, Throttle). Each route counts by itself.
 const (
 	signUpPerMinute  = 10
 	refreshPerMinute = 20
@@ -40,12 +40,12 @@ const (
 	choiceSuffix = "/choice"
 )
 
-// ChoicePath is the path of RouteChoice for one session.
+// ChoicePath returns the path of RouteChoice for a session.
 func ChoicePath(sessionID string) string {
 	return choicePrefix + url.PathEscape(sessionID) + choiceSuffix
 }
 
-// SessionOfChoice returns the session in a path of RouteChoice.
+// SessionOfChoice returns the session id in a path of RouteChoice.
 func SessionOfChoice(path string) (sessionID string, ok bool) {
 	id, hasPrefix := strings.CutPrefix(path, choicePrefix)
 	id, hasSuffix := strings.CutSuffix(id, choiceSuffix)
@@ -53,20 +53,20 @@ func SessionOfChoice(path string) (sessionID string, ok bool) {
 }
 
 const (
-	// ContentType of every body (HTTP in general).
+	// ContentType is the type of every body (HTTP in general).
 	ContentType = "application/json"
-	// Bearer stands before the access token in the Authorization header, case-sensitive (HTTP in general).
+	// Bearer precedes the access token in the Authorization header, case-sensitive (HTTP in general).
 	Bearer = "Bearer "
 	// MaxBody is the largest body in bytes; a larger one is answered 413 (HTTP in general).
 	MaxBody = 100 << 10
-	// KeepAlive is how long the service leaves a connection open on which nothing is asked (HTTP in general).
+	// KeepAlive is how long the service keeps an idle connection open (HTTP in general).
 	KeepAlive = 5 * time.Second
 )
 
-// ThrottleWindow is how far back requests count, and how long a client is blocked after a 429 (Throttle).
+// ThrottleWindow is for how long requests count, and for how long a client is blocked after a 429 (Throttle).
 const ThrottleWindow = time.Minute
 
-// The headers that say how much of a limit is left (Throttle). The three that begin with LimitHeaders are on every answer but a 429.
+// The headers of a limit (Throttle). The three that begin with LimitHeaders are on every answer except a 429.
 const (
 	LimitHeaders     = "X-RateLimit-"
 	HeaderLimit      = LimitHeaders + "Limit"
@@ -75,7 +75,7 @@ const (
 	HeaderRetryAfter = "Retry-After"          // s, on a 429
 )
 
-// The words of the answers that refuse, in "message".
+// The messages of refusing answers, in the field "message".
 const (
 	SaysServerError     = "Internal server error"                 // 500 (HTTP in general)
 	SaysThrottled       = "ThrottlerException: Too Many Requests" // 429 (Throttle)
@@ -93,11 +93,11 @@ const (
 
 // Accounts.
 const (
-	// AccessTokenLife is from iat to exp of an access token.
+	// AccessTokenLife is the time from iat to exp of an access token.
 	AccessTokenLife = 15 * time.Minute
-	// RefreshTokenLife is that of a refresh token and of its cookie.
+	// RefreshTokenLife is the life of a refresh token and of its cookie.
 	RefreshTokenLife = 30 * 24 * time.Hour
-	// RefreshCookie is the name of the cookie that has the refresh token.
+	// RefreshCookie is the name of the cookie with the refresh token.
 	RefreshCookie = "refresh_token"
 	// RefreshCookieAttributes follow its value; Max-Age is RefreshTokenLife.
 	RefreshCookieAttributes = "; Max-Age=2592000; Path=" + refreshPath + "; HttpOnly; SameSite=Strict"
@@ -109,7 +109,7 @@ type JoinStatus string
 // The statuses of a join. Only JoinQueued costs a token.
 const (
 	JoinQueued        JoinStatus = "queued"
-	JoinAlreadyQueued JoinStatus = "already_queued" // under the first key, whatever this join names
+	JoinAlreadyQueued JoinStatus = "already_queued" // under the key of the first join, even if this one names another
 )
 
 // LeaveStatus is the status in the answer to RouteLeave (Queue).
@@ -140,7 +140,7 @@ const (
 	ChoiceResolved ChoiceStatus = "resolved" // with an outcome
 )
 
-// ChoiceOutcome is what came of both choices (Sockets).
+// ChoiceOutcome is the result of both choices (Sockets).
 type ChoiceOutcome string
 
 // The outcomes of two choices.

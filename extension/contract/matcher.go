@@ -4,14 +4,14 @@ import "time"
 
 // Matcher.
 const (
-	// Tick is the time between two rounds of the matcher, each of which walks all keys.
+	// Tick is the time between two rounds of the matcher; each round visits all keys.
 	Tick = 500 * time.Millisecond
-	// PairsPerTick is how many pairs a round makes of one key at most.
+	// PairsPerTick is how many pairs a round makes at most from one key.
 	PairsPerTick = 10
-	// Session is how long a session lasts.
+	// Session is the length of a session.
 	Session = 45 * time.Second
-	// LoneKey is how long a round takes over a key with one user: so long that a fresh pair waits 5.9 s (median) beside 10,000 of
-	// them, and 2.1 s beside 3,000, as was measured.
+	// LoneKey is the time that a round takes for a key with one user. With it a new pair waits 5.9 s (median) with 10,000 such keys,
+	// and 2.1 s with 3,000, as measured.
 	LoneKey = 1100 * time.Microsecond
 )
 

@@ -25,8 +25,8 @@ const (
 // The reasons of EventEnd (Sockets).
 const (
 	EndTimeout    = "timeout"     // its time was over
-	EndEnded      = "ended"       // somebody ended it
-	EndTokenError = "token_error" // at once and without a start: video is not configured
+	EndEnded      = "ended"       // it was ended before its time
+	EndTokenError = "token_error" // at once, without session:start: video is not configured
 )
 
 // session:start comes 4 to 20 ms before or after match (Sockets).
@@ -35,7 +35,7 @@ const (
 	StartGapMost  = 20 * time.Millisecond
 )
 
-// AnonymousID is the name under which a user hears of the partner in a session (Sockets).
+// AnonymousID returns the partner's name in the events to a user of a session (Sockets).
 func AnonymousID(sessionID, partnerID string) string {
 	const hashed = 6 // bytes of the hash
 	sum := sha256.Sum256([]byte(sessionID + ":" + partnerID))

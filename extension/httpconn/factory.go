@@ -11,18 +11,18 @@ import (
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
-// Protocol is how users are connected.
+// Protocol is the protocol or transport of users' connections.
 type Protocol string
 
 // The protocols.
 const (
 	HTTP1 Protocol = "http/1.1" // the default: HTTP/2 costs a user twice the memory (build/bench/README.md)
-	HTTP2 Protocol = "http/2"   // with a server that offers it over TLS
-	// NetHTTP is a transport of net/http for each user, to compare this package with.
+	HTTP2 Protocol = "http/2"   // if the server offers it over TLS
+	// NetHTTP is a transport of net/http for each user, for comparison with this package.
 	NetHTTP Protocol = "net/http"
 )
 
-// ParseProtocol reads one of them; "" is the default. Its error follows the name of the variable.
+// ParseProtocol parses a protocol; "" is the default. Its error follows the name of the variable.
 func ParseProtocol(text string) (Protocol, error) {
 	switch p := Protocol(text); p {
 	case "":
@@ -40,14 +40,14 @@ type RoundTripper interface {
 	CloseIdleConnections()
 }
 
-// Factory makes the transports of many users with the settings of one of net/http.
+// Factory makes the transports of many users, with the settings of an http.Transport.
 type Factory struct {
 	base     *http.Transport
 	config   *Config
 	protocol Protocol
 }
 
-// NewFactory returns a Factory whose transports dial for themselves. See Config.Dial.
+// NewFactory returns a Factory whose transports open connections with dial; see Config.Dial.
 func NewFactory(
 	base *http.Transport, dial func(ctx context.Context, network, address string) (net.Conn, error), protocol Protocol,
 ) *Factory {
@@ -59,7 +59,7 @@ func NewFactory(
 	return f
 }
 
-// New returns the transport of one user of a server, through a proxy if the settings have one for that server.
+// New returns the transport of one user for a server, through a proxy if the settings have one for that server.
 func (f *Factory) New(server string) RoundTripper {
 	if target, err := url.Parse(server); err == nil && f.base.Proxy != nil {
 		if proxy, err := f.base.Proxy(&http.Request{URL: target}); err != nil || proxy != nil {
@@ -72,14 +72,15 @@ func (f *Factory) New(server string) RoundTripper {
 	return New(f.config)
 }
 
-// ofNetHTTP returns a transport of net/http for one user, with this package's limit on what comes before a body.
+// ofNetHTTP returns an http.Transport for one user, with MaxHeaders as its limit.
 func (f *Factory) ofNetHTTP() *http.Transport {
 	own := f.base.Clone()
 	own.MaxResponseHeaderBytes = MaxHeaders
 	return own
 }
 
-// tlsConfig returns the transport's settings, with the protocols to offer. GODEBUG=http2client=0 turns HTTP/2 off in k6's.
+// tlsConfig returns the transport's TLS settings with the protocols to offer. HTTP/2 is off if k6's transport has it off, as with
+// GODEBUG=http2client=0.
 func tlsConfig(base *http.Transport, http2 bool) *tls.Config {
 	config := base.TLSClientConfig.Clone()
 	if config == nil {

@@ -31,7 +31,7 @@ type Event struct {
 	Signature string // value of the header contract.SignatureHeader
 }
 
-// Headers returns those with which the event is posted.
+// Headers returns the headers to post the event with.
 func (e Event) Headers() http.Header {
 	return http.Header{"Content-Type": {contract.ContentType}, contract.SignatureHeader: {e.Signature}}
 }

@@ -90,7 +90,7 @@ func (e *plainError) Error() string { return Short(e.error.Error(), Most) }
 
 func (e *plainError) Unwrap() error { return e.error }
 
-// WithoutURL returns the cause of an error of net/http, which puts the URL before it.
+// WithoutURL returns the cause of an error of net/http, whose message begins with the URL.
 func WithoutURL(err error) error {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		return urlErr.Err

@@ -2,7 +2,7 @@ package platform
 
 import "net/http"
 
-// Named returns a transport for requests that are no load, which name the tool.
+// Named returns a transport that sets the User-Agent, for requests that do not count as load.
 func Named(base http.RoundTripper, agent string) http.RoundTripper {
 	return namedTransport{base, agent}
 }
@@ -12,7 +12,7 @@ type namedTransport struct {
 	agent string
 }
 
-// RoundTrip sends one request.
+// RoundTrip sends one request with the User-Agent.
 func (t namedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	request.Header.Set("User-Agent", t.agent)

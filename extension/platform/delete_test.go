@@ -101,7 +101,7 @@ func TestANewUserIsTold(t *testing.T) {
 	require.Equal(t, []string{"c1"}, told)
 }
 
-// failing is a client that has no answer.
+// failing is a client whose requests get no answer.
 type failing struct{ err error }
 
 func (f failing) Do(*http.Request) (*http.Response, error) { return nil, f.err }

@@ -90,7 +90,7 @@ func (e *unusable) Error() string { return e.why.Error() }
 
 func (e *unusable) Unwrap() []error { return []error{e.why, errUnusable} }
 
-// Failure is the error that an HTTP gives where net/http says why there is no answer. It is without the URL.
+// Failure converts an error of net/http to one that an HTTP returns, without the URL.
 func Failure(err error) error {
 	var netErr net.Error
 	if errors.As(err, &netErr) && netErr.Timeout() {

@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// mostNames is how many names the requests of a run may have, each of which is a time series of every http metric.
+// mostNames is how many names the requests of a run may have; each is a time series of every http metric.
 const mostNames = 100
 
-// Methods are those that a script's own request may have.
+// Methods are the methods of a script's own requests.
 var Methods = []string{ //nolint:gochecknoglobals // a constant list
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
 }
 
-// AnySuccess are the statuses that a request expects which says nothing else.
+// AnySuccess are the statuses that a request expects by default.
 var AnySuccess = func() []int { //nolint:gochecknoglobals // a constant list
 	var all []int
 	for status := http.StatusOK; status < http.StatusMultipleChoices; status++ {
@@ -24,16 +24,16 @@ var AnySuccess = func() []int { //nolint:gochecknoglobals // a constant list
 	return all
 }()
 
-// requestName is what the name of a script's own request may be.
+// requestName matches the valid names of a script's own requests.
 var requestName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9 _.:/{}-]{0,99}$`)
 
-// RequestNames are those of the run's own requests. It is safe for concurrent use.
+// RequestNames are the names of the scripts' own requests in a run. It is safe for concurrent use.
 type RequestNames struct {
 	mu    sync.Mutex
 	known map[string]bool
 }
 
-// Admit notes a name, and returns an error if it is none, or if there are too many.
+// Admit adds a name, and returns an error if it is invalid or there are too many.
 func (n *RequestNames) Admit(name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
-// maxPlainBody is more than any answer to a user's request has.
+// maxPlainBody is more bytes than any answer to a user's request has.
 const maxPlainBody = 1 << 20
 
 // Doer sends requests, such as an *http.Client.
@@ -21,10 +21,10 @@ type Doer interface {
 	Do(request *http.Request) (*http.Response, error)
 }
 
-// plainHTTP is an HTTP over a client.
+// plainHTTP is an HTTP that uses a client.
 type plainHTTP struct{ client Doer }
 
-// NewPlainHTTP returns an HTTP that sends the requests of users outside k6's metrics: those that are no load.
+// NewPlainHTTP returns an HTTP without k6's metrics, for requests that do not count as load.
 func NewPlainHTTP(client Doer) HTTP { return plainHTTP{client} }
 
 // Do implements HTTP.

@@ -17,7 +17,7 @@ import (
 type Service struct {
 	baseURL string
 	signer  func() (*payments.Signer, error)
-	// signedUp is told of each new user; nil: nobody asks.
+	// signedUp is called with each new user; may be nil.
 	signedUp func(*User)
 }
 
@@ -26,10 +26,10 @@ func NewService(baseURL string, signer func() (*payments.Signer, error)) *Servic
 	return &Service{baseURL: baseURL, signer: signer}
 }
 
-// NotifySignUps has f called with each new user, before SignUp returns it.
+// NotifySignUps makes SignUp call f with each new user before it returns.
 func (s *Service) NotifySignUps(f func(*User)) { s.signedUp = f }
 
-// SignUp makes an anonymous user, who has no token yet. The user's requests go through connection.
+// SignUp makes an anonymous user without tokens. The user's requests are sent through connection.
 func (s *Service) SignUp(ctx context.Context, connection HTTP) (*User, error) {
 	answer, err := s.send(ctx, connection, s.request(OpSignUp, contract.RouteSignUp))
 	if err != nil {

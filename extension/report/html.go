@@ -41,7 +41,7 @@ type page struct {
 	*Report
 	Headline, Class  string
 	Facts            [][2]string
-	Claims           []claimRow
+	Claims           []ClaimRow
 	Checks           []verdict.Fitness
 	NoClaims         string
 	Charts           []pageChart
@@ -53,12 +53,6 @@ type page struct {
 	Style, PlotStyle template.CSS
 	Script, Plot     template.JS
 	License          template.HTML
-}
-
-// claimRow is a claim on the first screen.
-type claimRow struct {
-	verdict.Result
-	Mark, Class, Says, Interval, Needs, Samples string
 }
 
 // pageChart is a chart with its table.
@@ -97,7 +91,7 @@ func HTML(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, er
 		License: template.HTML("<!--\nuPlot 1.6.32\n" + plotLicense + "\n-->"), // #nosec G203 -- embedded
 	}
 	for _, c := range judged.Claims {
-		p.Claims = append(p.Claims, claimRow{c, statusMark(c.Status), statusClass(c.Status), c.Text, interval(c), inColumn(c.Needed), Thousands(int(c.N))})
+		p.Claims = append(p.Claims, RowOf(c))
 	}
 	for _, l := range report.Latencies {
 		p.Latencies = append(p.Latencies, distributionOf(l))

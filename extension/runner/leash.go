@@ -8,36 +8,36 @@ import (
 	"time"
 )
 
-// LeashVariable is set to 1 in the environment of a process that is to end when its standard input does: when the process that started it
-// lets go, or is gone, however it ended.
+// LeashVariable is set to 1 in the environment of a process that must end when its standard input ends: when its parent closes it,
+// or has ended in any way.
 const LeashVariable = "K6_VERITY_LEASH"
 
-// LeashLimit is how long such a process may take to end: a test lets its users leave and prints its summary, which may wait for a scrape of
-// Prometheus.
+// LeashLimit is how long such a process may take to end. A test lets its users leave and prints its summary, which may wait for a
+// scrape of Prometheus.
 const LeashLimit = 150 * time.Second
 
-// Leash gives this process what a Ctrl-C gives it, on any system, once its standard input has ended.
+// Leash interrupts this process as Ctrl-C does, on any system, once its standard input has ended.
 type Leash struct {
 	mu     sync.Mutex
-	let    bool // go of
+	let    bool // the input has ended
 	notify []chan<- os.Signal
 }
 
-// TakeLeash returns the leash that the environment says this process is on, and nil for none. Processes that this one starts are not on it.
+// TakeLeash returns a Leash if LeashVariable is set, else nil. It unsets the variable, so that child processes have none.
 func TakeLeash() *Leash {
 	if os.Getenv(LeashVariable) != "1" {
 		return nil
 	}
-	_ = os.Unsetenv(LeashVariable) // it fails for an invalid name only
+	_ = os.Unsetenv(LeashVariable) // fails only for an invalid name
 	writeOn()
 	leash := &Leash{}
 	go leash.hold(os.Stdin, LeashLimit, os.Exit)
 	return leash
 }
 
-// hold waits for the end of the input and interrupts the process, which has so long to end.
+// hold waits for the end of the input, interrupts the process, and exits if it has not ended within limit.
 func (l *Leash) hold(input io.Reader, limit time.Duration, exit func(code int)) {
-	_, _ = io.Copy(io.Discard, input) // an error is an end too
+	_, _ = io.Copy(io.Discard, input) // an error also counts as the end
 	l.mu.Lock()
 	l.let = true
 	for _, channel := range l.notify {
@@ -49,7 +49,7 @@ func (l *Leash) hold(input io.Reader, limit time.Duration, exit func(code int)) 
 	exit(externalAbort)
 }
 
-// interrupt sends as package signal does: without waiting.
+// interrupt sends os.Interrupt as package signal does, without blocking.
 func interrupt(channel chan<- os.Signal) {
 	select {
 	case channel <- os.Interrupt:
@@ -57,7 +57,7 @@ func interrupt(channel chan<- os.Signal) {
 	}
 }
 
-// Notify wraps a function such as signal.Notify so that who asks for os.Interrupt hears of the leash too.
+// Notify wraps a function such as signal.Notify, so that channels for os.Interrupt also get that of the Leash.
 func (l *Leash) Notify(next func(chan<- os.Signal, ...os.Signal)) func(chan<- os.Signal, ...os.Signal) {
 	return func(channel chan<- os.Signal, signals ...os.Signal) {
 		next(channel, signals...)
@@ -73,7 +73,7 @@ func (l *Leash) Notify(next func(chan<- os.Signal, ...os.Signal)) func(chan<- os
 	}
 }
 
-// Stop wraps a function such as signal.Stop likewise.
+// Stop wraps a function such as signal.Stop, so that a channel no longer gets the interrupt of the Leash.
 func (l *Leash) Stop(next func(chan<- os.Signal)) func(chan<- os.Signal) {
 	return func(channel chan<- os.Signal) {
 		next(channel)

@@ -28,14 +28,14 @@ func TestALeashInterruptsWhenItsInputEnds(t *testing.T) {
 	require.Empty(t, stays)
 	require.NoError(t, holder.Close())
 	require.Equal(t, os.Interrupt, <-stays)
-	require.Equal(t, 105, <-exits, "a process that does not end is ended")
+	require.Equal(t, 105, <-exits, "a process that does not end in time exits")
 	require.Empty(t, stays, "once")
 	require.Empty(t, window)
 	require.Empty(t, gone)
 
 	late := make(chan os.Signal, 1)
 	leash.Notify(none)(late, os.Interrupt)
-	require.Equal(t, os.Interrupt, <-late, "who asks afterwards hears of it at once")
+	require.Equal(t, os.Interrupt, <-late, "a later channel gets it at once")
 }
 
 func TestAProcessWithoutALeash(t *testing.T) {

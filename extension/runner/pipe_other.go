@@ -2,5 +2,5 @@
 
 package runner
 
-// writeOn does nothing where there is no SIGPIPE.
+// writeOn does nothing: this system has no SIGPIPE.
 func writeOn() {}

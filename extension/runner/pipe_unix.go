@@ -7,5 +7,6 @@ import (
 	"syscall"
 )
 
-// writeOn lets this process go on when nobody reads its output any more. Go would end it at once, with its users in their queues.
+// writeOn ignores SIGPIPE, so that this process goes on when its output is no longer read. Go would end it at once, with its users
+// in their queues.
 func writeOn() { signal.Ignore(syscall.SIGPIPE) }

@@ -49,7 +49,7 @@ type Change struct {
 	Kind Kind // empty: that of the replaced query, or for a new one guessed from the expression
 }
 
-// ReadChange reads the change of a query from an expression, nil, or an object of "expr" and "kind", as JSON has it.
+// ReadChange returns the change of a query from a value of JSON: an expression, nil, or an object of "expr" and "kind".
 func ReadChange(name string, value any) (change Change, ok bool) {
 	change.Name = name
 	switch value := value.(type) {

@@ -46,8 +46,8 @@ type Reading struct {
 	Start, End, Peak *float64 // of a gauge
 	Increase         *float64 // of a counter
 	PerSecond        *float64 // Increase divided by the length of the run
-	// Course is how the reading went over the run: the values of a gauge; the increase per second of a counter whose expression is a
-	// selector or the sum of one, and nothing of another counter.
+	// Course is the reading over the run: the values of a gauge, or the increase per second of a counter whose expression is a
+	// selector or the sum of one; empty for another counter.
 	Course []Point
 	// Remark says why values are missing, or how they are special, such as a reset; mostly empty.
 	Remark string
@@ -59,7 +59,7 @@ type Point struct {
 	Value float64
 }
 
-// mostPoints is how many a course has at most.
+// mostPoints is the most points of a course.
 const mostPoints = 300
 
 // Report is the results of all queries over a run.
@@ -396,7 +396,7 @@ func (m *measurement) rise(ctx context.Context, reading *Reading, stale bool, no
 	return gained, gained.remark(), nil
 }
 
-// values are the course of a gauge.
+// values returns the course of a gauge.
 func (m *measurement) values(over model.Matrix) []Point {
 	var points []Point
 	for _, stream := range over {
@@ -410,7 +410,8 @@ func (m *measurement) values(over model.Matrix) []Point {
 	return points
 }
 
-// rates are the course of a counter: the increase per second of all its series together, between the scrapes before and after a time.
+// rates returns the course of a counter: the increase per second of all its series together, between the scrapes before and after
+// each time.
 func (m *measurement) rates(series map[model.Fingerprint]history) []Point {
 	var points []Point
 	step := max(time.Second, m.length()/mostPoints)

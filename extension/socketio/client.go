@@ -313,7 +313,7 @@ func (c *Client) handleEvent(n *namespace, p *packet) error {
 	return nil
 }
 
-// handleAck checks an acknowledgement. Verity sends none, for the client asks for none.
+// handleAck checks an acknowledgement. Verity sends none, as the client asks for none.
 func (c *Client) handleAck(p *packet) error {
 	var values []json.RawMessage
 	if json.Unmarshal(p.Data, &values) != nil {

@@ -53,7 +53,7 @@ type Options struct {
 	Wants func(namespace string, event []byte) bool
 	// OnEvent gets the wanted events in the order of their arrival.
 	OnEvent func(Event)
-	// onAck gets acknowledgements, in tests.
+	// onAck gets acknowledgements; for tests.
 	onAck func(id int64, args []json.RawMessage)
 	// OnClose gets why the connection ended, once and as the last callback. It may run before Dial has returned the Client,
 	// and does not run if Dial fails.

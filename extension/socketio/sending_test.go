@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// What Verity's client and the stand-in have no use for, and the tests have: events that a client sends, acknowledgements either way.
+// The parts of the protocol that only the tests use: events that a client sends, and acknowledgements in both directions.
 
 // errNotJoined refuses an event for a namespace that the connection has not joined.
 var errNotJoined = errors.New("namespace not joined")
@@ -54,7 +54,7 @@ type calls struct {
 // callsOf has the calls of each client that connect made.
 var callsOf sync.Map // *Client → *calls
 
-// connectCaller is Dial for a client that can call.
+// connectCaller dials a client that can call.
 func connectCaller(ctx context.Context, o Options) (*Client, error) {
 	calls := &calls{waiting: map[int64]chan<- []json.RawMessage{}}
 	o.onAck = calls.answer

@@ -22,7 +22,7 @@ var (
 	bodyTooLarge    = answer{http.StatusRequestEntityTooLarge, []byte(`{"statusCode":413,"message":"request entity too large"}`)}
 )
 
-// userNotFound is what a route answers that reads the account of a user who is gone.
+// userNotFound is the answer of a route that reads the account of a deleted user.
 var userNotFound = refuse(http.StatusNotFound, "User not found") //nolint:gochecknoglobals // a constant
 
 // denial is a refusing answer as an error.

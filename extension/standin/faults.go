@@ -2,7 +2,7 @@ package standin
 
 import "fmt"
 
-// Ban suspends the user, who can then no longer join: for tests of those that are answered so.
+// Ban suspends the user, who can then no longer join; for tests.
 func (s *Server) Ban(userID string) error {
 	return s.with(userID, func(u *user) {
 		u.mu.Lock()

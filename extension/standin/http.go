@@ -303,7 +303,7 @@ func (s *Server) balance(c *call) answer {
 	return c.say(http.StatusOK, "}")
 }
 
-// deleteUser leaves a place in the queue as it is: whoever is deleted without leaving stays in it.
+// deleteUser deletes the user's account. A user that is queued stays in the queue.
 func (s *Server) deleteUser(c *call) answer {
 	s.wait()
 	if !c.user.remove() {

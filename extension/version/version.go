@@ -74,5 +74,5 @@ func orUnknown(v string) string {
 	return v
 }
 
-// Agent is how this tool names itself in requests, computed once: xk6-verity/0.1.0 k6/2.2.0.
+// Agent returns this tool's User-Agent: xk6-verity/0.1.0 k6/2.2.0.
 var Agent = sync.OnceValue(func() string { return "xk6-verity/" + Version() + " k6/" + K6() }) //nolint:gochecknoglobals // computed once

@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.k6.io/k6/v2/errext"
+
+	"github.com/verity-app/xk6-verity/extension/campaign"
+	"github.com/verity-app/xk6-verity/extension/evidence"
+)
+
+// remoteSteps are carried out by runners that somebody starts elsewhere: the campaign says how, and judges the evidence that comes.
+type remoteSteps struct {
+	*steps
+
+	dir     string // where the evidence comes, in a folder for each step
+	count   int    // of runners
+	wait    time.Duration
+	resumes bool // evidence that is there may be of the step that was going on
+	target  string
+	width   int
+	every   time.Duration // between two looks
+	out     io.Writer
+}
+
+const (
+	// lookForEvidence is the time between two looks. A file that does not grow in between is looked into.
+	lookForEvidence = 5 * time.Second
+	// leadTime is how long somebody has to start the runners before they begin together.
+	leadTime = 3 * time.Minute
+	// mostShown is for how many runners the command is printed one by one.
+	mostShown = 16
+)
+
+// newRemoteSteps checks the flags for runners elsewhere.
+func newRemoteSteps(k6 *steps, target string, width int, o campaignOptions) (*remoteSteps, error) {
+	if o.runnerCount < 1 || o.runnerCount > mostRunners {
+		return nil, fmt.Errorf("--runners needs --runner-count, the number of runners, 1 to %d, got %d", mostRunners, o.runnerCount)
+	}
+	if o.runnerWait < time.Minute || o.runnerWait > 24*time.Hour {
+		return nil, fmt.Errorf("--runner-wait must be 1m to 24h, got %s", o.runnerWait)
+	}
+	dir, err := filepath.Abs(o.runners)
+	if err != nil {
+		return nil, err
+	}
+	if reports, err := filepath.Abs(o.reportDir); err != nil || reports == dir {
+		return nil, errors.Join(errors.New("--runners must be another folder than --report-dir: the runners write into it"), err)
+	}
+	return &remoteSteps{k6, dir, o.runnerCount, o.runnerWait, o.resume, target, width, lookForEvidence, os.Stdout}, nil
+}
+
+// Check also refuses evidence of an earlier run where that of this step is to come.
+func (r *remoteSteps) Check(ctx context.Context, step campaign.Step) error {
+	if found, _ := r.files(step); len(found) > 0 && !r.resumes {
+		return fmt.Errorf("there is evidence already in %s; move it away, or give another folder as --runners", filepath.Join(r.dir, step.Name))
+	}
+	return r.steps.Check(ctx, step)
+}
+
+// Preflight leaves the look to the runners: this machine is none of them.
+func (r *remoteSteps) Preflight(context.Context, campaign.Step) ([]string, error) {
+	return []string{"left to the runners: each looks at the service and at its own machine before its load"}, nil
+}
+
+// Command is that of each runner, with its number from 0 for INDEX.
+func (r *remoteSteps) Command(step campaign.Step, _ string) string {
+	return r.command(step, "", fmt.Sprintf("$(%s x verity segment INDEX %d)", r.started, r.count), shownFlags(r.flags))
+}
+
+func (r *remoteSteps) command(step campaign.Step, startAt, segment string, flags []string) string {
+	variables := variablesOf(step)
+	if startAt != "" {
+		variables["START_AT"] = startAt
+	}
+	variables["REPORT_DIR"] = filepath.Join(r.dir, step.Name)
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		words = append(words, name+"="+quoted(variables[name]))
+	}
+	words = slices.Concat(words, []string{r.started, "run", segment}, flags, []string{"load-test/" + step.Scenario + ".js"})
+	return strings.Join(words, " ")
+}
+
+// EvidenceDir is where the runners write.
+func (r *remoteSteps) EvidenceDir(step campaign.Step, _ string) string {
+	return filepath.Join(r.dir, step.Name)
+}
+
+// Run says how to start the runners, waits for their evidence, and merges it.
+func (r *remoteSteps) Run(ctx context.Context, step campaign.Step, dir string, say func(campaign.Kind, string)) (int, error) {
+	from := r.EvidenceDir(step, dir)
+	if err := os.MkdirAll(from, 0o755); err != nil { // #nosec G301 -- other users' runners may write into it
+		return 0, err
+	}
+	if err := r.tell(step, time.Now().UTC()); err != nil {
+		return 0, err
+	}
+	limit := leadTime + step.Needs() + r.wait
+	say(campaign.KindWait, fmt.Sprintf("waiting for the evidence of %d runners in %s, for %s at most", r.count, from, minutes(limit.Seconds())))
+	came, err := r.await(ctx, step, limit, say)
+	if err != nil {
+		return 0, err
+	}
+	if came == 0 {
+		return 0, &campaign.StopError{Code: campaign.ExitNotProven, Reason: fmt.Sprintf("no evidence came to %s within %s", from, minutes(limit.Seconds()))}
+	}
+	say(campaign.KindWait, fmt.Sprintf("the evidence of %d of %d runners came", came, r.count))
+	return r.judge(step, from, dir)
+}
+
+// tell prints how to start the runners.
+func (r *remoteSteps) tell(step campaign.Step, now time.Time) error {
+	startAt := now.Add(leadTime + time.Minute).Truncate(time.Minute).Format("2006-01-02T15:04:05Z")
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nStart the runners of %s, with BASE_URL=%s and the secret in their environment. They begin together at START_AT, which may be\n"+
+		"another time, the same for all. Their evidence has to come to %s.\n\n", step.Name, r.target, r.EvidenceDir(step, ""))
+	flags := make([]string, len(r.flags))
+	for i, flag := range r.flags {
+		flags[i] = quoted(flag)
+	}
+	if r.count > mostShown {
+		fmt.Fprintf(&text, "  %s   # INDEX is 0 to %d\n", r.command(step, startAt, fmt.Sprintf("$(%s x verity segment INDEX %d)", r.started, r.count), flags), r.count-1)
+	}
+	for i := range r.count {
+		if r.count > mostShown {
+			break
+		}
+		segment, err := segmentFlags([]string{strconv.Itoa(i), strconv.Itoa(r.count)}, "")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "  %s\n", r.command(step, startAt, segment, flags))
+	}
+	fmt.Fprintf(&text, "\nOn Kubernetes put these variables into run.env of build/kubernetes, with parallelism and completions %d and this scenario, and bring\n"+
+		"the evidence here; its README says how.\n\n", r.count)
+	_, err := io.WriteString(r.out, text.String())
+	return err
+}
+
+// files are the evidence of runners that is there, with its size.
+func (r *remoteSteps) files(step campaign.Step) (map[string]int64, error) {
+	entries, err := os.ReadDir(r.EvidenceDir(step, ""))
+	if err != nil {
+		return nil, err
+	}
+	sizes := map[string]int64{}
+	for _, entry := range entries {
+		name := entry.Name()
+		if info, err := entry.Info(); err == nil && strings.HasSuffix(name, evidence.Extension) && !strings.HasSuffix(name, mergedExtension) {
+			sizes[name] = info.Size()
+		}
+	}
+	return sizes, nil
+}
+
+// await returns how many files of evidence there are once that of all runners is whole, or the time is over.
+func (r *remoteSteps) await(ctx context.Context, step campaign.Step, limit time.Duration, say func(campaign.Kind, string)) (int, error) {
+	ended := map[string]bool{}
+	sizes := map[string]int64{}
+	over := time.Now().Add(limit)
+	for {
+		found, err := r.files(step)
+		if err != nil {
+			return 0, err
+		}
+		for name, size := range found {
+			if !ended[name] && sizes[name] == size && r.hasEnd(step, name) {
+				ended[name] = true
+				say(campaign.KindWait, fmt.Sprintf("the evidence %s is whole, %d of %d", name, len(ended), r.count))
+			}
+		}
+		if sizes = found; len(ended) >= r.count || time.Now().After(over) {
+			return len(found), nil
+		}
+		sleep(ctx, r.every)
+		if ctx.Err() != nil {
+			say(campaign.KindNext, "end the runners: Ctrl-C on each of them, or kubectl delete job")
+			return 0, ctx.Err()
+		}
+	}
+}
+
+func (r *remoteSteps) hasEnd(step campaign.Step, name string) bool {
+	run, err := evidence.ReadFile(filepath.Join(r.EvidenceDir(step, ""), name))
+	return err == nil && run.End != nil
+}
+
+// judge merges the evidence into the step's folder and prints what it proves. The exit code is that of one runner with all of the load.
+func (r *remoteSteps) judge(step campaign.Step, from, dir string) (int, error) {
+	run, _, err := readAndMerge([]string{from}, mergeOptions{expect: r.count})
+	if err == nil && (run.Header.Target != r.target || run.Header.Profile != step.Profile && run.Header.NoClaims == "") {
+		err = fmt.Errorf("it is of the profile %q on %s, and should be of %q on %s", run.Header.Profile, run.Header.Target, step.Profile, r.target)
+	}
+	if err != nil {
+		return 0, &campaign.StopError{Code: campaign.ExitRefused, Reason: fmt.Sprintf("the evidence in %s: %s", from, err)}
+	}
+	err = merge(r.out, []string{from}, r.width, mergeOptions{out: dir, expect: r.count})
+	var coded errext.HasExitCode
+	switch {
+	case err == nil:
+		return campaign.ExitPassed, nil
+	case errors.As(err, &coded):
+		return int(coded.ExitCode()), nil
+	default:
+		return 0, err
+	}
+}
