@@ -25,11 +25,11 @@ const (
 // Verity is the class Verity.
 type Verity struct {
 	m *Module
-	// keepsAccounts has the accounts remembered that are made, for DeleteAccounts.
+	// keepsAccounts keeps the accounts that are made, for DeleteAccounts.
 	keepsAccounts bool
 	service       *users.Service
 	signer        func() (*payments.Signer, error)
-	connection    users.Connection // of webhooks, which come from Stripe and not from a user
+	connection    users.Connection // of webhooks, which Stripe sends, not a user
 }
 
 func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
@@ -66,7 +66,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
 }
 
-// ready throws where no request can be made: in the init context, and without a base URL.
+// ready returns the VU's state. It throws if no request can be made: in the init context, and without a base URL.
 func (v *Verity) ready(what string) *k6.VU {
 	state := v.m.vuState(what)
 	if v.service.BaseURL == "" {
