@@ -47,7 +47,7 @@ func (r *Run) Enroll(user *platform.User) {
 	r.accounts.enrolled[user.ID()] = user.Through(nil)
 }
 
-// Expel lets a user go whose session is lost, for its balance cannot be read.
+// Expel removes a user whose session is lost: its balance cannot be read.
 func (r *Run) Expel(user *platform.User) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,7 +76,7 @@ const (
 	// auditTimeout is how long each may take, and auditLimit all of them: k6 gives teardown() ten minutes.
 	auditTimeout = 4 * time.Second
 	auditLimit   = 4 * time.Minute
-	// abortedAuditLimit is how long it may go on for somebody who stopped the run.
+	// abortedAuditLimit is how long all may take if the run was aborted.
 	abortedAuditLimit = 3 * time.Second
 	// silentReads is after how many readings without an answer the service is taken to hang.
 	silentReads = 10
@@ -85,7 +85,7 @@ const (
 // Audit is how the balances of users are read after the load.
 type Audit struct {
 	AtMost    int  // users
-	IsAborted bool // somebody stopped the run, and waits
+	IsAborted bool // the run was aborted, and the user of k6 waits for its end
 	// Open makes a connection for one user whose requests may take so long at most.
 	Open func(timeout time.Duration) (connection platform.HTTP, closeIt func())
 	// Count counts the reading of one balance, which is an error where it does not add up.
@@ -94,7 +94,7 @@ type Audit struct {
 	BaseURL string
 }
 
-// Audit reads the balances of the users and holds them against their accounts, and how long the service has been up.
+// Audit reads the balances of the users, compares them with their accounts, and reads the service's uptime.
 func (r *Run) Audit(ctx context.Context, a Audit) *evidence.Ledger {
 	limit := auditLimit
 	if a.IsAborted {

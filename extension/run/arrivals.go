@@ -23,8 +23,8 @@ type Event struct {
 	PlanEnds time.Time
 }
 
-// SendEvent notes that an event of a scenario which began then is sent now, and returns it. The numbers of this runner's events are
-// asked for with the first.
+// SendEvent counts an event that is sent now, of a scenario that began then, and returns it. The first call asks for the numbers of this
+// runner's events.
 func (r *Run) SendEvent(
 	ctx context.Context, emit Emitter, began, now time.Time, numbers func() (next func() int, err error),
 ) (*Event, error) {

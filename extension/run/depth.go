@@ -37,7 +37,7 @@ func (d *depth) source() *queue.Probe {
 	return d.probe
 }
 
-// EndDepthWatch takes the last reading of the queue depth, and looks for users that the service lost track of.
+// EndDepthWatch reads the queue depth for the last time, and looks for users in Redis that the service lost track of.
 func (r *Run) EndDepthWatch(ctx context.Context, emit Emitter, log Logger) {
 	probe := r.depth.source()
 	if probe == nil {
@@ -53,7 +53,7 @@ func (r *Run) EndDepthWatch(ctx context.Context, emit Emitter, log Logger) {
 	r.confirmUnheard(ctx, probe)
 }
 
-// confirmUnheard looks in Redis for the matches of users who heard nothing of one.
+// confirmUnheard looks in Redis for the matches of users that received no event of one.
 func (r *Run) confirmUnheard(ctx context.Context, probe *queue.Probe) {
 	users := r.Record.Unheard()
 	if len(users) == 0 {
@@ -64,7 +64,7 @@ func (r *Run) confirmUnheard(ctx context.Context, probe *queue.Probe) {
 	}
 }
 
-// watchDepth reads the depth again and again until the context ends.
+// watchDepth reads the depth at an interval until the context ends.
 func (r *Run) watchDepth(ctx context.Context, emit Emitter, log Logger) {
 	probe := r.depth.source()
 	if probe == nil {

@@ -9,7 +9,7 @@ import (
 // usersEvery is how often the numbers of users and sessions, and the events received, are emitted.
 const usersEvery = time.Second
 
-// Duty gives a value to the one stay that is to carry out the duties: what is done once for the whole process.
+// Duty returns a channel from which one stay at a time receives: it carries out the duties, which are done once for the whole process.
 func (r *Run) Duty() <-chan struct{} { return r.duty }
 
 // DoDuties reads the queue depth and counts users and sessions until the function that is returned is called, which hands the duties on.
@@ -26,7 +26,7 @@ func (r *Run) DoDuties(ctx context.Context, emit Emitter, log Logger) (end func(
 	}
 }
 
-// repeat calls f again and again until the context ends.
+// repeat calls f at an interval until the context ends.
 func repeat(ctx context.Context, every time.Duration, f func()) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -58,8 +58,8 @@ func (r *Run) EmitSessions(ctx context.Context, emit Emitter) {
 	}
 }
 
-// EmitPending emits what waits for a moment in which samples may be emitted: what became of sockets and, at most once a second, how
-// late this runner's timers fired. It is called after every operation.
+// EmitPending is called after every operation. It emits the samples of sockets that have ended and, at most once a second, how late this
+// runner's timers fired.
 func (r *Run) EmitPending(ctx context.Context, emit Emitter) {
 	if lags := r.Runner.Take(); len(lags) > 0 {
 		emit.EmitEach(ctx, RunnerLag, lags)

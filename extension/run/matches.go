@@ -122,8 +122,8 @@ func (r *Run) recordSession(held sessions.Held) {
 	}
 }
 
-// isUnheard reports whether the user was matched and heard nothing of it: it waited in vain, and was then answered that it is in no
-// queue, or that it was matched already.
+// isUnheard reports whether the user was matched without receiving the event: no match came in time, and the answer to its leave was that
+// it is in no queue, or was matched already.
 func (m Matched) isUnheard() bool {
 	return m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (m.Left == contract.LeaveNotQueued || m.Left == contract.LeaveAlreadyMatched)
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Metric is one of the metrics that are emitted beside k6's own (docs/architecture.md, Metrics).
+// Metric is one of the metrics that this extension emits in addition to k6's own (docs/architecture.md, Metrics).
 type Metric int
 
 // The metrics. Their names and kinds are in Metrics.
@@ -16,7 +16,7 @@ const (
 	TokensLost                         // tag why: refunds that did not come
 	Cycles                             // cycles that users finished
 	Operations                         // tag name: operations of the scenarios
-	ErrorRate                          // tag name: of those, which did not do what the scenario wanted
+	ErrorRate                          // tag name: the share of operations that failed
 	LockRetries                        // tag name: joins and leaves that met the matcher's lock, and were sent again
 	RunnerLag                          // how late this runner's own timers fire
 	QueueDepth                         // users queued in all keys, read from Verity's Redis
@@ -30,17 +30,17 @@ const (
 	SocketDropped     // of the sockets that ended, those that were lost
 	SocketEvents      // tag event: events received
 	MatchTime         // tag outcome: decision to join to the match event, or to giving up
-	MatchAttempts     // users who wanted a match, and were not stopped by the end of the run
-	MatchFailed       // of those, who had none in time
+	MatchAttempts     // waits for a match that the end of the run did not stop
+	MatchFailed       // the share of those without a match in time
 	SessionStartTime  // match to session:start
 	SessionsStarted   // sessions that a user saw start
 	SessionHeld       // session:start to the end
 	SessionDropped    // sessions that did not last as promised
 	ActiveSessions    // half the number of this runner's users who are in a session
 
-	UsersPresent // users of this runner who are signed up, have their first tokens, and are not gone
-	UsersWaiting // of those, who wait for a match
-	UsersPlanned // users of this runner whom the plan wants to be there
+	UsersPresent // users of this runner that are signed up, have their first tokens, and are not gone
+	UsersWaiting // of those, the ones that wait for a match
+	UsersPlanned // users that this runner has by the plan
 )
 
 // Kind is how the samples of a metric add up.
@@ -94,7 +94,7 @@ var Metrics = [...]struct { //nolint:gochecknoglobals // a constant table
 type Emitter interface {
 	// Emit emits one sample, with one more tag unless that is "".
 	Emit(ctx context.Context, metric Metric, value float64, tag, tagValue string)
-	// Prepare makes a sample of now, which the function that is returned emits.
+	// Prepare makes a sample with the time of now, and returns a function that emits it.
 	Prepare(metric Metric, value float64, tag, tagValue string) (emit func(ctx context.Context))
 	// EmitOperation counts one operation in Operations and ErrorRate and, unless failure is "", in Failures, in one go.
 	EmitOperation(ctx context.Context, operation, failure string)
@@ -102,7 +102,7 @@ type Emitter interface {
 	EmitEach(ctx context.Context, metric Metric, times []time.Duration)
 }
 
-// Logger is where goes what cannot wait for the summary.
+// Logger logs what cannot wait for the summary.
 type Logger interface {
 	Info(args ...any)
 	Warn(args ...any)

@@ -10,22 +10,22 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
-// presence counts the users of this process: how many there are now, how many were planned, and what kept the others away.
+// presence counts the users of this process: present, waiting and planned ones, and the errors that kept the others away.
 type presence struct {
 	mu      sync.Mutex
 	present level // signed up, seeded, and not gone
 	waiting level // for a match
 	seats   level // users that the stays of now carry
 
-	planned      int // by describeRun; 0: nobody said
+	planned      int // by the plan; 0: it does not say
 	away         map[report.ErrorKind]int
-	peakSessions float64 // that has been pushed
+	peakSessions float64 // the highest that was emitted
 }
 
 // level is a number of users.
 type level struct {
 	now, peak int
-	pushed    int // the highest peak that was pushed
+	pushed    int // the highest peak that was emitted
 }
 
 func (l *level) change(by int) {
@@ -42,11 +42,11 @@ func (l *level) next() int {
 	return l.now
 }
 
-// Users says how many users of this process there are at one moment.
+// Users are the numbers of users of this process at one moment.
 type Users struct {
 	Present   int // signed up, with their first tokens, and not gone
-	Waiting   int // of those, who wait for a match
-	InSession int // of those, who are between session:start and session:end; one in two sessions at once counts twice
+	Waiting   int // of those, the ones that wait for a match
+	InSession int // of those, the ones between session:start and session:end; one in two sessions at once counts twice
 }
 
 // Users returns the numbers of now. It may be called at any time.
@@ -57,13 +57,13 @@ func (r *Run) Users() Users {
 	return Users{Present: p.present.now, Waiting: p.waiting.now, InSession: int(2 * r.Sessions.ActiveSessions())}
 }
 
-// Seat notes users whom a stay is going to carry, or carries no more.
+// Seat adds to the number of users that stays carry.
 func (r *Run) Seat(by int) { r.presence.change(&r.presence.seats, by) }
 
-// Arrive notes a user who is there from now on, or is gone.
+// Arrive adds to the number of users that are present.
 func (r *Run) Arrive(by int) { r.presence.change(&r.presence.present, by) }
 
-// Wait notes a user who waits for a match, or does no more.
+// Wait adds to the number of users that wait for a match.
 func (r *Run) Wait(by int) { r.presence.change(&r.presence.waiting, by) }
 
 func (p *presence) change(l *level, by int) {
@@ -72,14 +72,14 @@ func (p *presence) change(l *level, by int) {
 	l.change(by)
 }
 
-// plan notes how many users this process is to have.
+// plan sets the planned number of users of this process.
 func (p *presence) plan(users int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.planned = users
 }
 
-// KeptAway notes the error of an operation that kept a user from arriving.
+// KeptAway counts an error that kept a user from arriving.
 func (r *Run) KeptAway(kind report.ErrorKind) {
 	p := &r.presence
 	p.mu.Lock()

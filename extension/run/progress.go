@@ -18,19 +18,19 @@ const (
 	progressEvery = time.Second
 )
 
-// progress tells how a run goes on: in the line above k6's progress bars or, where there is no terminal, in lines of its own.
+// progress shows how the run is going: in the line above k6's progress bars or, without a terminal, in lines of the output.
 type progress struct {
 	errors atomic.Int64 // so far
 
-	isQuiet func() bool // nil: there is nobody to tell
+	isQuiet func() bool // nil: progress is not shown
 	bars    *Bars       // nil: no terminal
 
 	stop    context.CancelFunc // nil: not begun
 	stopped chan struct{}
 }
 
-// ShowProgress has runs tell how they go on, unless isQuiet says otherwise when the load begins: in a line above the bars or, without
-// any, in lines of the output. It is called before any script runs.
+// ShowProgress makes runs show how they are going, unless isQuiet returns true when the load begins: in a line above the bars or, if they
+// are nil, in lines of the output. It is called before any script runs.
 func (r *Run) ShowProgress(bars *Bars, isQuiet func() bool) {
 	r.progress.bars, r.progress.isQuiet = bars, isQuiet
 }

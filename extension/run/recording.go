@@ -17,8 +17,8 @@ import (
 func (r *Run) Requesting(began time.Time) { r.unanswered.Begin(began) }
 
 // Requested keeps how long one request took that began then. An answer that was not asked for, and none, count as slower than
-// any limit; what the end of the run cut counts with the time it had waited. Answers that say more about the service than about the
-// request are counted besides.
+// any limit; what the end of the run cut counts with the time it had waited. Answers 429, and 409 of the
+// matcher's lock, are counted too.
 func (r *Run) Requested(ctx context.Context, emit Emitter, request *platform.Request, began time.Time, answer *platform.Answer, err error) {
 	r.unanswered.End(began)
 	r.recordRequest(request, began, answer, err)

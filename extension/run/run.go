@@ -1,5 +1,5 @@
-// Package run keeps the account of the run under way, which all VUs of this process fill: what is planned, how many users, sockets and
-// sessions there are, what operations came to, and in the end its verdict and its reports. Samples go to k6 through an Emitter.
+// Package run keeps the account of the run under way, which all VUs of this process share: its plan, the numbers of users, sockets and
+// sessions, the results of operations, and at the end its verdict and its reports. It emits samples through an Emitter.
 package run
 
 import (
@@ -34,7 +34,7 @@ type Run struct {
 	logged   loggedErrors
 	progress progress
 	readings readings
-	duty     chan struct{} // holds a value while nobody carries out the duties
+	duty     chan struct{} // holds a value while no stay carries out the duties
 
 	mu       sync.Mutex
 	plan     Plan
@@ -130,8 +130,8 @@ func (r *Run) Preflighted(health platform.Health, clock platform.ClockReading, o
 	r.plan.Header.Overridden = overridden
 }
 
-// Begin notes that a stay or an event begins. With the first, the load and its evidence begin, and the file of that, if there is to be
-// one.
+// Begin is called when a stay or an event begins. The first call begins the load and its evidence, with its file if the plan has a folder
+// for reports.
 func (r *Run) Begin(began time.Time, here evidence.Runner, log Logger) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
-// sockets are those of all users of this process: how many opened, and why those ended that nobody here closed. A socket may be
-// lost while no operation of its user is under way, when nothing may be emitted, so its samples wait here for the next who may.
+// sockets counts the sockets of this process: how many opened, and why those were lost that their users did not close. A socket may be
+// lost while no operation of its user is under way and no sample may be emitted, so its samples wait here for EmitPending.
 type sockets struct {
 	mu      sync.Mutex
 	opened  int

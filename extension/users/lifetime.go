@@ -15,14 +15,14 @@ const (
 	abortDrainLimit    = 10 * time.Second
 )
 
-// hungAfter is from when on the end of a run is not what a request or a socket failed of: what had no answer for longer than
-// that when the end cut it is a TimeoutError, and what was cut earlier counts as nothing.
+// hungAfter separates two kinds of requests and sockets that the end of a run cuts: one that had waited longer is a TimeoutError, any other
+// counts as nothing.
 const hungAfter = 5 * time.Second
 
 // Enqueue hands a function to the event loop. It must be called exactly once.
 type Enqueue func(func() error)
 
-// Lifetime is one iteration of a VU, or one run of setup, teardown or handleSummary, from the side of Go.
+// Lifetime is the lifetime of one iteration of a VU, or of one call of setup, teardown or handleSummary, as Go code sees it.
 //
 // k6 cancels an iteration's context at its end, be it planned or not, and runs no JavaScript after that. Timers then let
 // the event loop go at once. Requests go on with a context of their own, so that what they do to a user is known, until
@@ -33,13 +33,13 @@ type Lifetime struct {
 	// Work is for requests. It outlives the iteration.
 	Work   context.Context //nolint:containedctx // as above
 	cancel context.CancelFunc
-	// Report is for samples about what was cut. In a scenario it never ends, for there k6 waits until all is told.
+	// Report is for samples about what was cut. In a scenario it never ends, because k6 waits there until all samples are emitted.
 	Report context.Context //nolint:containedctx // as above
 
 	// Staying says that a stay goes on. It is used on the event loop only.
 	Staying bool
 
-	// wanting ends as soon as nobody is to wait for a match any more: when the iteration winds up or ends.
+	// wanting ends when waits for a match must end: when the iteration winds up or ends.
 	wanting     context.Context //nolint:containedctx // as above
 	stopWanting context.CancelFunc
 	// holding ends with an abort at once, and with work after a scheduled end: sessions that started are held to theirs.

@@ -1,5 +1,5 @@
-// Package users is the life of a VU's users: they arrive in a stay, repeat their cycle and go, each with an account, a connection and a
-// socket of its own; what they do is counted in the run's account. It keeps the rules of docs/architecture.md, Lifetime.
+// Package users implements a VU's users: they arrive in a stay, repeat their cycle and go, each with its own account, connection and
+// socket, and count what they do in the run's account. docs/architecture.md, Lifetime, has the rules that it keeps.
 //
 // It is plain Go. What it needs of k6 reaches it as a VU, and the script's part of a stay as a Script.
 package users
@@ -88,7 +88,7 @@ type Event struct {
 }
 
 // SendEvent sends a webhook, and books what it sells to the account of its user, if setup() signed that up. The script counts its
-// webhooks itself, unless the run ends first, when it hears no more of this one.
+// webhooks itself; only one that fails after the end of the run, when no script runs any more, is counted here.
 func (s *Service) SendEvent(ctx context.Context, vu VU, life *Lifetime, connection Connection, event Event) (*platform.Answer, error) {
 	answer, err := s.PostWebhook(ctx, connection, event.Body, event.Header, event.Expected...)
 	s.book(event.Sale, answer, err)

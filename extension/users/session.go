@@ -170,7 +170,7 @@ func (u *User) match(ctx context.Context, life *Lifetime, wish Wish) (*sessions.
 	if m.Outcome == sessions.OutcomeSocketLost {
 		u.Account.NoteSocketLost()
 	}
-	return socket, m, nil // a leave that failed is told by the user who is still queued
+	return socket, m, nil // a leave that failed shows in the user, which is still queued
 }
 
 // joinFor joins for a match. Any other answer than queued, under the key that was planned, is an error.

@@ -158,8 +158,8 @@ func (u *User) gone() {
 	}
 }
 
-// drain closes the user at the end of a stay. A leave that fails is an operation that failed, and so is a user who is left
-// behind, whatever the reason.
+// drain closes the user at the end of a stay. A leave that fails counts as a failed operation, and so does a user that is left in the
+// queue, whatever the reason.
 func (u *User) drain(life *Lifetime) {
 	defer u.gone()
 	err := u.Close(life.Work)
@@ -180,9 +180,9 @@ var errLeftBehind = &platform.Error{
 	Message: platform.OpLeave + " was not answered before the time for leaving was over; the user may still be queued",
 }
 
-// retire takes a user whose session is lost out of the queue, as far as that can be done, so that nobody is matched with it:
-// its socket closes, and without one it leaves with its access token, if that is still good. It goes on in the background, as
-// an operation of the user; then f is told whether the user may be queued all the same.
+// retire takes a user whose session is lost out of the queue, as far as that can be done, so that no other user is matched with it:
+// its socket closes, and without one it leaves with its access token, if that is still valid. It goes on in the background, as
+// an operation of the user; then f is called with whether the user may still be queued.
 func (u *User) retire(ctx context.Context, f func(stillQueued bool)) {
 	u.service.Run.Expel(u.Account)
 	u.gone()
