@@ -14,7 +14,7 @@ import (
 // drawnRecord is a campaign of which two steps have passed, one is not proven, and one was broken off a day later.
 func drawnRecord() *Record {
 	began := time.Date(2026, 11, 28, 22, 0, 0, 0, time.UTC)
-	at := func(d time.Duration) time.Time { return began.Add(d) }
+	at := began.Add
 	claimed := func(kinds ...string) (claims []evidence.Claim) {
 		for _, kind := range kinds {
 			claims = append(claims, evidence.Claim{Kind: kind})
