@@ -4,7 +4,7 @@
 // checked in setup() (see checkTarget), so that `k6 inspect` and `k6 archive` work without them.
 
 import exec from 'k6/execution';
-import { planMemory, PrometheusWatch, prepareReports, QueueProbe, refuse, StripeSigner, Verity } from 'k6/x/verity';
+import { planMemory, print, PrometheusWatch, prepareReports, QueueProbe, refuse, StripeSigner, Verity } from 'k6/x/verity';
 import { plannedVus, requireOptionsOf } from './options.js';
 import { requireStart, waitForStart } from './start.js';
 import { profileOf } from './profiles.js';
@@ -169,7 +169,8 @@ function requireOnePlan(values) {
     refuse(`PROFILE=${values.PROFILE} and USE_SIMPLE=1 exclude each other: both say how many users there are, and for how long`);
   }
   if (values.PREFLIGHT_ONLY !== undefined) {
-    refuse('PREFLIGHT_ONLY and USE_SIMPLE=1 exclude each other: the flags that say how many users there are would be carried out');
+    refuse("USE_SIMPLE=1 leaves the number of users and the length to k6's flags, and a preflight takes none: unset USE_SIMPLE, and set PROFILE or "
+      + 'the variables that say it; a run with USE_SIMPLE=1 looks by itself before it begins');
   }
 }
 
@@ -202,10 +203,12 @@ export function configure(name, own = {}) {
       prepare(''); // such a run makes no claims, and its files are named after the scenario
     }
   }
+  const readings = prometheus(values);
+  const afterwards = values.PREFLIGHT_ONLY === undefined ? { prometheus: readings, startAt: values.START_AT } : {}; // a run that only looks ends then
   return {
-    name, profile: { ...profile, less }, variables: values, baseUrl, signer, verity, prometheus: prometheus(values), reportDir: values.REPORT_DIR, given: givenOf(table),
+    name, profile: { ...profile, less }, variables: values, baseUrl, signer, verity, ...afterwards, reportDir: values.REPORT_DIR, given: givenOf(table),
     preflightOnly: values.PREFLIGHT_ONLY, useSimple: values.USE_SIMPLE, skipPreflight: values.SKIP_PREFLIGHT,
-    startAt: values.START_AT, deleteAccounts: values.DELETE_ACCOUNTS,
+    deleteAccounts: values.DELETE_ACCOUNTS,
     plan: planOf(values, Object.keys(own.variables || {}).filter((variable) => table[variable].takes !== anything)),
   };
 }
@@ -379,6 +382,13 @@ function requireScenarioIsRun({ name, profile, preflightOnly, useSimple }) {
 const wantsTrial = ({ mode, variables, preflightOnly }) => (mode === 'shared' && variables.TRIAL !== false
   && (!preflightOnly || variables.TRIAL === true));
 
+/** Says at the end of a preflight that two users could match too, which makes accounts. */
+function mentionTrial({ mode, variables, preflightOnly }) {
+  if (preflightOnly === 'table' && mode === 'shared' && variables.TRIAL === undefined) {
+    print('  The trial match was left out, for it makes two accounts: --trial lets two users match, as each run does before its load', { wrap: true });
+  }
+}
+
 /** To be called first in setup(): refuses a run that k6's options and flags make another one than the variables say. */
 export function checkPlan(config) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
@@ -398,5 +408,5 @@ export function checkTarget(config, load) {
   requireTarget(config);
   return config.verity.preflight({
     ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json', trial: wantsTrial(config),
-  }).then(() => waitForStart(config));
+  }).then(() => mentionTrial(config)).then(() => waitForStart(config));
 }

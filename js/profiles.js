@@ -29,7 +29,9 @@ function moreProfiles() {
   } catch (error) {
     refuse(`PROFILES_FILE must be a JSON array of profiles as in js/profiles.json: ${more} is not JSON`);
   }
-  const isProfile = (profile) => profile && profile.name && profile.scenario && profile.variables;
+  const areTexts = (variables) => variables && typeof variables === 'object' && !Array.isArray(variables)
+    && Object.values(variables).every((value) => typeof value === 'string');
+  const isProfile = (profile) => profile && profile.name && profile.scenario && areTexts(profile.variables);
   if (!Array.isArray(profiles) || !profiles.every(isProfile)) {
     refuse(`PROFILES_FILE must be a JSON array of profiles with name, scenario and variables, as in js/profiles.json: ${more} is not`);
   }

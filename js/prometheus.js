@@ -2,7 +2,7 @@
 
 /** To be called in setup(), before the load. A Prometheus that fails costs a warning, never the run. */
 export async function startReadings(config) {
-  if (config.prometheus && !config.preflightOnly) {
+  if (config.prometheus) {
     await config.prometheus.start();
   }
 }

@@ -14,9 +14,9 @@ const given = () => `got ${JSON.stringify(inEnvironment('START_AT'))}`;
 const setupTimeoutMs = () => durationMs(exec.test.options.setupTimeout) || 60 * 1000;
 
 /** To be called first in setup(): refuses a start that is over, or that setup() would not live to see. */
-export function requireStart({ startAt, preflightOnly }) {
+export function requireStart({ startAt }) {
   setupBegan = Date.now();
-  if (startAt === undefined || preflightOnly) {
+  if (startAt === undefined) {
     return;
   }
   const at = startAt(setupBegan);
@@ -30,8 +30,8 @@ export function requireStart({ startAt, preflightOnly }) {
 }
 
 /** Waits until START_AT. Where the preflight took longer than until then, the other runners have begun already. */
-export async function waitForStart({ startAt, preflightOnly }) {
-  if (startAt === undefined || preflightOnly) {
+export async function waitForStart({ startAt }) {
+  if (startAt === undefined) {
     return;
   }
   const at = startAt(setupBegan);

@@ -1,6 +1,7 @@
 package loadtest_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -178,4 +180,81 @@ func TestStartAt(t *testing.T) {
 		require.Equal(t, exitcodes.ScriptException, r.exit)
 		r.requireOneError(t, says)
 	}
+}
+
+// The subcommands know the profiles of the user's own, and refuse what a run would, in the same words.
+func TestSubcommandsKnowProfilesOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "profiles.json")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	target := startStandin(t, conditions{})
+	file := write(`[
+		{"name":"evening","scenario":"queue-concurrency","shows":"300 users wait","variables":{"TARGET_VUS":"300","RAMP_UP":"1m30s","HOLD":"1m"}},
+		{"name":"queue-dry","scenario":"queue-concurrency","shows":"a smaller one","variables":{"TARGET_VUS":"20","RAMP_DOWN":"10s"}},
+		{"name":"readers","scenario":"balance-readers","shows":"readers read","variables":{"READERS":"20"}}
+	]`)
+	profiles := k6("x", "verity", "profiles")
+	profiles.env = []string{"PROFILES_FILE=" + file}
+	r := profiles.run(t)
+	require.Zero(t, r.exit)
+	require.Regexp(t, `(?m)^evening +queue-concurrency +300 +4m30s +300 users wait$`, r.stdout)
+	require.Regexp(t, `(?m)^queue-dry +queue-concurrency +20 +10m10s +a smaller one$`, r.stdout)
+	require.Regexp(t, `(?m)^readers +balance-readers +– +– +readers read$`, r.stdout)
+	require.Contains(t, r.stdout, "  PROFILES_FILE="+file+" PROFILE=evening "+k6Binary(t)+" run load-test/queue-concurrency.js\n")
+
+	r = preflightOf(target, "PROFILES_FILE="+file, "PROFILE=evening").run(t)
+	require.Zero(t, r.exit)
+	requireRow(t, r.stdout, "✓", "auth_signup", "no X-RateLimit-Limit, so no limit; 200 a minute planned (300 users within 1m30s)")
+	r = preflightOf(target, "PROFILES_FILE="+file, "PROFILE=readers").run(t)
+	require.Equal(t, exitcodes.ScriptException, r.exit)
+	r.requireOneError(t, "PROFILE=readers is of balance-readers.js, and a preflight is of queue-concurrency, ")
+
+	for name, file := range map[string]string{
+		"no JSON": write(`{`), "no list": write(`{}`), "no profile": write(`[null]`), "a number for a text": write(
+			`[{"name":"mine","scenario":"queue-concurrency","variables":{"TARGET_VUS":5}}]`), "a relative path": "profiles.json",
+		"no file": "/nowhere/profiles.json",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said := regexp.MustCompile(`PROFILES_FILE must be (?:[^"\\]|\\.)*`)
+			run := k6Run(queueConcurrency, target, "PROFILES_FILE="+file, "PROFILE=mine").run(t)
+			require.Equal(t, exitcodes.ScriptException, run.exit)
+			message := said.FindString(run.stderr)
+			require.NotEmpty(t, message)
+			listing := k6("x", "verity", "profiles")
+			listing.env = []string{"PROFILES_FILE=" + file}
+			for _, r := range []result{listing.run(t), preflightOf(target, "PROFILES_FILE="+file, "PROFILE=mine").run(t)} {
+				require.Equal(t, exitcodes.ScriptException, r.exit)
+				r.requireOneError(t, message)
+			}
+		})
+	}
+}
+
+func TestAPreflightSaysThatTheTrialWasLeftOut(t *testing.T) {
+	t.Parallel()
+	const says = "The trial match was left out, for it makes two accounts: --trial lets two users match"
+	target := startStandin(t, conditions{})
+	require.Contains(t, preflightOf(target, "PROFILE=match-dry", "TRIAL=").run(t).stdout, says)
+	require.NotContains(t, preflightOf(target, "PROFILE=queue-dry", "TRIAL=").run(t).stdout, says, "nobody matches")
+	asked := preflightOf(target, "PROFILE=match-dry", "TRIAL=")
+	asked.args = append(asked.args, "--trial")
+	r := asked.run(t)
+	require.NotContains(t, r.stdout, says)
+	require.Regexp(t, `✓ +trial`, r.stdout)
+	asked.args[len(asked.args)-1] = "--json"
+	require.True(t, json.Valid([]byte(asked.run(t).stdout)))
+}
+
+func TestAPreflightHasNoPlanForSimpleRuns(t *testing.T) {
+	t.Parallel()
+	run := preflightOf(&target{url: "http://127.0.0.1:1", secret: secret}, "USE_SIMPLE=1")
+	run.args = append(run.args, "--scenario", "queue-concurrency")
+	r := run.run(t)
+	require.Equal(t, exitcodes.ScriptException, r.exit)
+	r.requireOneError(t, "USE_SIMPLE=1 leaves the number of users and the length to k6's flags, and a preflight takes none: unset USE_SIMPLE")
+	require.NotContains(t, r.stderr, "PREFLIGHT_ONLY")
 }

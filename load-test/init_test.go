@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/errext/exitcodes"
 
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
@@ -31,7 +32,7 @@ func TestInitUnpacksWhatRuns(t *testing.T) {
 	require.NotEmpty(t, run.summary.Metrics)
 
 	r = k6("x", "verity", "init", dir).run(t)
-	require.Equal(t, 104, int(r.exit)) // k6's code for a configuration that is refused
+	require.Equal(t, exitcodes.ScriptException, r.exit)
 	require.Contains(t, r.stderr, "is not empty; name another folder")
 }
 

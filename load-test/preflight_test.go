@@ -347,12 +347,12 @@ func TestPreflightCommandRefuses(t *testing.T) {
 		exit exitcodes.ExitCode
 		says string
 	}{
-		"nothing to look at": {preflightOf(here), exitcodes.InvalidConfig, "set PROFILE (queue-dry, match-dry, sessions-dry, "},
-		"unknown profile":    {preflightOf(here, "PROFILE=x"), exitcodes.InvalidConfig, `PROFILE must be queue-dry or match-dry or sessions-dry or `},
-		"unknown scenario":   {unknown, exitcodes.InvalidConfig, `--scenario must be queue-concurrency or video-session-sustain or `},
+		"nothing to look at": {preflightOf(here), exitcodes.ScriptException, "set PROFILE (queue-dry, match-dry, sessions-dry, "},
+		"unknown profile":    {preflightOf(here, "PROFILE=x"), exitcodes.ScriptException, `PROFILE must be queue-dry or match-dry or sessions-dry or `},
+		"unknown scenario":   {unknown, exitcodes.ScriptException, `--scenario must be queue-concurrency or video-session-sustain or `},
 		"another scenario":   {named, exitcodes.ScriptException, "PROFILE=queue-dry is of queue-concurrency.js, and this is video-session-sustain.js"},
 		"a bad variable":     {preflightOf(here, "PROFILE=queue-dry", "TARGET_VUS=x"), exitcodes.ScriptException, "TARGET_VUS must be a whole number"},
-		"simple":             {preflightOf(here, "PROFILE=", "USE_SIMPLE=1"), exitcodes.InvalidConfig, "set PROFILE"},
+		"simple":             {preflightOf(here, "PROFILE=", "USE_SIMPLE=1"), exitcodes.ScriptException, "set PROFILE"},
 		"no secret":          {preflightOf(here, "PROFILE=queue-dry", "STRIPE_WEBHOOK_SECRET="), exitcodes.ScriptException, "STRIPE_WEBHOOK_SECRET is not set"},
 		"no service":         {preflightOf(here, "PROFILE=queue-dry"), exitcodes.ScriptAborted, "http://127.0.0.1:1 cannot be reached"},
 	} {

@@ -42,6 +42,6 @@ func TestAStandinWhosePortIsTaken(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, taken.Close()) }()
 	r := k6("x", "verity", "standin", "--addr", taken.Addr().String()).run(t)
-	require.Equal(t, exitcodes.InvalidConfig, r.exit)
+	require.Equal(t, exitcodes.ScriptException, r.exit)
 	r.requireOneError(t, "the stand-in cannot listen: ", "address already in use; --addr 127.0.0.1:0 takes a free port")
 }

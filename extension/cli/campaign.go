@@ -130,9 +130,6 @@ func givenFlags(cmd *cobra.Command) []string {
 	return given
 }
 
-// refused is an error of what is refused before the first request.
-func refused(err error) error { return errext.WithExitCodeIfNone(err, exitcodes.ScriptException) }
-
 func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error {
 	work, err := os.MkdirTemp("", "verity-campaign-")
 	if err != nil {

@@ -56,7 +56,7 @@ func TestAPlanOfYourOwn(t *testing.T) {
 			Name: "more", Profile: "evening", Scenario: "queue-concurrency", Shows: "x", Users: 40, LengthSeconds: 70, Claims: tokens,
 			Variables: map[string]string{"TARGET_VUS": "40", "HOLD": "1m"},
 		},
-		{Name: "queue-dry", Profile: "queue-dry", Scenario: "queue-concurrency", Users: 7, LengthSeconds: 721},
+		{Name: "queue-dry", Profile: "queue-dry", Scenario: "queue-concurrency", Users: 7, LengthSeconds: 721}, // ramps of 10m and 2m by default
 	}, plan.Steps)
 }
 
@@ -81,7 +81,7 @@ func TestRefusedPlansOfYourOwn(t *testing.T) {
 	require.EqualError(t, err, "--plan: open nowhere.yaml: no such file or directory")
 	path := write(t, "profiles.json", "{}")
 	_, _, err = readPlan(os.DirFS("../.."), "", path)
-	require.ErrorContains(t, err, "PROFILES_FILE must be a JSON array of profiles as in js/profiles.json: "+path+": ")
+	require.EqualError(t, err, "PROFILES_FILE must be a JSON array of profiles with name, scenario and variables, as in js/profiles.json: "+path+" is not")
 }
 
 func TestVariablesThatWouldMakeOtherSteps(t *testing.T) {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,7 +22,7 @@ func readPlan(scripts fs.FS, planFile, profilesFile string) (plan campaign.Plan,
 	if err != nil {
 		return plan, nil, err
 	}
-	known, err = moreProfiles(ours, profilesFile)
+	known, err = allProfiles(scripts, profilesFile)
 	if err != nil {
 		return plan, nil, err
 	}
@@ -58,25 +57,6 @@ func safePlan(ours []profile, lookup campaign.Lookup) (campaign.Plan, error) {
 		plan.Steps = append(plan.Steps, step)
 	}
 	return plan, nil
-}
-
-// moreProfiles adds those of a file, if there is one.
-func moreProfiles(ours []profile, file string) ([]profile, error) {
-	if file == "" {
-		return ours, nil
-	}
-	text, err := os.ReadFile(file) // #nosec G304 -- the user names it
-	if err != nil {
-		return nil, fmt.Errorf("PROFILES_FILE must be a file with profiles: %w", err)
-	}
-	var more []profile
-	if err := json.Unmarshal(text, &more); err != nil {
-		return nil, fmt.Errorf("PROFILES_FILE must be a JSON array of profiles as in js/profiles.json: %s: %w", file, err)
-	}
-	known := slices.DeleteFunc(slices.Clone(ours), func(p profile) bool {
-		return slices.ContainsFunc(more, func(own profile) bool { return own.Name == p.Name })
-	})
-	return append(known, more...), nil
 }
 
 // stepOf makes a step of a profile, with variables that win over the profile's.

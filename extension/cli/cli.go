@@ -25,5 +25,6 @@ The scenarios themselves are run with k6 run; these commands go with them.`,
 	cmd.AddCommand(newStandinCommand(gs), newSmokeCommand(gs, scripts), newCampaignCommand(gs, scripts), newPlanCommand(gs), newProfilesCommand(gs, scripts),
 		newPreflightCommand(gs, scripts), newInitCommand(gs, scripts), newShowCommand(gs), newReportCommand(gs), newExportCommand(gs),
 		newMergeCommand(gs), newSegmentCommand(gs), newVersionCommand(gs))
+	refuseUsage(cmd)
 	return cmd
 }

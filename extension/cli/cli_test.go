@@ -51,7 +51,7 @@ func TestPlanRefuses(t *testing.T) {
 	} {
 		err := printPlan(&bytes.Buffer{}, tc.load, tc.shards, false)
 		require.EqualError(t, err, tc.want)
-		require.Equal(t, 104, exitCodeOf(t, err))
+		require.Equal(t, 107, exitCodeOf(t, err))
 	}
 }
 

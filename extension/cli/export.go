@@ -9,8 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
@@ -29,7 +27,7 @@ line has a tag with the name of its series.`,
   k6 x verity export reports/queue-dry.evidence.jsonl.gz >all.hlog`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return errext.WithExitCodeIfNone(export(gs.Stdout, gs.Stderr, args[0], metric, label), exitcodes.InvalidConfig)
+			return refused(export(gs.Stdout, gs.Stderr, args[0], metric, label))
 		},
 	}
 	flags := cmd.Flags()

@@ -94,7 +94,7 @@ func TestExportRefuses(t *testing.T) {
 	} {
 		out, _, err := runExport(t, tc.args...)
 		require.EqualError(t, err, tc.want)
-		require.Equal(t, 104, exitCodeOf(t, err))
+		require.Equal(t, 107, exitCodeOf(t, err))
 		require.Empty(t, out)
 	}
 	out, _, err := runExport(t)

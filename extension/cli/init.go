@@ -10,8 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
 func newInitCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
@@ -28,11 +26,11 @@ types of k6/x/verity for an editor. A folder with files in it is refused, unless
 				return nil
 			}
 			err := fmt.Errorf("name one folder for the scenarios, such as `k6 x verity init verity-load`; got %d", len(args))
-			return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+			return refused(err)
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := unpack(scripts, args[0], force); err != nil {
-				return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+				return refused(err)
 			}
 			return printNextCommands(gs.Stdout, args[0], startedAnywhere(gs.CmdArgs))
 		},
@@ -73,11 +71,10 @@ func printNextCommands(out io.Writer, dir, k6 string) error {
   cd %[2]s
   %[3]s x verity smoke --from .
 
-Against a staging system, one step after the other (load-test/README.md says what must be true before the next):
+Take a staging system through the safe execution plan, step by step (load-test/README.md says how, and what to arrange first):
 
   export BASE_URL=https://staging.example.com STRIPE_WEBHOOK_SECRET=whsec_…
-  PROFILE=queue-dry %[3]s x verity preflight --from .
-  PROFILE=queue-dry %[3]s run load-test/queue-concurrency.js
+  %[3]s x verity campaign --scripts .
 `, dir, quoted(dir), k6)
 	return err
 }

@@ -92,7 +92,7 @@ func waitForRunners(gs *state.GlobalState, args []string, o mergeOptions) error 
 func merge(stdout io.Writer, args []string, width int, o mergeOptions) error {
 	run, parts, err := readAndMerge(args, o)
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.ScriptException)
+		return refused(err)
 	}
 	judged := verdict.Judge(run, run.Header.Claims)
 	found := report.Merged(run, parts, judged)

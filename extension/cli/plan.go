@@ -2,13 +2,12 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
@@ -29,7 +28,12 @@ once can be expected then, and what limits them. With --shards, predict that num
   k6 x verity plan --users 2000 --shards 1
   k6 x verity plan --users 10000 --hold 0 --json`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return printPlan(gs.Stdout, load, shards, asJSON) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("users") {
+				return refused(errors.New("--users must be given: the users of the whole test, 2 or more"))
+			}
+			return printPlan(gs.Stdout, load, shards, asJSON)
+		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
@@ -42,7 +46,6 @@ once can be expected then, and what limits them. With --shards, predict that num
 	flags.IntVar(&load.TickMs, "tick-ms", load.TickMs, "time between two rounds of the matcher")
 	flags.IntVar(&load.PairsPerTick, "pairs-per-tick", load.PairsPerTick, "pairs that a round makes per key, at most")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
-	_ = cmd.MarkFlagRequired("users") // it fails for an unknown flag only
 	return cmd
 }
 
@@ -63,7 +66,7 @@ type prediction struct {
 func printPlan(out io.Writer, load queue.Load, shards int, asJSON bool) error {
 	predicted, err := predict(load, shards)
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(err)
 	}
 	p := prediction{
 		Users: load.Users, Shards: predicted.Shards, Sessions: predicted.Sessions, PairsPerSecond: predicted.PairsPerSecond,

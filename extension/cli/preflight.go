@@ -81,11 +81,11 @@ func preflight(gs *state.GlobalState, scripts fs.FS, options preflightOptions) e
 	defer func() { _ = os.RemoveAll(work) }()
 	dir, err := unpacked(scripts, "--from", options.from, work)
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(err)
 	}
-	scenario, err := scenarioOf(os.DirFS(dir), options.scenario, os.Getenv("PROFILE"))
+	scenario, err := scenarioOf(os.DirFS(dir), options.scenario, os.Getenv("PROFILE"), os.Getenv(profilesFileVariable))
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(err)
 	}
 	ctx, stop := untilInterrupted(gs)
 	defer stop()
@@ -93,7 +93,7 @@ func preflight(gs *state.GlobalState, scripts fs.FS, options preflightOptions) e
 }
 
 // scenarioOf returns the scenario that was named, or that of the profile.
-func scenarioOf(scripts fs.FS, name, profileName string) (string, error) {
+func scenarioOf(scripts fs.FS, name, profileName, profilesFile string) (string, error) {
 	names := make([]string, len(smokeScenarios))
 	for i, s := range smokeScenarios {
 		names[i] = s.name
@@ -104,12 +104,16 @@ func scenarioOf(scripts fs.FS, name, profileName string) (string, error) {
 		}
 		return name, nil
 	}
-	profiles, err := readProfiles(scripts)
+	profiles, err := allProfiles(scripts, profilesFile)
 	if err != nil {
 		return "", err
 	}
 	var known []string
 	for _, p := range profiles {
+		if p.Name == profileName && !slices.Contains(names, p.Scenario) {
+			return "", fmt.Errorf("PROFILE=%s is of %s.js, and a preflight is of %s: that script looks by itself when it is run",
+				p.Name, p.Scenario, strings.Join(names, ", "))
+		}
 		if p.Name == profileName {
 			return p.Scenario, nil
 		}
@@ -121,8 +125,8 @@ func scenarioOf(scripts fs.FS, name, profileName string) (string, error) {
 	return "", fmt.Errorf("PROFILE must be %s, got %q", strings.Join(known, " or "), profileName)
 }
 
-// runPreflight has this binary run the scenario in the way in which it only looks, so that there is one place that computes.
-// What is found is printed by the child; why it ended otherwise is the error.
+// runPreflight runs this binary again in preflight-only mode: the scripts read the variables, and k6 run itself the secret sources, the
+// options of TLS, DNS and hosts, and the execution segment. The child prints what is found; the error is why it ended otherwise.
 func runPreflight(ctx context.Context, gs *state.GlobalState, script string, options preflightOptions) error {
 	binary, err := os.Executable()
 	if err != nil {

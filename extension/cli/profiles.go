@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,6 +32,8 @@ type profile struct {
 	Dry       bool              `json:"dry,omitempty"` // a campaign begins it without a question
 	Variables map[string]string `json:"variables"`
 	Claims    []evidence.Claim  `json:"claims"`
+
+	file string // of the user's own that it is from
 }
 
 func newProfilesCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
@@ -37,17 +43,17 @@ func newProfilesCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
 		Short: "List the steps of the safe execution plan, each a set of variables that PROFILE selects",
 		Long: `List the steps of the safe execution plan in their order. Each is a scenario with a set of variables, which PROFILE
 selects; a variable that is set besides wins over the profile's. load-test/README.md says what must be green before the
-next step.`,
+next step. With PROFILES_FILE the profiles of that file follow; one of the same name stands in place of ours.`,
 		Example: `  k6 x verity profiles
   k6 x verity profiles --json
   k6 inspect -e PROFILE=queue-dry load-test/queue-concurrency.js`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			profiles, err := readProfiles(scripts)
+			profiles, err := allProfiles(scripts, gs.Env[profilesFileVariable])
 			if err != nil {
-				return err
+				return refused(err)
 			}
-			return printProfiles(gs.Stdout, profiles, started(gs.CmdArgs), asJSON)
+			return refused(printProfiles(gs.Stdout, profiles, started(gs.CmdArgs), asJSON))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -64,6 +70,45 @@ func readProfiles(scripts fs.FS) ([]profile, error) {
 		return nil, fmt.Errorf("reading the profiles: %s: %w", profilesFile, err)
 	}
 	return profiles, nil
+}
+
+// profilesFileVariable names a file with profiles of the user's own.
+const profilesFileVariable = "PROFILES_FILE"
+
+var absolutePath = regexp.MustCompile(`^(/|[A-Za-z]:\\)`)
+
+// allProfiles returns our profiles and those of a file, if one is named; one of the same name stands in place of ours. What is refused
+// js/profiles.js refuses in the same words.
+func allProfiles(scripts fs.FS, file string) ([]profile, error) {
+	ours, err := readProfiles(scripts)
+	if err != nil || file == "" {
+		return ours, err
+	}
+	if !absolutePath.MatchString(file) {
+		return nil, fmt.Errorf("%s must be an absolute path, got %q", profilesFileVariable, file)
+	}
+	text, err := os.ReadFile(file) // #nosec G304 -- the user names it
+	if err != nil {
+		return nil, fmt.Errorf("%s must be a file with profiles, got %q, which cannot be read", profilesFileVariable, file)
+	}
+	if !json.Valid(text) {
+		return nil, fmt.Errorf("%s must be a JSON array of profiles as in js/profiles.json: %s is not JSON", profilesFileVariable, file)
+	}
+	var more []profile
+	err = json.Unmarshal(text, &more)
+	if err != nil || more == nil || slices.ContainsFunc(more, func(p profile) bool { return p.Name == "" || p.Scenario == "" || p.Variables == nil }) {
+		return nil, fmt.Errorf("%s must be a JSON array of profiles with name, scenario and variables, as in js/profiles.json: %s is not",
+			profilesFileVariable, file)
+	}
+	for i := range more {
+		more[i].file = file
+		if at := slices.IndexFunc(ours, func(p profile) bool { return p.Name == more[i].Name }); at >= 0 {
+			ours[at] = more[i]
+		} else {
+			ours = append(ours, more[i])
+		}
+	}
+	return ours, nil
 }
 
 // users is how many users there are at the top; for the webhooks, how many buy.
@@ -91,21 +136,29 @@ func (p profile) outline() (plan.Outline, error) {
 
 // command is what runs the profile, with a k6 that is started so.
 func (p profile) command(k6 string) string {
-	return fmt.Sprintf("PROFILE=%s %s run load-test/%s.js", p.Name, k6, p.Scenario)
+	of := ""
+	if p.file != "" {
+		of = profilesFileVariable + "=" + quoted(p.file) + " "
+	}
+	return fmt.Sprintf("%sPROFILE=%s %s run load-test/%s.js", of, quoted(p.Name), k6, p.Scenario)
 }
 
 // listedProfile is what is printed of a profile.
 type listedProfile struct {
 	profile
 
-	Users         int     `json:"users"`
-	LengthSeconds float64 `json:"lengthSeconds"`
+	Users         int     `json:"users,omitempty"`         // 0: the variables of a scenario that is not ours do not say
+	LengthSeconds float64 `json:"lengthSeconds,omitempty"` // likewise
 	Command       string  `json:"command"`
 }
 
 func listed(profiles []profile, k6 string) ([]listedProfile, error) {
 	list := make([]listedProfile, 0, len(profiles))
 	for _, p := range profiles {
+		if p.file != "" && !plan.Knows(p.Scenario) {
+			list = append(list, listedProfile{profile: p, Command: p.command(k6)})
+			continue
+		}
 		users, err := p.users()
 		if err != nil {
 			return nil, err
@@ -132,10 +185,14 @@ func printProfiles(out io.Writer, profiles []profile, k6 string, asJSON bool) er
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "PROFILE\tSCENARIO\tUSERS\tLENGTH\tSHOWS THAT")
 	for _, p := range list {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.Name, p.Scenario, p.Users, minutes(p.LengthSeconds), p.Shows)
+		users, length := strconv.Itoa(p.Users), minutes(p.LengthSeconds)
+		if p.Users == 0 {
+			users, length = "–", "–"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.Scenario, users, length, p.Shows)
 	}
-	_, _ = fmt.Fprint(table, "\nRun them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set, in the folder of load-test\n"+
-		"(`"+k6+" x verity init DIR` unpacks it):\n\n")
+	_, _ = fmt.Fprint(table, "\n`"+k6+" x verity campaign` runs them in this order, each when the one before has passed. By hand, with BASE_URL and\n"+
+		"STRIPE_WEBHOOK_SECRET set, in the folder of load-test (`"+k6+" x verity init DIR` unpacks it):\n\n")
 	for _, p := range list {
 		_, _ = fmt.Fprintf(table, "  %s\n", p.Command)
 	}

@@ -7,8 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/report"
@@ -27,7 +25,7 @@ The claims are those that the run made, and are judged anew. A file of a run tha
   k6 x verity report --out /tmp/reports reports/*.evidence.jsonl.gz`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return errext.WithExitCodeIfNone(makeReports(gs.Stdout, args, dir), exitcodes.InvalidConfig)
+			return refused(makeReports(gs.Stdout, args, dir))
 		},
 	}
 	cmd.Flags().StringVar(&dir, "out", "", "the folder to write to (default: that of each file)")

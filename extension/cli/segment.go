@@ -7,8 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
 // jobIndex is the variable in which Kubernetes tells a pod of an Indexed Job which one it is, from 0.
@@ -27,7 +25,7 @@ INDEX is which of them it is, from 0. It may be left out in a pod of an Indexed 
 		RunE: func(_ *cobra.Command, args []string) error {
 			flags, err := segmentFlags(args, gs.Env[jobIndex])
 			if err != nil {
-				return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+				return refused(err)
 			}
 			_, err = fmt.Fprintln(gs.Stdout, flags)
 			return err

@@ -31,7 +31,7 @@ time, which exits 105 after Ctrl-C, has that of what it proves: 110, or 99 where
 		RunE: func(_ *cobra.Command, args []string) error {
 			run, err := evidence.ReadFile(args[0])
 			if err != nil {
-				return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+				return refused(err)
 			}
 			return show(gs.Stdout, run, Width(gs), asJSON)
 		},

@@ -10,8 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 
 	"github.com/verity-app/xk6-verity/extension/campaign"
 	"github.com/verity-app/xk6-verity/extension/standin"
@@ -77,7 +75,7 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from, reportDir string) error {
 	defer func() { _ = os.RemoveAll(work) }()
 	dir, err := unpacked(scripts, "--from", from, work)
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(err)
 	}
 	server, err := standin.Start(ctx, standin.Options{
 		Addr: "127.0.0.1:0", WebhookSecret: standinSecret, Session: smokeSession,
@@ -92,7 +90,7 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from, reportDir string) error {
 	}()
 	engine, err := newSmoke(gs, dir, reportDir, server.URL(), kill)
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(err)
 	}
 	defer func() { _ = engine.Folder.Close() }()
 	return carryOut(ctx, gs, engine, "SCENARIO", started(gs.CmdArgs)+" x verity smoke")

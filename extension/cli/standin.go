@@ -8,14 +8,13 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.k6.io/k6/v2/cmd/state"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 
 	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/runner"
@@ -51,7 +50,7 @@ It prints its address and the variables to set on stdout, and at the end its acc
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := requireAboveZero(cmd.Flags()); err != nil {
-				return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+				return refused(err)
 			}
 			return serveStandin(gs, options, account)
 		},
@@ -111,7 +110,7 @@ func serveStandin(gs *state.GlobalState, options standin.Options, accountFile st
 		err = fmt.Errorf("%w; --addr 127.0.0.1:0 takes a free port", err)
 	}
 	if err != nil {
-		return errext.WithExitCodeIfNone(err, exitcodes.InvalidConfig)
+		return refused(withFlags(err))
 	}
 	runner.PaceProcessors(ctx)
 	printStandin(gs.Stdout, server, options)
@@ -128,6 +127,23 @@ func serveStandin(gs *state.GlobalState, options standin.Options, accountFile st
 		}
 	}
 	return account.Write(gs.Stdout)
+}
+
+// withFlags names the flag of each option that is refused.
+func withFlags(err error) error {
+	joined, isJoined := err.(interface{ Unwrap() []error }) //nolint:errorlint // what errors.Join made, and not what it has in it
+	if !isJoined {
+		return err
+	}
+	var faults []string
+	for _, one := range joined.Unwrap() {
+		fault := one.Error()
+		if option, ok := errors.AsType[*standin.OptionError](one); ok {
+			fault = "--" + option.Option + " " + option.Fault
+		}
+		faults = append(faults, fault)
+	}
+	return errors.New(strings.Join(faults, "; "))
 }
 
 func writeAccount(path string, account standin.Stats) error {

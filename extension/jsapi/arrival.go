@@ -8,6 +8,7 @@ import (
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
 
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/run"
 	"github.com/verity-app/xk6-verity/extension/users"
 )
@@ -20,9 +21,9 @@ func (m *Module) arrival() *sobek.Object {
 		m.throw("arrival can be called in a scenario only, not in setup or teardown")
 	}
 	now := time.Now()
-	m.root.run.Begin(scenario.StartTime, runnerFor(state.Options), state.Logger)
+	m.root.run.Begin(scenario.StartTime, k6.RunnerFor(state.Options), state.Logger)
 	event, err := m.root.run.SendEvent(m.lifetime().Work, state, scenario.StartTime, now, func() (func() int, error) {
-		return eventNumbers(state.Options)
+		return k6.EventNumbers(state.Options)
 	})
 	if err != nil {
 		common.Throw(m.vu.Runtime(), err)
@@ -48,20 +49,4 @@ func (m *Module) holdLast(event *run.Event) {
 	if event.IsLast {
 		m.after(time.Until(event.PlanEnds)+users.EndGuard, true, users.DoNothing)
 	}
-}
-
-// eventNumbers returns a function that returns the numbers of this runner's events, one after the other, as k6 deals them out.
-func eventNumbers(options lib.Options) (func() int, error) {
-	tuple, err := lib.NewExecutionTuple(options.ExecutionSegment, options.ExecutionSegmentSequence)
-	if err != nil {
-		return nil, err
-	}
-	start, offsets, _ := tuple.GetStripedOffsets()
-	next, i := int(start), 0
-	return func() int {
-		n := next
-		next += int(offsets[i%len(offsets)])
-		i++
-		return n
-	}, nil
 }

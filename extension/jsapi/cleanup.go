@@ -20,7 +20,7 @@ func (v *Verity) DeleteAccounts() *sobek.Promise {
 	if !v.keepsAccounts {
 		v.m.throw("deleteAccounts knows of no account: give Verity keepAccounts: true")
 	}
-	connection, isAborted := platform.NewPlainHTTP(v.client(state)), v.m.root.ending.aborted()
+	connection, isAborted := platform.NewPlainHTTP(state.Client(v.service.Timeout)), v.m.root.ending.Aborted()
 	return v.m.promise(nil, func(ctx context.Context) (js, error) {
 		found := v.m.root.run.DeleteAccounts(ctx, connection, isAborted)
 		return func(rt *sobek.Runtime) any {

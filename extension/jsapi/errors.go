@@ -26,7 +26,7 @@ func (m *Module) scriptFailed(reason sobek.Value) {
 		}
 	}
 	m.state.TestStatus.MarkFailed()
-	m.root.ending.scriptFailed()
+	m.root.ending.ScriptFailed()
 	// Messages that differ in a number only, such as a user's, are one fault.
 	kind := numbers.ReplaceAllString(reason.String(), "#")
 	if m.root.run.Record.Errored(report.ErrorKind{Operation: "script", Name: kind}, reason.String()) {

@@ -14,6 +14,8 @@ import (
 	"go.k6.io/k6/v2/js/modules"
 	"go.k6.io/k6/v2/lib"
 
+	"github.com/verity-app/xk6-verity/extension/httpconn"
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/queue"
 	"github.com/verity-app/xk6-verity/extension/run"
@@ -26,13 +28,13 @@ const Name = "k6/x/verity"
 
 // RootModule is what all VUs of this process share.
 type RootModule struct {
-	run     *run.Run
-	ending  ending
-	advised sync.Once // that a match is heard on a socket only
-	urls    urls
+	run       *run.Run
+	process   *k6.Process
+	ending    k6.Ending
+	unstarted k6.Unstarted
+	advised   sync.Once // that a match is heard on a socket only
 
 	requestNames platform.RequestNames
-	unstarted    unstarted
 
 	paced   sync.Once
 	forgot  sync.Once // an await; told
@@ -52,7 +54,8 @@ var _ modules.Module = (*RootModule)(nil)
 
 // New returns the module. Lines for the reader go to out, until SetOutput says otherwise.
 func New(out io.Writer) *RootModule {
-	return &RootModule{run: run.New(out), shards: make(map[string]*queue.Shards), share: 1, secretSources: func() []string { return nil }}
+	account := run.New(out)
+	return &RootModule{run: account, process: &k6.Process{Run: account}, shards: make(map[string]*queue.Shards), share: 1, secretSources: func() []string { return nil }}
 }
 
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.
@@ -61,14 +64,7 @@ func (r *RootModule) SetCommand(name string) { r.command = name }
 // SetSegment tells which part of the test this runner makes, where the options are not known yet: --execution-segment and its sequence
 // as they were given. What is no segment, and a segment without its sequence, is refused elsewhere.
 func (r *RootModule) SetSegment(segment, sequence string) {
-	own, err := lib.NewExecutionSegmentFromString(segment)
-	if err != nil || own == nil {
-		return
-	}
-	r.share = own.FloatLength()
-	if all, err := lib.NewExecutionSegmentSequenceFromString(sequence); err == nil {
-		r.part = partOf(runnerFor(lib.Options{ExecutionSegment: own, ExecutionSegmentSequence: &all}))
-	}
+	r.share, r.part = k6.ReadSegment(segment, sequence)
 }
 
 // SetOutput sets where lines for the reader go, k6's own stdout, which keeps them clear of its progress bars, and how many columns that
@@ -102,12 +98,12 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 		})
 	}
 	if init := vu.InitEnv(); init.TestPreInitState != nil {
-		r.ending.watch(vu.Context(), init.TestStatus)
+		r.ending.Watch(vu.Context(), init.TestStatus)
 		r.mu.Lock()
 		r.lookupEnv = init.LookupEnv
 		r.mu.Unlock()
 	}
-	metrics, err := registerMetrics(vu.InitEnv().Registry)
+	metrics, err := k6.RegisterMetrics(vu.InitEnv().Registry)
 	if err != nil {
 		common.Throw(vu.Runtime(), err)
 	}
@@ -118,9 +114,9 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 type Module struct {
 	root    *RootModule
 	vu      modules.VU
-	metrics *metricSet
-	secrets secretSource
-	state   *vuState
+	metrics *k6.Metrics
+	secrets k6.Secrets
+	state   *k6.VU
 	life    *users.Lifetime
 	entered context.Context //nolint:containedctx // k6's: the one that the ending of the run knows of
 
@@ -137,9 +133,12 @@ type underWay struct {
 	of     *user  // nil: of none
 }
 
-// secretSource is k6's secrets manager.
-type secretSource interface {
-	Get(source, key string) (string, error)
+// SetSecretSources sets where the names of k6's secret sources are: the values of --secret-source.
+func (r *RootModule) SetSecretSources(configured func() []string) { r.secretSources = configured }
+
+// secret looks a secret up in k6's secret sources.
+func (m *Module) secret(name string) (string, error) {
+	return k6.Secret(m.secrets, m.root.secretSources(), name)
 }
 
 // Exports returns what a script can import. k6 asks for it each time that a script touches an imported name, so everything
@@ -186,31 +185,38 @@ func (m *Module) namedExports() map[string]any {
 func (m *Module) lifetime() *users.Lifetime {
 	ctx := m.vu.Context()
 	if m.life == nil || m.life.Iteration != ctx {
-		m.life = users.NewLifetime(ctx, lib.GetScenarioState(ctx) != nil, aborted)
+		m.life = users.NewLifetime(ctx, lib.GetScenarioState(ctx) != nil, k6.Aborted)
 		m.underWay = make(map[*sobek.Promise]underWay)
 	}
 	return m.life
 }
 
+// transportVariable names in the environment of the process how users are connected.
+const transportVariable = "VERITY_TRANSPORT"
+
 // vuState returns the VU's state with a transport for each user, or throws in the init context.
-func (m *Module) vuState(what string) *vuState {
+func (m *Module) vuState(what string) *k6.VU {
 	if m.vu.State() == nil {
 		common.Throw(m.vu.Runtime(), common.NewInitContextError(what+" cannot be called in the init context"))
 	}
 	if ctx := m.vu.Context(); m.entered != ctx {
 		m.entered = ctx
-		m.root.ending.enter(ctx)
+		m.root.ending.Enter(ctx)
 	}
 	if m.state == nil {
-		state, err := newVUState(m.vu.State(), m.metrics, m.root)
+		over, err := httpconn.ParseProtocol(m.root.env(transportVariable))
+		if err != nil {
+			common.Throw(m.vu.Runtime(), fmt.Errorf("%s %w", transportVariable, err))
+		}
+		state, err := k6.NewVU(m.vu.State(), m.metrics, m.root.process, over)
 		if err != nil {
 			common.Throw(m.vu.Runtime(), err)
 		}
 		m.state = state
-		if here := runnerFor(state.Options); here.Segment != "" {
-			m.root.run.SetRunner(partOf(here))
+		if here := k6.RunnerFor(state.Options); here.Segment != "" {
+			m.root.run.SetRunner(k6.PartOf(here))
 		}
-		m.root.unstarted.watch(state.State)
+		m.root.unstarted.Watch(state.State)
 	}
 	return m.state
 }

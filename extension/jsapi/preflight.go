@@ -4,18 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
-	"net/url"
-	"time"
 
 	"github.com/grafana/sobek"
-	"go.k6.io/k6/v2/errext"
-	"go.k6.io/k6/v2/errext/exitcodes"
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
-	"go.k6.io/k6/v2/lib/types"
 
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/preflight"
@@ -25,10 +20,6 @@ import (
 
 const (
 	maxPerMinute = 1e12
-	// maxSources bounds the look for how many addresses --local-ips has.
-	maxSources = 4096
-	// lookupLimit bounds the look for how many addresses the target has.
-	lookupLimit = 5 * time.Second
 )
 
 // lookOptions are the arguments of Verity.preflight.
@@ -44,14 +35,14 @@ type lookOptions struct {
 func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	options := v.readLook(plan)
 	state := v.ready("preflight")
-	runner := runnerFor(state.Options)
+	runner := k6.RunnerFor(state.Options)
 	options.plan.Runner, options.plan.Runners, options.plan.Share = runner.Index+1, runner.Count, v.m.runnerShare()
 	service := preflight.Service{BaseURL: v.service.BaseURL}
 	if _, isPlanned := options.plan.Requests[platform.OpWebhook]; isPlanned {
 		service.Signer = v.mustSigner()
 	}
-	client := v.client(state)
-	machine := preflight.ThisMachine(sources(state.Options.LocalIPs))
+	client := state.Client(v.service.Timeout)
+	machine := preflight.ThisMachine(k6.Sources(state.Options.LocalIPs))
 	rt := v.m.vu.Runtime()
 	promise, resolve, reject := rt.NewPromise()
 	callback := v.m.vu.RegisterCallback()
@@ -62,7 +53,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 			callback(func() error { return v.m.abortTest(err) })
 			return
 		}
-		service.Health, service.Addresses = health, addresses(ctx, v.service.BaseURL, state.Options)
+		service.Health, service.Addresses = health, k6.Addresses(ctx, v.service.BaseURL, state.Options)
 		checks := preflight.Look(ctx, client, service, options.plan, machine)
 		if options.trial && preflight.Refusal(checks) == nil {
 			checks = append(checks, v.trial(client, state).Run(ctx))
@@ -81,8 +72,8 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 				err = preflight.Refusal(checks)
 			}
 			if err != nil {
-				v.m.root.ending.refuse(err)
-				return refuseRun(err)
+				v.m.root.ending.Refuse(err)
+				return k6.RefuseRun(err)
 			}
 			return resolve(sobek.Undefined())
 		})
@@ -91,7 +82,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 }
 
 // trial is that of two users who match, with the VU's dialer, TLS and proxy.
-func (v *Verity) trial(client *http.Client, state *vuState) preflight.Trial {
+func (v *Verity) trial(client *http.Client, state *k6.VU) preflight.Trial {
 	return preflight.Trial{
 		Service: v.service.Service, Client: client, Body: preflight.TrialBody(),
 		Open: func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error) {
@@ -162,92 +153,27 @@ func (m *Module) showPreflight(checks []preflight.Check, options lookOptions) er
 	return nil
 }
 
-// sources counts the addresses that connections come from: those of --local-ips, each of which has ports of its own.
-func sources(localIPs types.NullIPPool) int {
-	if !localIPs.Valid {
-		return 1
-	}
-	first := localIPs.Pool.GetIP(0)
-	n := 1
-	for n < maxSources && !localIPs.Pool.GetIP(uint64(n)).Equal(first) { // the pool begins anew after its last
-		n++
-	}
-	return n
-}
-
-// addresses counts those of the target over which k6 spreads connections.
-func addresses(ctx context.Context, baseURL string, options lib.Options) int {
-	target, err := url.Parse(baseURL)
-	if err != nil || options.DNS.Select.DNSSelect == types.DNSfirst {
-		return 1
-	}
-	if options.Hosts.Trie != nil && options.Hosts.Trie.Match(target.Hostname()) != nil {
-		return 1
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
-	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", target.Hostname())
-	if err != nil {
-		return 1 // k6 has reached it by other means
-	}
-	v4 := 0
-	for _, address := range found {
-		if address.Unmap().Is4() {
-			v4++
-		}
-	}
-	if v4 > 0 {
-		return v4 // k6 prefers them
-	}
-	return max(1, len(found))
-}
-
-// client is one for what is no load: its requests emit no metrics. It has the VU's dialer, TLS and DNS options.
-func (v *Verity) client(state *vuState) *http.Client {
-	return &http.Client{
-		Transport: platform.Named(state.base, userAgent(state.Options)), Timeout: v.service.Timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
 // abortTest ends the run as test.abort() does.
 func (m *Module) abortTest(err error) error {
 	if lib.GetScenarioState(m.vu.Context()) == nil {
-		m.root.ending.refuse(err) // k6 keeps the reason of an iteration only
+		m.root.ending.Refuse(err) // k6 keeps the reason of an iteration only
 	}
-	return &errext.InterruptError{Reason: fmt.Sprintf("%s: %s", errext.AbortTest, err)}
+	return k6.Abort(err)
 }
-
-// refuseRun ends the run as a configuration does that is refused with an exception.
-func refuseRun(err error) error {
-	return errext.WithAbortReasonIfNone(errext.WithExitCodeIfNone(err, exitcodes.ScriptException), errext.AbortedByScriptError)
-}
-
-// refusedCallError ends the run, as refuseRun does, in the midst of an iteration: there k6 goes by an InterruptError only, whose own
-// exit code is another.
-type refusedCallError struct{ interrupt errext.InterruptError }
-
-func newRefusedCall(message string) error {
-	return &refusedCallError{errext.InterruptError{Reason: message}}
-}
-
-// Error is the message.
-func (r *refusedCallError) Error() string { return r.interrupt.Error() }
-
-// Unwrap is what k6 looks for.
-func (r *refusedCallError) Unwrap() error { return &r.interrupt }
-
-// ExitCode is that of a refused configuration, 107.
-func (r *refusedCallError) ExitCode() exitcodes.ExitCode { return exitcodes.ScriptException }
-
-// AbortReason is that of a fault of the script.
-func (r *refusedCallError) AbortReason() errext.AbortReason { return errext.AbortedByScriptError }
 
 // runnerShare is the function runnerShare of the module: the part of the test that this runner makes.
-func (m *Module) runnerShare() float64 {
-	segment := m.vuState("runnerShare").Options.ExecutionSegment
-	if segment == nil {
-		return 1
+func (m *Module) runnerShare() float64 { return k6.Share(m.vuState("runnerShare").Options) }
+
+// refuse is the function refuse of the module. Interrupting the runtime ends the script, whatever it would catch.
+func (m *Module) refuse(message sobek.Value) {
+	text, ok := export(message).(string)
+	if !ok || text == "" {
+		m.throw("refuse takes a message, got %s", show(message))
 	}
-	return segment.FloatLength()
+	if m.vu.State() == nil {
+		m.root.run.ReportRefusal(text, m.root.env(stepSummary))
+	} else if lib.GetScenarioState(m.vu.Context()) == nil {
+		m.root.ending.Refuse(k6.Refusal(text))
+	}
+	m.vu.Runtime().Interrupt(k6.Refusal(text))
 }

@@ -2,14 +2,12 @@ package jsapi
 
 import (
 	"encoding/json"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/errext/exitcodes"
 	"go.k6.io/k6/v2/lib"
-	"go.k6.io/k6/v2/lib/types"
 
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
@@ -120,30 +118,4 @@ func TestRunnerShare(t *testing.T) {
 	other := newHarness(t).run()
 	other.state.Options.ExecutionSegment = segment
 	require.InDelta(t, 0.25, other.mustExec(`verity.runnerShare()`).ToFloat(), 0)
-}
-
-// Ports are counted for each pair of addresses.
-func TestAddressesOfBothSides(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, 1, sources(types.NullIPPool{}))
-	for ranges, want := range map[string]int{"127.0.0.7": 1, "127.0.0.5-127.0.0.8": 4, "127.0.0.1,127.0.1.1": 2, "127.0.0.0/8": maxSources} {
-		pool, err := types.NewIPPool(ranges)
-		require.NoError(t, err)
-		require.Equal(t, want, sources(types.NullIPPool{Pool: pool, Valid: true}), ranges)
-	}
-	for url, want := range map[string]int{"http://127.0.0.1:3000": 1, "https://[::1]": 1} {
-		require.Equal(t, want, addresses(t.Context(), url, lib.Options{}), url)
-	}
-	require.Equal(t, 1, addresses(t.Context(), "http://localhost", lib.Options{
-		DNS: types.DNSConfig{Select: types.NullDNSSelect{DNSSelect: types.DNSfirst, Valid: true}},
-	}))
-}
-
-func TestRefuseRunKeepsItsMessage(t *testing.T) {
-	t.Parallel()
-	err := refuseRun(errors.New("no"))
-	require.EqualError(t, err, "no")
-	var reason errext.HasAbortReason
-	require.ErrorAs(t, err, &reason)
-	require.Equal(t, errext.AbortedByScriptError, reason.AbortReason())
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strings"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
-	"go.k6.io/k6/v2/lib/netext"
 
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/snapshot"
 	"github.com/verity-app/xk6-verity/extension/users"
@@ -51,7 +49,7 @@ func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(str
 }
 
 // prometheus returns a reader that connects as k6 does. The token is as given, or that of a k6 secret source, if it has one.
-func (m *Module) prometheus(o prometheusOptions, state *vuState) (*snapshot.Reader, error) {
+func (m *Module) prometheus(o prometheusOptions, state *k6.VU) (*snapshot.Reader, error) {
 	token := o.token
 	if token == "" {
 		if found, err := m.secret(prometheusToken); err == nil {
@@ -59,25 +57,9 @@ func (m *Module) prometheus(o prometheusOptions, state *vuState) (*snapshot.Read
 		}
 	}
 	return snapshot.New(snapshot.Options{
-		URL: o.url, BearerToken: token, Queries: o.queries, Timeout: users.Seconds(o.timeoutSeconds), Transport: quietTransport(state),
-		UserAgent: userAgent(state.Options),
+		URL: o.url, BearerToken: token, Queries: o.queries, Timeout: users.Seconds(o.timeoutSeconds), Transport: state.QuietTransport(),
+		UserAgent: k6.UserAgent(state.Options),
 	})
-}
-
-// quietTransport has k6's TLS, DNS and host options, and is not load: neither k6's http metrics nor data_sent and
-// data_received count what goes through it.
-func quietTransport(state *vuState) *http.Transport {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: state.Dialer.DialContext}
-	if counting, ok := state.Dialer.(*netext.Dialer); ok {
-		quiet := netext.NewDialer(counting.Dialer, counting.Resolver)
-		quiet.Blacklist, quiet.BlockedHostnames, quiet.Hosts = counting.Blacklist, counting.BlockedHostnames, counting.Hosts
-		transport.DialContext = quiet.DialContext
-	}
-	if state.TLSConfig != nil {
-		transport.TLSClientConfig = state.TLSConfig.Clone()
-		transport.TLSClientConfig.NextProtos = nil // k6's offers HTTP/2, which this transport does not speak
-	}
-	return transport
 }
 
 // snapshot is the function snapshot of the module.
@@ -176,20 +158,20 @@ func (m *Module) newPrometheusWatch(call sobek.ConstructorCall) *sobek.Object {
 
 // Start is PrometheusWatch.start.
 func (p *PrometheusWatch) Start() *sobek.Promise {
-	return p.read("start", "setup", func(ctx context.Context, prometheus *snapshot.Reader, state *vuState) {
-		p.m.root.run.BeginReadings(ctx, prometheus, isFirst(state.Options.ExecutionSegment), state.Logger)
+	return p.read("start", "setup", func(ctx context.Context, prometheus *snapshot.Reader, state *k6.VU) {
+		p.m.root.run.BeginReadings(ctx, prometheus, k6.IsFirst(state.Options), state.Logger)
 	})
 }
 
 // End is PrometheusWatch.end.
 func (p *PrometheusWatch) End() *sobek.Promise {
-	return p.read("end", "teardown", func(ctx context.Context, prometheus *snapshot.Reader, state *vuState) {
+	return p.read("end", "teardown", func(ctx context.Context, prometheus *snapshot.Reader, state *k6.VU) {
 		p.m.root.run.EndReadings(ctx, prometheus, p.options.url, state.Logger)
 	})
 }
 
 // read carries out a call that may be made in one place only.
-func (p *PrometheusWatch) read(call, where string, work func(context.Context, *snapshot.Reader, *vuState)) *sobek.Promise {
+func (p *PrometheusWatch) read(call, where string, work func(context.Context, *snapshot.Reader, *k6.VU)) *sobek.Promise {
 	state := p.m.vuState(call)
 	if lib.GetScenarioState(p.m.vu.Context()) != nil {
 		p.m.throw("%s of PrometheusWatch can be called in %s only", call, where)
@@ -203,6 +185,3 @@ func (p *PrometheusWatch) read(call, where string, work func(context.Context, *s
 		return resolved(sobek.Undefined()), nil
 	})
 }
-
-// isFirst reports whether a runner has the first part of the test, or all of it.
-func isFirst(segment *lib.ExecutionSegment) bool { return strings.HasPrefix(segment.String(), "0:") }

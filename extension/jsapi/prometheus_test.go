@@ -17,6 +17,8 @@ import (
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/lib/netext"
 
+	"github.com/verity-app/xk6-verity/extension/httpconn"
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/run"
 )
@@ -144,12 +146,6 @@ func TestAWatchThatIsNotEndedSaysSo(t *testing.T) {
 func TestOnlyTheFirstRunnerReadsPrometheus(t *testing.T) {
 	t.Parallel()
 	server, asked := prometheusStub(t, "")
-	for text, first := range map[string]bool{"0:1/2": true, "0:1": true, "1/2:1": false, "1/4:1/2": false} {
-		segment, err := lib.NewExecutionSegmentFromString(text)
-		require.NoError(t, err)
-		require.Equal(t, first, isFirst(segment), text)
-	}
-	require.True(t, isFirst(nil))
 	h := newHarness(t).run()
 	segment, err := lib.NewExecutionSegmentFromString("1/2:1")
 	require.NoError(t, err)
@@ -181,7 +177,7 @@ func TestTheTransportHasK6sOptionsAndIsNotCounted(t *testing.T) {
 	h.state.TLSConfig = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}} //nolint:gosec // as k6's insecureSkipTLSVerify
 	h.mustExec(fmt.Sprintf(`verity.snapshot({ url: %q, queries: { a: 'up' } })`, server.URL))
 	require.Zero(t, dialer.BytesRead+dialer.BytesWritten)
-	transport := quietTransport(h.mustState())
+	transport := h.mustState().QuietTransport()
 	require.True(t, transport.TLSClientConfig.InsecureSkipVerify)
 	require.Empty(t, transport.TLSClientConfig.NextProtos)
 	require.Equal(t, []string{"h2"}, h.state.TLSConfig.NextProtos)
@@ -193,9 +189,9 @@ func TestTheTransportHasK6sOptionsAndIsNotCounted(t *testing.T) {
 	require.Contains(t, got, "blacklisted")
 }
 
-func (h *harness) mustState() *vuState {
+func (h *harness) mustState() *k6.VU {
 	h.t.Helper()
-	state, err := newVUState(h.state, &metricSet{}, h.root)
+	state, err := k6.NewVU(h.state, &k6.Metrics{}, h.root.process, httpconn.HTTP1)
 	require.NoError(h.t, err)
 	return state
 }

@@ -2,13 +2,11 @@ package jsapi
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
-	"go.k6.io/k6/v2/lib"
 
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
@@ -83,7 +81,7 @@ func (s *QueueShards) laidOut() *queue.Shards {
 	}
 	o := s.options
 	if state := s.m.vu.State(); state != nil {
-		runner, users, err := runnersOf(state.Options, o.Users, o.usersPerVU)
+		runner, users, err := k6.RunnersOf(state.Options, o.Users, o.usersPerVU)
 		if err != nil {
 			s.m.throw("QueueShards: %s", err)
 		}
@@ -113,46 +111,6 @@ func (r *RootModule) shardsFor(o shardsOptions) (*queue.Shards, error) {
 		r.shards[string(key)] = shards
 	}
 	return shards, err
-}
-
-// runnersOf returns which runner of a test this is, and how many users each runner has: those of the VUs that k6 gives to
-// its execution segment, usersPerVU for each, fewer for the last VU of the whole test.
-func runnersOf(options lib.Options, users, usersPerVU int) (runner int, each []int, err error) {
-	segment, sequence := options.ExecutionSegment, options.ExecutionSegmentSequence
-	if segment == nil {
-		return 0, nil, nil
-	}
-	if sequence == nil {
-		return 0, nil, errSegmentWithoutSequence
-	}
-	index, err := indexOf(*sequence, segment)
-	if err != nil {
-		return 0, nil, err
-	}
-	vus := int64((users + usersPerVU - 1) / usersPerVU)
-	missing := int(vus)*usersPerVU - users
-	wrapper := lib.NewExecutionSegmentSequenceWrapper(*sequence)
-	for i := range *sequence {
-		own := wrapper.ScaleInt64(i, vus)
-		count := int(own) * usersPerVU
-		if own > wrapper.ScaleInt64(i, vus-1) { // the last VU is this runner's
-			count -= missing
-		}
-		each = append(each, count)
-	}
-	return index, each, nil
-}
-
-var errSegmentWithoutSequence = errors.New("--execution-segment needs --execution-segment-sequence beside it: without it " +
-	"every runner numbers its users alike")
-
-func indexOf(sequence lib.ExecutionSegmentSequence, segment *lib.ExecutionSegment) (int, error) {
-	for i, s := range sequence {
-		if s.Equal(segment) {
-			return i, nil
-		}
-	}
-	return 0, fmt.Errorf("--execution-segment %s is none of --execution-segment-sequence %s", segment, sequence)
 }
 
 // place is QueueShards.place.

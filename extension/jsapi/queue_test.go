@@ -83,39 +83,6 @@ func segment(t *testing.T, text string) *lib.ExecutionSegment {
 	return s
 }
 
-func TestRunnersOf(t *testing.T) {
-	t.Parallel()
-	sequence, err := lib.NewExecutionSegmentSequenceFromString("0,1/3,2/3,1")
-	require.NoError(t, err)
-	for _, tc := range []struct {
-		segment           string
-		users, usersPerVU int
-		runner            int
-		each              []int
-	}{
-		{"0:1/3", 3000, 1, 0, []int{1000, 1000, 1000}},
-		{"2/3:1", 3000, 1, 2, []int{1000, 1000, 1000}},
-		{"1/3:2/3", 3000, 50, 1, []int{1000, 1000, 1000}},
-		{"0:1/3", 3001, 50, 0, []int{1001, 1000, 1000}},
-		{"0:1/3", 10, 1, 0, []int{4, 3, 3}},
-	} {
-		runner, each, err := runnersOf(lib.Options{
-			ExecutionSegment: segment(t, tc.segment), ExecutionSegmentSequence: &sequence,
-		}, tc.users, tc.usersPerVU)
-		require.NoError(t, err)
-		require.Equal(t, tc.runner, runner)
-		require.Equal(t, tc.each, each)
-	}
-	_, _, err = runnersOf(lib.Options{ExecutionSegment: segment(t, "0:1/3")}, 10, 1)
-	require.ErrorIs(t, err, errSegmentWithoutSequence)
-	_, _, err = runnersOf(lib.Options{ExecutionSegment: segment(t, "0:1/2"), ExecutionSegmentSequence: &sequence}, 10, 1)
-	require.EqualError(t, err, "--execution-segment 0:1/2 is none of --execution-segment-sequence 0,1/3,2/3,1")
-	runner, each, err := runnersOf(lib.Options{}, 10, 1)
-	require.NoError(t, err)
-	require.Zero(t, runner)
-	require.Nil(t, each)
-}
-
 // Planned shards are enough for each runner to have as many as the others.
 func TestPlannedShardsAreSharedOutEvenly(t *testing.T) {
 	t.Parallel()

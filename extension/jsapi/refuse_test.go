@@ -2,18 +2,12 @@ package jsapi
 
 import (
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/errext/exitcodes"
-	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/secretsource"
-	"gopkg.in/guregu/null.v3"
-
-	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
 func TestRefuseEndsTheScriptWithItsMessageAlone(t *testing.T) {
@@ -87,26 +81,6 @@ func TestASecretIsFoundInEachSource(t *testing.T) {
 				"source (--secret-source): "+tc.fails)
 		})
 	}
-}
-
-func TestRequestsNameTheTool(t *testing.T) {
-	t.Parallel()
-	require.Regexp(t, `^xk6-verity/\S+ k6/\S+$`, userAgent(lib.Options{UserAgent: null.NewString("Grafana k6/2", false)}))
-	require.Equal(t, "mine", userAgent(lib.Options{UserAgent: null.StringFrom("mine")}))
-	require.Empty(t, userAgent(lib.Options{UserAgent: null.StringFrom("")}))
-
-	named := make(chan string, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { named <- r.UserAgent() }))
-	defer server.Close()
-	client := http.Client{Transport: platform.Named(http.DefaultTransport, "mine")}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
-	require.NoError(t, err)
-	response, err := client.Do(request)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	require.Equal(t, "mine", <-named)
-	require.Empty(t, request.Header, "the caller's request is left as it is")
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert // Go's own
 }
 
 func TestASecretThatCannotBeOneIsRefusedWhereItIsGiven(t *testing.T) {

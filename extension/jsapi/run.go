@@ -2,7 +2,6 @@ package jsapi
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -10,7 +9,6 @@ import (
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
 
-	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/run"
@@ -73,31 +71,10 @@ func (r reader) each(form string, read func(of reader, item sobek.Value)) func(s
 	}
 }
 
-// runnerFor says which of the runners of a test this is.
-func runnerFor(options lib.Options) evidence.Runner {
-	segment, sequence := options.ExecutionSegment, options.ExecutionSegmentSequence
-	if segment == nil || sequence == nil {
-		return evidence.Runner{Count: 1}
-	}
-	index, err := indexOf(*sequence, segment)
-	if err != nil {
-		return evidence.Runner{Count: 1}
-	}
-	return evidence.Runner{Index: index, Count: len(*sequence), Segment: segment.String()}
-}
-
-// partOf is which of the runners of a test this is, such as 1 of 2; "" for the only one, and for a segment that is refused elsewhere.
-func partOf(here evidence.Runner) string {
-	if here.Segment == "" {
-		return ""
-	}
-	return fmt.Sprintf("%d of %d", here.Index+1, here.Count)
-}
-
 // ExitCode is k6's, unless k6 found nothing wrong and the verdict did: then a FAIL counts as a crossed threshold, and NOT PROVEN as a run
 // that was marked as failed. k6 decides its own before the verdict can be known.
 func (r *RootModule) ExitCode(code int) int {
-	found := r.run.Verdict(code == int(exitcodes.ThresholdsHaveFailed), r.ending.text)
+	found := r.run.Verdict(code == int(exitcodes.ThresholdsHaveFailed), r.ending.Text)
 	switch {
 	case code != 0:
 		return code
@@ -117,7 +94,7 @@ func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 	}
 	life := v.m.lifetime()
 	audit := run.Audit{
-		AtMost: run.MaxAudited, IsAborted: v.m.root.ending.aborted(), Client: v.client(state), BaseURL: v.service.BaseURL,
+		AtMost: run.MaxAudited, IsAborted: v.m.root.ending.Aborted(), Client: state.Client(v.service.Timeout), BaseURL: v.service.BaseURL,
 		Open: func(timeout time.Duration) (platform.HTTP, func()) {
 			opened := state.Connect(v.service.BaseURL, min(v.service.Timeout, timeout))
 			return opened, opened.Close

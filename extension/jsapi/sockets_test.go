@@ -69,7 +69,7 @@ func TestAVUThatCannotStartFailsTheRun(t *testing.T) {
 	logger.Error("something else")
 	require.False(t, h.state.TestStatus.Failed())
 	require.NotContains(t, h.summary(), "VUs missing")
-	logger.WithField("executor", "ramping-vus").Error(neverStarted)
+	logger.WithField("executor", "ramping-vus").Error("Cannot get a VU from the buffer")
 	require.True(t, h.state.TestStatus.Failed())
 	require.Contains(t, h.summary(), "✗ VUs missing  1 VUs could not start, and k6 went on without them")
 }

@@ -11,6 +11,7 @@ import (
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/lib/executor"
 
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/users"
 )
@@ -44,7 +45,7 @@ func (m *Module) stay(options, cycle sobek.Value) (promise *sobek.Promise) {
 }
 
 // read reads the arguments of stay.
-func (s *stay) read(state *vuState, options, cycle sobek.Value) users.StayOptions {
+func (s *stay) read(state *k6.VU, options, cycle sobek.Value) users.StayOptions {
 	o := users.StayOptions{FirstNumber: -1}
 	r := reader{s.m, "stay"}
 	r.read(options, map[string]func(string, sobek.Value){
@@ -69,7 +70,7 @@ func (s *stay) read(state *vuState, options, cycle sobek.Value) users.StayOption
 
 // schedule is where the executor lets a stay end by itself: at the end of a constant-vus scenario, and after one cycle where iterations
 // are counted.
-func (s *stay) schedule(state *vuState) (end time.Time, cycles int) {
+func (s *stay) schedule(state *k6.VU) (end time.Time, cycles int) {
 	scenario := lib.GetScenarioState(s.m.vu.Context())
 	switch config := state.Options.Scenarios[scenario.Name].(type) {
 	case executor.ConstantVUsConfig:
@@ -89,7 +90,7 @@ func (m *Module) refuseStay(thrown any) *sobek.Promise {
 	}
 	promise, _, _ := m.vu.Runtime().NewPromise()
 	message, _ := exported(exception, "message").(string)
-	refusal := newRefusedCall(message + m.calledAt())
+	refusal := k6.RefuseCall(message + m.calledAt())
 	callback := m.vu.RegisterCallback()
 	callback(func() error { return refusal })
 	return promise
@@ -107,7 +108,7 @@ func (m *Module) calledAt() string {
 }
 
 // start seats the users and holds the iteration open until they are gone.
-func (s *stay) start(state *vuState, o users.StayOptions) *sobek.Promise {
+func (s *stay) start(state *k6.VU, o users.StayOptions) *sobek.Promise {
 	m, life := s.m, s.m.lifetime()
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
 	release := m.vu.RegisterCallback()
@@ -118,10 +119,10 @@ func (s *stay) start(state *vuState, o users.StayOptions) *sobek.Promise {
 		release(func() error { return reject(m.jsError(users.ErrStopped)) })
 		return promise
 	}
-	m.root.run.Begin(time.Now(), runnerFor(state.Options), state.Logger)
+	m.root.run.Begin(time.Now(), k6.RunnerFor(state.Options), state.Logger)
 	go crowd.Await(func() {
 		if life.Ended() && !life.Aborted() {
-			m.root.ending.stayed()
+			m.root.ending.Stayed()
 		}
 		release(func() error { return resolve(sobek.Undefined()) })
 	})

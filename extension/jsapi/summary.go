@@ -51,7 +51,7 @@ func (m *Module) printSummary(options sobek.Value) sobek.Value {
 
 // ended adds to a summary what only k6 knows of a run that is over.
 func (r *RootModule) ended(s run.Summary) run.Summary {
-	s.Ending, s.Refused, s.Unstarted = r.ending.text(s.Data.Took()), r.ending.refused(), int(r.unstarted.count.Load())
+	s.Ending, s.Refused, s.Unstarted = r.ending.Text(s.Data.Took()), r.ending.Refused(), r.unstarted.Count()
 	s.StepSummary = r.env(stepSummary)
 	return s
 }

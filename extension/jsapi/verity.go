@@ -10,6 +10,7 @@ import (
 	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/contract"
+	"github.com/verity-app/xk6-verity/extension/k6"
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/run"
@@ -66,7 +67,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 }
 
 // ready throws where no request can be made: in the init context, and without a base URL.
-func (v *Verity) ready(what string) *vuState {
+func (v *Verity) ready(what string) *k6.VU {
 	state := v.m.vuState(what)
 	if v.service.BaseURL == "" {
 		_, err := platform.ParseBaseURL("")
@@ -153,7 +154,7 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 
 // CheckHealth is Verity.checkHealth. A target that is not a healthy Verity aborts the run.
 func (v *Verity) CheckHealth() *sobek.Promise {
-	client := v.client(v.ready("checkHealth"))
+	client := v.ready("checkHealth").Client(v.service.Timeout)
 	rt := v.m.vu.Runtime()
 	promise, resolve, _ := rt.NewPromise()
 	callback := v.m.vu.RegisterCallback()

@@ -36,21 +36,21 @@ type Defects struct {
 
 func (d *Defects) validate(session time.Duration) error {
 	return errors.Join(
-		isShare("lost matches", d.LoseMatch),
-		isShare("lost starts", d.LoseStart),
-		isShare("crossed pairs", d.CrossPairs),
-		isShare("token errors", d.TokenError),
-		inRange("early end", d.EndEarly, 0, session),
-		inRange("drop of sockets", d.DropSocketsAfter, 0, maxDefectDelay),
-		inRange("mute", d.MuteAfter, 0, maxDefectDelay),
+		isShare("lose-match", "lost matches", d.LoseMatch),
+		isShare("lose-start", "lost starts", d.LoseStart),
+		isShare("cross-pairs", "crossed pairs", d.CrossPairs),
+		isShare("token-error", "token errors", d.TokenError),
+		inRange("end-early", "early end", d.EndEarly, 0, max(0, session)), // a session below 0 is refused itself
+		inRange("drop-sockets-after", "drop of sockets", d.DropSocketsAfter, 0, maxDefectDelay),
+		inRange("mute-after", "mute", d.MuteAfter, 0, maxDefectDelay),
 	)
 }
 
-func isShare(name string, rate float64) error {
+func isShare(option, of string, rate float64) error {
 	if rate >= 0 && rate <= 1 { // which NaN is not
 		return nil
 	}
-	return fmt.Errorf("the share of %s must be from 0 to 1, got %v", name, rate)
+	return &OptionError{option, "share of " + of, fmt.Sprintf("must be from 0 to 1, got %v", rate)}
 }
 
 // share selects an even share of a sequence. Its caller must lock it.

@@ -113,17 +113,17 @@ func (o *Options) validate() error {
 	return errors.Join(
 		o.validateSecret(),
 		o.validateAddr(),
-		inRange("tick", o.Tick, time.Millisecond, maxTick),
+		inRange("tick", "tick", o.Tick, time.Millisecond, maxTick),
 		o.validatePairs(),
-		inRange("time of a lone key", o.LoneKey, 0, maxLoneKey),
-		inRange("session", o.Session, time.Millisecond, maxSession),
-		inRange("token TTL", o.TokenTTL, time.Second, 24*time.Hour),
+		inRange("lone-key", "time of a lone key", o.LoneKey, 0, maxLoneKey),
+		inRange("session", "session", o.Session, time.Millisecond, maxSession),
+		inRange("token-ttl", "token TTL", o.TokenTTL, time.Second, 24*time.Hour),
 		o.validateTokenTTL(),
-		inRange("keep-alive", o.KeepAlive, time.Millisecond, 10*time.Minute),
-		inRange("latency", o.Latency, 0, maxLatency),
-		inRange("webhook latency", o.WebhookLatency, 0, maxLatency),
-		inRange("ping interval", o.PingInterval, time.Millisecond, maxPing),
-		inRange("ping timeout", o.PingTimeout, time.Millisecond, maxPing),
+		inRange("keep-alive", "keep-alive", o.KeepAlive, time.Millisecond, 10*time.Minute),
+		inRange("latency", "latency", o.Latency, 0, maxLatency),
+		inRange("webhook-latency", "webhook latency", o.WebhookLatency, 0, maxLatency),
+		inRange("ping-interval", "ping interval", o.PingInterval, time.Millisecond, maxPing),
+		inRange("ping-timeout", "ping timeout", o.PingTimeout, time.Millisecond, maxPing),
 		o.Defects.validate(o.Session),
 	)
 }
@@ -137,28 +137,37 @@ func (o *Options) validateSecret() error {
 
 func (o *Options) validateAddr() error {
 	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
-		return fmt.Errorf("the address must be host:port, got %q", o.Addr)
+		return &OptionError{"addr", "address", fmt.Sprintf("must be host:port, got %q", o.Addr)}
 	}
 	return nil
 }
 
 func (o *Options) validatePairs() error {
 	if o.PairsPerTick < 1 || o.PairsPerTick > maxPairsPerTick {
-		return fmt.Errorf("the pairs per tick must be from 1 to %d, got %d", maxPairsPerTick, o.PairsPerTick)
+		return &OptionError{"pairs-per-tick", "pairs per tick", fmt.Sprintf("must be from 1 to %d, got %d", maxPairsPerTick, o.PairsPerTick)}
 	}
 	return nil
 }
 
 func (o *Options) validateTokenTTL() error {
 	if o.TokenTTL%time.Second != 0 {
-		return fmt.Errorf("the token TTL must be in whole seconds, got %s", o.TokenTTL)
+		return &OptionError{"token-ttl", "token TTL", fmt.Sprintf("must be in whole seconds, got %s", o.TokenTTL)}
 	}
 	return nil
 }
 
-func inRange(name string, d, low, high time.Duration) error {
+// OptionError is what is wrong with an option.
+type OptionError struct {
+	Option string // its name in small letters with hyphens, such as token-ttl
+	called string // what its error calls it
+	Fault  string // what it must be, and what it got
+}
+
+func (e *OptionError) Error() string { return "the " + e.called + " " + e.Fault }
+
+func inRange(option, called string, d, low, high time.Duration) error {
 	if d < low || d > high {
-		return fmt.Errorf("the %s must be from %s to %s, got %s", name, low, high, d)
+		return &OptionError{option, called, fmt.Sprintf("must be from %s to %s, got %s", low, high, d)}
 	}
 	return nil
 }

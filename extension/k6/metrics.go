@@ -1,4 +1,4 @@
-package jsapi
+package k6
 
 import (
 	"context"
@@ -10,14 +10,15 @@ import (
 	"github.com/verity-app/xk6-verity/extension/run"
 )
 
-// metricSet are k6's metrics by the number that the run knows them by.
-type metricSet [len(run.Metrics)]*metrics.Metric
+// Metrics are k6's metrics by the number that the run knows them by.
+type Metrics [len(run.Metrics)]*metrics.Metric
 
-func registerMetrics(registry *metrics.Registry) (*metricSet, error) {
+// RegisterMetrics registers the metrics of the extension.
+func RegisterMetrics(registry *metrics.Registry) (*Metrics, error) {
 	kinds := map[run.Kind]metrics.MetricType{
 		run.Trend: metrics.Trend, run.Counter: metrics.Counter, run.Rate: metrics.Rate, run.Gauge: metrics.Gauge,
 	}
-	set := &metricSet{}
+	set := &Metrics{}
 	for i := range run.Metrics {
 		metric := &run.Metrics[i]
 		contains := metrics.Default
@@ -34,17 +35,17 @@ func registerMetrics(registry *metrics.Registry) (*metricSet, error) {
 }
 
 // Emit emits one sample with the VU's tags.
-func (s *vuState) Emit(ctx context.Context, metric run.Metric, value float64, tag, tagValue string) {
+func (s *VU) Emit(ctx context.Context, metric run.Metric, value float64, tag, tagValue string) {
 	metrics.PushIfNotDone(ctx, s.Samples, s.sample(metric, value, tag, tagValue))
 }
 
 // Prepare makes a sample that is emitted later.
-func (s *vuState) Prepare(metric run.Metric, value float64, tag, tagValue string) func(ctx context.Context) {
+func (s *VU) Prepare(metric run.Metric, value float64, tag, tagValue string) func(ctx context.Context) {
 	sample := s.sample(metric, value, tag, tagValue)
 	return func(ctx context.Context) { metrics.PushIfNotDone(ctx, s.Samples, sample) }
 }
 
-func (s *vuState) sample(metric run.Metric, value float64, tag, tagValue string) metrics.Sample {
+func (s *VU) sample(metric run.Metric, value float64, tag, tagValue string) metrics.Sample {
 	current := s.Tags.GetCurrentValues()
 	tags := current.Tags
 	if tag != "" {
@@ -56,7 +57,7 @@ func (s *vuState) sample(metric run.Metric, value float64, tag, tagValue string)
 }
 
 // EmitOperation emits the two or three samples of an operation in one container, because scenarios count each request.
-func (s *vuState) EmitOperation(ctx context.Context, operation, failure string) {
+func (s *VU) EmitOperation(ctx context.Context, operation, failure string) {
 	var failed float64
 	if failure != "" {
 		failed = 1
@@ -74,7 +75,7 @@ func (s *vuState) EmitOperation(ctx context.Context, operation, failure string) 
 }
 
 // EmitEach emits a sample for each time, in one container.
-func (s *vuState) EmitEach(ctx context.Context, metric run.Metric, times []time.Duration) {
+func (s *VU) EmitEach(ctx context.Context, metric run.Metric, times []time.Duration) {
 	one := s.sample(metric, 0, "", "")
 	samples := make([]metrics.Sample, len(times))
 	for i, d := range times {

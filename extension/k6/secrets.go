@@ -1,4 +1,4 @@
-package jsapi
+package k6
 
 import (
 	"slices"
@@ -7,17 +7,20 @@ import (
 	"go.k6.io/k6/v2/secretsource"
 )
 
-// SetSecretSources sets where the names of k6's secret sources are: the values of --secret-source.
-func (r *RootModule) SetSecretSources(configured func() []string) { r.secretSources = configured }
+// Secrets is k6's secrets manager.
+type Secrets interface {
+	Get(source, key string) (string, error)
+}
 
-// secret looks a secret up in the default source of k6, and then in the others. The error is that of the last one.
-func (m *Module) secret(name string) (string, error) {
-	value, err := m.secrets.Get(secretsource.DefaultSourceName, name)
+// Secret looks a secret up in the default source of k6, and then in the others, which are configured by these values of
+// --secret-source. The error is that of the last one.
+func Secret(secrets Secrets, configured []string, name string) (string, error) {
+	value, err := secrets.Get(secretsource.DefaultSourceName, name)
 	if err == nil {
 		return value, nil
 	}
-	for _, source := range secretSourceNames(m.root.secretSources()) {
-		if value, err = m.secrets.Get(source, name); err == nil {
+	for _, source := range secretSourceNames(configured) {
+		if value, err = secrets.Get(source, name); err == nil {
 			return value, nil
 		}
 	}

@@ -1,4 +1,4 @@
-package jsapi
+package k6
 
 import (
 	"context"
@@ -57,9 +57,9 @@ func TestStaysThatEndAsPlannedAreComplete(t *testing.T) {
 		state := lib.NewExecutionState(nil, segments, 1, 1)
 		state.AddFullIterations(c.finished)
 		state.AddInterruptedIterations(c.interrupted)
-		e := ending{state: state, complete: c.stays}
+		e := Ending{state: state, complete: c.stays}
 		for range 2 { // teardown() begins, and is entered again
-			e.enter(context.Background())
+			e.Enter(context.Background())
 			require.Equal(t, c.wantFull, state.GetFullIterationCount(), name)
 			require.Equal(t, c.wantInterrupted, state.GetPartialIterationCount(), name)
 		}
@@ -76,21 +76,21 @@ func TestHowARunEnded(t *testing.T) {
 	require.NoError(t, err)
 	state := lib.NewExecutionState(&lib.TestRunState{}, whole, 0, 0)
 	for name, tc := range map[string]struct {
-		ending *ending
+		ending *Ending
 		want   string
 	}{
-		"as planned":            {&ending{run: t.Context(), status: lib.NewTestStatus()}, ""},
-		"setup() took too long": {&ending{setup: expired}, "stopped before the load: setup() took longer than setupTimeout"},
-		"setup() failed": {&ending{setup: t.Context(), state: state},
+		"as planned":            {&Ending{run: t.Context(), status: lib.NewTestStatus()}, ""},
+		"setup() took too long": {&Ending{setup: expired}, "stopped before the load: setup() took longer than setupTimeout"},
+		"setup() failed": {&Ending{setup: t.Context(), state: state},
 			"stopped before the load: setup() failed, or no iteration could begin"},
-		"refused":                  {&ending{setup: t.Context(), state: state, refusal: errors.New("no Verity")}, "stopped before the load: no Verity"},
-		"teardown() took too long": {&ending{teardown: expired}, "stopped after the load: teardown() took longer than teardownTimeout"},
-		"an exception":             {&ending{status: failed, scripting: true}, "failed by an exception that the script threw in a stay"},
-		"test.fail()":              {&ending{status: failed}, "failed by the script, with test.fail()"},
+		"refused":                  {&Ending{setup: t.Context(), state: state, refusal: errors.New("no Verity")}, "stopped before the load: no Verity"},
+		"teardown() took too long": {&Ending{teardown: expired}, "stopped after the load: teardown() took longer than teardownTimeout"},
+		"an exception":             {&Ending{status: failed, scripting: true}, "failed by an exception that the script threw in a stay"},
+		"test.fail()":              {&Ending{status: failed}, "failed by the script, with test.fail()"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, tc.want, tc.ending.text(time.Minute))
+			require.Equal(t, tc.want, tc.ending.Text(time.Minute))
 		})
 	}
 }

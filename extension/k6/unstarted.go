@@ -1,4 +1,4 @@
-package jsapi
+package k6
 
 import (
 	"sync"
@@ -12,18 +12,18 @@ import (
 // VU, ends the scenario's other VUs, and calls the run a success.
 const neverStarted = "Cannot get a VU from the buffer"
 
-// unstarted counts the VUs that a ramp could not start, and makes the run a failure. A VU whose users are still leaving is not free
+// Unstarted counts the VUs that a ramp could not start, and makes the run a failure. A VU whose users are still leaving is not free
 // yet: a ramp that goes down and up again may want it back too soon.
-type unstarted struct {
+type Unstarted struct {
 	once  sync.Once
 	count atomic.Int64
 	run   atomic.Pointer[lib.TestStatus]
 }
 
-var _ logrus.Hook = (*unstarted)(nil)
+var _ logrus.Hook = (*Unstarted)(nil)
 
-// watch begins with the first VU that runs something.
-func (u *unstarted) watch(state *lib.State) {
+// Watch begins with the first VU that runs something.
+func (u *Unstarted) Watch(state *lib.State) {
 	u.once.Do(func() {
 		u.run.Store(state.TestStatus)
 		if logger, ok := state.Logger.(*logrus.Logger); ok {
@@ -33,10 +33,10 @@ func (u *unstarted) watch(state *lib.State) {
 }
 
 // Levels are those of k6's message.
-func (u *unstarted) Levels() []logrus.Level { return []logrus.Level{logrus.ErrorLevel} }
+func (u *Unstarted) Levels() []logrus.Level { return []logrus.Level{logrus.ErrorLevel} }
 
 // Fire looks at a message.
-func (u *unstarted) Fire(entry *logrus.Entry) error {
+func (u *Unstarted) Fire(entry *logrus.Entry) error {
 	if entry.Message == neverStarted {
 		u.count.Add(1)
 		if run := u.run.Load(); run != nil {
@@ -45,3 +45,6 @@ func (u *unstarted) Fire(entry *logrus.Entry) error {
 	}
 	return nil
 }
+
+// Count is how many there were.
+func (u *Unstarted) Count() int { return int(u.count.Load()) }

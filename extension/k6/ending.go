@@ -1,4 +1,4 @@
-package jsapi
+package k6
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"go.k6.io/k6/v2/lib"
 )
 
-// ending is what is known of why a run did not end as planned. k6 hands handleSummary nothing of that: the reason of an abort is kept in
+// Ending is what is known of why a run did not end as planned. k6 hands handleSummary nothing of that: the reason of an abort is kept in
 // the context of the run, that of a failed setup() nowhere.
-type ending struct {
+type Ending struct {
 	mu        sync.Mutex
 	run       context.Context //nolint:containedctx // k6's: one of the run, which holds why it was aborted
 	stopped   time.Time       // when the run was
@@ -24,13 +24,13 @@ type ending struct {
 	status    *lib.TestStatus
 	setup     context.Context //nolint:containedctx // k6's: that of setup()
 	teardown  context.Context //nolint:containedctx // k6's: that of teardown()
-	refusal   error           // why this module refused the run in setup()
+	refusal   error           // why this extension refused the run in setup()
 	scripting bool            // an exception in a stay failed the run
 	complete  uint64          // stays that the schedule ended, and that k6 has counted as interrupted
 }
 
-// watch keeps what a VU that is being made knows of the run. The first one that k6 makes is of no run: it reads the options.
-func (e *ending) watch(ctx context.Context, status *lib.TestStatus) {
+// Watch keeps what a VU that is being made knows of the run. The first one that k6 makes is of no run: it reads the options.
+func (e *Ending) Watch(ctx context.Context, status *lib.TestStatus) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.status = status
@@ -40,8 +40,8 @@ func (e *ending) watch(ctx context.Context, status *lib.TestStatus) {
 	e.run = ctx
 }
 
-// enter keeps the context in which a VU runs now: that of an iteration, of setup(), or of teardown().
-func (e *ending) enter(ctx context.Context) {
+// Enter keeps the context in which a VU runs now: that of an iteration, of setup(), or of teardown().
+func (e *Ending) Enter(ctx context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	state := lib.GetExecutionState(ctx)
@@ -58,8 +58,8 @@ func (e *ending) enter(ctx context.Context) {
 	}
 }
 
-// stayed notes a stay that has ended as the schedule had it. k6 counts it as an interrupted iteration, since its context was cancelled.
-func (e *ending) stayed() {
+// Stayed notes a stay that has ended as the schedule had it. k6 counts it as an interrupted iteration, since its context was cancelled.
+func (e *Ending) Stayed() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.complete++
@@ -67,7 +67,7 @@ func (e *ending) stayed() {
 
 // correctCounts makes stays that ended as planned complete iterations in what k6 says at the end of the run: not that no iteration was
 // finished, and not that all of them were interrupted. It is done when no iteration goes on any more. The lock is held.
-func (e *ending) correctCounts() {
+func (e *Ending) correctCounts() {
 	if e.state == nil {
 		return
 	}
@@ -78,8 +78,8 @@ func (e *ending) correctCounts() {
 }
 
 // left keeps when the run was stopped: when the first of the contexts in which VUs ran ended with it.
-func (e *ending) left(ctx context.Context) {
-	if !aborted(ctx) {
+func (e *Ending) left(ctx context.Context) {
+	if !Aborted(ctx) {
 		return
 	}
 	e.mu.Lock()
@@ -89,8 +89,8 @@ func (e *ending) left(ctx context.Context) {
 	}
 }
 
-// refuse keeps why this module ends the run in setup().
-func (e *ending) refuse(reason error) {
+// Refuse keeps why this extension ends the run in setup().
+func (e *Ending) Refuse(reason error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.refusal == nil {
@@ -98,22 +98,22 @@ func (e *ending) refuse(reason error) {
 	}
 }
 
-// refused reports whether the run ended before its load: this module refused it, setup() failed, or it was stopped in setup().
-func (e *ending) refused() bool {
+// Refused reports whether the run ended before its load: this extension refused it, setup() failed, or it was stopped in setup().
+func (e *Ending) Refused() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.refusal != nil || e.setup != nil && !e.began()
 }
 
-// scriptFailed notes that an exception in a stay failed the run.
-func (e *ending) scriptFailed() {
+// ScriptFailed notes that an exception in a stay failed the run.
+func (e *Ending) ScriptFailed() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.scripting = true
 }
 
-// text says why a run that took so long did not end as planned; "" where it did. The order is that of k6's exit codes.
-func (e *ending) text(took time.Duration) string {
+// Text says why a run that took so long did not end as planned; "" where it did. The order is that of k6's exit codes.
+func (e *Ending) Text(took time.Duration) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -135,22 +135,22 @@ func (e *ending) text(took time.Duration) string {
 	return ""
 }
 
-// aborted reports whether the run was stopped before its time.
-func (e *ending) aborted() bool {
+// Aborted reports whether the run was stopped before its time.
+func (e *Ending) Aborted() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.run != nil && abortReason(e.run) != nil
 }
 
 // runningFor is how long the run had been going on when it was stopped.
-func (e *ending) runningFor(took time.Duration) time.Duration {
+func (e *Ending) runningFor(took time.Duration) time.Duration {
 	if !e.stopped.IsZero() {
 		took -= time.Since(e.stopped)
 	}
 	return max(0, took)
 }
 
-func (e *ending) began() bool {
+func (e *Ending) began() bool {
 	return e.state == nil || e.state.GetFullIterationCount()+e.state.GetPartialIterationCount() > 0
 }
 

@@ -1,10 +1,11 @@
-package jsapi
+// Package k6 is what the other rooms need of k6, without its JavaScript: requests through its HTTP machinery, its metrics, why a run ended,
+// which part of a test a runner makes, secrets, and the network without load.
+package k6
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -30,46 +31,37 @@ import (
 // requestTimeoutCode is httpext's code for a request that k6 gave up on.
 const requestTimeoutCode = 1050
 
-// vuState is a VU's state whose transport is that of the user on whose behalf a request is made.
-type vuState struct {
+// VU is a VU's state whose transport is that of the user on whose behalf a request is made.
+type VU struct {
 	*lib.State
 	base       *http.Transport
 	transports *httpconn.Factory // of the users
-	metrics    *metricSet
+	metrics    *Metrics
 	urls       *urls
 	run        *run.Run // counts requests
 }
 
-func newVUState(state *lib.State, set *metricSet, root *RootModule) (*vuState, error) {
+// Process is what all VUs of this process share.
+type Process struct {
+	Run  *run.Run
+	urls urls
+}
+
+// NewVU returns a VU whose users are connected by this protocol.
+func NewVU(state *lib.State, registered *Metrics, process *Process, over httpconn.Protocol) (*VU, error) {
 	base, ok := state.Transport.(*http.Transport)
 	if !ok {
 		return nil, errors.New("this k6 has a transport that cannot be copied for each user")
 	}
-	over, err := root.transport()
-	if err != nil {
-		return nil, err
-	}
 	own := *state
 	own.Transport = userTransport{}
-	s := &vuState{State: &own, base: base, metrics: set, urls: &root.urls, run: root.run}
+	s := &VU{State: &own, base: base, metrics: registered, urls: &process.urls, run: process.Run}
 	s.transports = httpconn.NewFactory(base, s.dial, over)
 	return s, nil
 }
 
-// transportVariable names in the environment of the process how users are connected.
-const transportVariable = "VERITY_TRANSPORT"
-
-// transport reads transportVariable.
-func (r *RootModule) transport() (httpconn.Protocol, error) {
-	over, err := httpconn.ParseProtocol(r.env(transportVariable))
-	if err != nil {
-		return "", fmt.Errorf("%s %w", transportVariable, err)
-	}
-	return over, nil
-}
-
 // dial opens a connection that can be asked whether the server has closed it, which k6's own hides.
-func (s *vuState) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (s *VU) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	opened, err := s.Dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -92,8 +84,8 @@ type askable struct {
 
 func (a askable) SyscallConn() (syscall.RawConn, error) { return a.socket.SyscallConn() }
 
-// userAgent is what requests and sockets name themselves: k6's --user-agent where it is given.
-func userAgent(options lib.Options) string {
+// UserAgent is what requests and sockets name themselves: k6's --user-agent where it is given.
+func UserAgent(options lib.Options) string {
 	if options.UserAgent.Valid {
 		return options.UserAgent.String
 	}
@@ -112,26 +104,26 @@ func (userTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 // connection is the HTTP connection of one user: a platform.HTTP that sends through k6's own HTTP machinery, with the
 // VU's dialer, TLS and DNS options, and emits k6's http metrics.
 type connection struct {
-	state     *vuState
+	state     *VU
 	transport httpconn.RoundTripper
 	timeout   time.Duration
 }
 
-var _ users.VU = (*vuState)(nil)
+var _ users.VU = (*VU)(nil)
 
 // Connect makes the connection of one user.
-func (s *vuState) Connect(baseURL string, timeout time.Duration) users.Connection {
+func (s *VU) Connect(baseURL string, timeout time.Duration) users.Connection {
 	return &connection{state: s, transport: s.transports.New(baseURL), timeout: timeout}
 }
 
 // Log is k6's log.
-func (s *vuState) Log() run.Logger { return s.Logger }
+func (s *VU) Log() run.Logger { return s.Logger }
 
 // SocketOptions are those of a user's socket, with the VU's dialer, TLS and proxy.
-func (s *vuState) SocketOptions() sessions.Options {
+func (s *VU) SocketOptions() sessions.Options {
 	return sessions.Options{
 		Dialer: s.Dialer.DialContext, TLSConfig: s.TLSConfig, Proxy: s.base.Proxy,
-		Header: map[string][]string{"User-Agent": {userAgent(s.Options)}},
+		Header: map[string][]string{"User-Agent": {UserAgent(s.Options)}},
 	}
 }
 
@@ -166,7 +158,7 @@ func (c *connection) parse(request platform.Request) (*httpext.ParsedHTTPRequest
 		header = make(http.Header, 1)
 	}
 	if header["User-Agent"] == nil {
-		header["User-Agent"] = []string{userAgent(c.state.Options)}
+		header["User-Agent"] = []string{UserAgent(c.state.Options)}
 	}
 	tags := c.state.Tags.GetCurrentValues()
 	tags.SetTag(metrics.TagName.String(), request.Operation)

@@ -1,8 +1,10 @@
-package jsapi
+package k6
 
 import (
 	"context"
 	_ "unsafe" // for go:linkname
+
+	_ "go.k6.io/k6/v2/lib/executor" // has the function linked
 )
 
 // abortReason returns why the whole run was aborted (Ctrl-C, a threshold, test.abort()), or nil where the context ended
@@ -14,4 +16,5 @@ import (
 //go:linkname abortReason go.k6.io/k6/v2/internal/execution.GetCancelReasonIfTestAborted
 func abortReason(ctx context.Context) error
 
-func aborted(ctx context.Context) bool { return abortReason(ctx) != nil }
+// Aborted reports whether the context ended with an aborted run.
+func Aborted(ctx context.Context) bool { return abortReason(ctx) != nil }
