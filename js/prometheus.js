@@ -1,4 +1,4 @@
-// What the servers did beside what the users saw: readings of Prometheus, where PROMETHEUS_URL is set.
+// Metrics of the servers: readings of Prometheus, if PROMETHEUS_URL is set.
 
 /** To be called in setup(), before the load. A Prometheus that fails costs a warning, never the run. */
 export async function startReadings(config) {
@@ -7,7 +7,7 @@ export async function startReadings(config) {
   }
 }
 
-/** To be called in teardown(), after the load: waits for Prometheus to scrape it. The summary shows the table. */
+/** To be called in teardown(), after the load: waits until Prometheus has scraped the servers. The summary shows the table. */
 export async function endReadings(config) {
   if (config.prometheus) {
     await config.prometheus.end();

@@ -336,7 +336,7 @@ func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, erro
 	if err != nil {
 		return campaign.Service{}, fmt.Errorf("BASE_URL %w", err)
 	}
-	_, hasSource := flagValue(o.k6Flags, "secret-source")
+	_, hasSource := FlagValue(o.k6Flags, "secret-source")
 	if gs.Env["STRIPE_WEBHOOK_SECRET"] == "" && !hasSource && gs.Env["K6_SECRET_SOURCE"] == "" {
 		return campaign.Service{}, errors.New("STRIPE_WEBHOOK_SECRET is not set; it must be the webhook secret of the Verity under test, in the environment, " +
 			"or in a secret source of k6 that is given after --, such as -- --secret-source=file=secrets.env")
@@ -348,7 +348,7 @@ func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, erro
 		BaseURL: base, RedisURL: gs.Env["REDIS_URL"], PrometheusURL: gs.Env["PROMETHEUS_URL"],
 		PrometheusToken: gs.Env["PROMETHEUS_BEARER_TOKEN"], PrometheusQueries: gs.Env["PROMETHEUS_QUERIES"],
 	}
-	if trusts, isGiven := flagValue(o.k6Flags, "insecure-skip-tls-verify"); slices.Contains(o.k6Flags, "--insecure-skip-tls-verify") ||
+	if trusts, isGiven := FlagValue(o.k6Flags, "insecure-skip-tls-verify"); slices.Contains(o.k6Flags, "--insecure-skip-tls-verify") ||
 		isGiven && trusts == "true" || gs.Env["K6_INSECURE_SKIP_TLS_VERIFY"] == "true" {
 		service.TLS = &tls.Config{InsecureSkipVerify: true} // #nosec G402 -- the user asked k6 for it
 	}

@@ -140,7 +140,7 @@ func (s *steps) Preflight(ctx context.Context, step campaign.Step) (found []stri
 		args = append(args, "--trial")
 	}
 	for _, flag := range passedFlags {
-		if value, isGiven := flagValue(s.flags, flag.name); isGiven {
+		if value, isGiven := FlagValue(s.flags, flag.name); isGiven {
 			args = append(args, "--"+flag.name, value)
 		}
 	}
