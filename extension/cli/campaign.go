@@ -201,7 +201,7 @@ func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engin
 		_, _ = fmt.Fprintf(gs.Stdout, "\n%s.\n", accounts)
 	}
 	if !gs.Flags.Quiet {
-		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s.\n", engine.Folder.Path(campaign.LogFile))
+		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s, and its page %s.\n", engine.Folder.Path(campaign.LogFile), engine.Folder.Path(campaign.PageFile))
 	}
 	var stop *campaign.StopError
 	if !errors.As(err, &stop) {
@@ -266,7 +266,7 @@ func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, pla
 }
 
 func newEngine(gs *state.GlobalState, k6 *steps, service campaign.Service, options campaign.Options) (*campaign.Engine, error) {
-	engine := &campaign.Engine{Runner: k6, Options: options, Now: time.Now, Sleep: sleep, Page: campaign.Page}
+	engine := &campaign.Engine{Runner: k6, Options: options, Page: campaign.Page, Now: time.Now, Sleep: sleep}
 	if !gs.Flags.Quiet {
 		engine.Show = func(event campaign.Event) { _, _ = fmt.Fprintln(gs.Stdout, "▶ "+event.Line()) }
 	}
