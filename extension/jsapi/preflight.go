@@ -170,6 +170,10 @@ func (m *Module) refuse(message sobek.Value) {
 	if !ok || text == "" {
 		m.throw("refuse takes a message, got %s", show(message))
 	}
+	m.refuseWith(text)
+}
+
+func (m *Module) refuseWith(text string) {
 	if m.vu.State() == nil {
 		m.root.run.ReportRefusal(text, m.root.env(stepSummary))
 	} else if lib.GetScenarioState(m.vu.Context()) == nil {
