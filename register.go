@@ -44,7 +44,7 @@ func init() {
 		if note := cli.ScriptNote(gs.CmdArgs, os.Stdin); note != "" {
 			_, _ = fmt.Fprintln(gs.Stderr, note)
 		}
-		module.SetSegment(option("--execution-segment", gs.CmdArgs, gs.Env), option("--execution-segment-sequence", gs.CmdArgs, gs.Env))
+		module.SetSegment(option("execution-segment", gs.CmdArgs, gs.Env), option("execution-segment-sequence", gs.CmdArgs, gs.Env))
 		module.SetSecretSources(func() []string { return gs.Flags.SecretSource })
 		if leash != nil {
 			gs.SignalNotify, gs.SignalStop = leash.Notify(gs.SignalNotify), leash.Stop(gs.SignalStop)
@@ -96,16 +96,10 @@ func setUnlessSet(name, value string) {
 
 // option is the value of a flag of k6, or else of its variable, such as K6_EXECUTION_SEGMENT; "" where neither is given.
 func option(flag string, args []string, env map[string]string) string {
-	value := env["K6_"+strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(flag, "--"), "-", "_"))]
-	for i, arg := range args {
-		if given, isGiven := strings.CutPrefix(arg, flag+"="); isGiven {
-			value = given
-		}
-		if arg == flag && i+1 < len(args) {
-			value = args[i+1]
-		}
+	if value, isGiven := cli.FlagValue(args, flag); isGiven {
+		return value
 	}
-	return value
+	return env["K6_"+strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))]
 }
 
 // command returns the k6 command with a script in the arguments, or "". It need not be first, as flags and their values may

@@ -1,7 +1,7 @@
-// The configuration of the scenarios: their environment variables, in one table, and what follows from them.
+// The configuration of the scenarios, from their environment variables, which are in one table.
 //
-// Form and range are checked in the init context, before any request. That BASE_URL and the webhook secret are there is
-// checked in setup() (see checkTarget), so that `k6 inspect` and `k6 archive` work without them.
+// Form and range of the values are checked in the init context, before any request. Whether BASE_URL and the webhook secret are
+// set is checked only in a run (see requireTarget), so that `k6 inspect` and `k6 archive` work without them.
 
 import exec from 'k6/execution';
 import { planMemory, print, PrometheusWatch, prepareReports, QueueProbe, refuse, StripeSigner, Verity } from 'k6/x/verity';
@@ -21,12 +21,12 @@ const MAX_USERS = 1000000;
 const MAX_SECONDS = 24 * 3600;
 const MAX_TOKENS = 2147483647;
 
-/** A default that two scenarios share. */
+/** The same default for the two scenarios with users. */
 const both = (value) => ({ [QUEUE]: value, [SESSIONS]: value });
 
 /**
- * The variables: what each takes, and its default, in every scenario or in those of `of`. `also` are names under which it is
- * looked for in vain. What they mean is in load-test/README.md.
+ * The variables: the valid values (`takes`) and the default, in every scenario or in those of `of`. `also` are wrong names that
+ * users may try. load-test/README.md says what the variables mean.
  */
 const VARIABLES = {
   BASE_URL: { takes: anything },
@@ -75,7 +75,7 @@ const VARIABLES = {
   MAX_VUS: { takes: whole(1, MAX_USERS), of: { [SPIKE]: undefined } },
 };
 
-/** The profile of a run with its name and the variables of the environment that win over its own. */
+/** The profile of a run, and the variables of the environment that override its own. */
 function selectProfile(scenario, own, table) {
   const { name, variables, claims = [] } = profileOf(scenario, inEnvironment('PROFILE'), own);
   const unheeded = Object.keys(variables).find((variable) => !table[variable] || !belongsTo(table[variable], scenario));
@@ -90,7 +90,7 @@ function selectProfile(scenario, own, table) {
   return Object.freeze({ name, overrides, variables, claims });
 }
 
-/** How a variable asks less of the service: by a lower value, a higher one, or any other. */
+/** For each variable, whether a value is a lighter load than the profile's: a lower one, a higher one, or any other. */
 const LESS = {
   TARGET_VUS: (is, was) => is < was,
   SESSION_VUS: (is, was) => is < was,
@@ -101,12 +101,12 @@ const LESS = {
   SESSION_HOLD_SECONDS: (is, was) => is !== was,
 };
 
-/** The variables, as VARIABLE=value, with which a run asks less of the service than its profile does. */
+/** The variables, as VARIABLE=value, with which a run is a lighter load than its profile. */
 const lessThanProfile = (values, profileValues) => Object.keys(LESS)
   .filter((name) => values[name] !== undefined && profileValues[name] !== undefined && LESS[name](values[name], profileValues[name]))
   .map((name) => `${name}=${values[name]}`);
 
-/** A range that two variables give. */
+/** The range from the values of two variables. */
 function range(values, nameMin, nameMax) {
   const [min, max] = [values[nameMin], values[nameMax]];
   if (min > max) {
@@ -115,7 +115,7 @@ function range(values, nameMin, nameMax) {
   return { min, max };
 }
 
-/** The optional Redis of the Verity under test. Its form is checked; it is never shown, for it may hold a password. */
+/** The URL of the optional Redis of the Verity under test. Its form is checked; it is never shown, as it may hold a password. */
 function redisUrl(url) {
   if (url !== undefined) {
     refusing({ url: 'REDIS_URL' }, () => new QueueProbe(url));
@@ -123,7 +123,7 @@ function redisUrl(url) {
   return url;
 }
 
-/** The variables of the options of PrometheusWatch. */
+/** The variables for the options of PrometheusWatch. */
 const PROMETHEUS = { url: 'PROMETHEUS_URL', bearerToken: 'PROMETHEUS_BEARER_TOKEN', queries: 'PROMETHEUS_QUERIES' };
 
 /** The optional Prometheus of the Verity under test. The token is never shown. */
@@ -142,7 +142,7 @@ function prometheus(values) {
   return refusing(PROMETHEUS, () => new PrometheusWatch({ url, bearerToken, queries }));
 }
 
-/** An object of expressions by name; its entries are checked by PrometheusWatch. */
+/** The object of expressions by name; PrometheusWatch checks its entries. */
 function prometheusQueries(text) {
   if (text === undefined) {
     return undefined;
@@ -160,7 +160,7 @@ function prometheusQueries(text) {
   return queries;
 }
 
-/** Refuses variables that say in two ways how many users there are. */
+/** Refuses variables of which each sets the number of users. */
 function requireOnePlan(values) {
   if (!values.USE_SIMPLE) {
     return;
@@ -175,12 +175,12 @@ function requireOnePlan(values) {
 }
 
 /**
- * What every scenario needs: its variables, the Verity under test, and how the run is reported. To be called in the init
- * context, by a scenario of your own too.
+ * The configuration of a scenario: its variables, the Verity under test, and the reports. Call it in the init context, also in a
+ * scenario of your own.
  *
  * @param own.variables the scenario's own variables by name, as in the table above: { READERS: { takes: whole(1, 100), default: 20 } }
  * @param own.profiles the scenario's own profiles: [{ name, variables: { READERS: '2' } }]
- * @returns among others `variables`, the values by name
+ * @returns an object with `variables`, the values by name, and more
  */
 export function configure(name, own = {}) {
   const table = { ...VARIABLES, ...own.variables };
@@ -213,26 +213,26 @@ export function configure(name, own = {}) {
   };
 }
 
-/** Variables that are secrets, may hold one, or are set anew for each run. */
+/** Variables that are secrets, may hold one, or differ between runs. */
 const KEPT_BACK = [
   'BASE_URL', 'STRIPE_WEBHOOK_SECRET', 'REPORT_DIR', 'PROMETHEUS_URL', 'PROMETHEUS_BEARER_TOKEN', 'PROMETHEUS_QUERIES', 'REDIS_URL', 'PREFLIGHT_ONLY',
 ];
 
-/** What the environment says of ours, by name, to run the same again. A text of a script's own may be anything. */
+/** The set variables by name, to repeat the run. A script's own variables of any text are left out, as they may be secrets. */
 const givenOf = (table) => Object.fromEntries(Object.keys(table)
   .filter((name) => !KEPT_BACK.includes(name) && (table[name].takes !== anything || VARIABLES[name]) && inEnvironment(name) !== undefined)
   .map((name) => [name, inEnvironment(name)]));
 
-/** The variables from which k6's options follow, as texts by name. An archive keeps them with its options. */
+/** The variables that determine k6's options, as texts by name. An archive keeps them with its options. */
 const planOf = (values, names) => Object.fromEntries(names.map((name) => [name, String(values[name])]));
 
 /**
- * How many users a VU carries where USERS_PER_VU does not say: as many as leave 20 VUs, so that a ramp has steps enough and
- * each processor an event loop, and 100 at most. A VU takes a third of a megabyte, a user in it a twentieth of that.
+ * The default number of users in a VU: so many that there are 20 VUs, for enough steps in a ramp and an event loop for each
+ * processor, and at most 100. A VU takes a third of a megabyte, a user in it a twentieth of that.
  */
 export const defaultUsersPerVu = (users) => Math.min(100, Math.max(1, Math.floor(users / 20)));
 
-/** A scenario with users in a queue. `usersName` is the variable that counts them. */
+/** The configuration of a scenario with users in a queue. `usersName` is the variable for their number. */
 function queueScenario(name, usersName) {
   const common = configure(name);
   const values = common.variables;
@@ -270,7 +270,7 @@ function queueScenario(name, usersName) {
   return Object.freeze(config);
 }
 
-/** Refuses users and a length that no run can have, where the variables decide and not k6's flags. */
+/** Refuses impossible numbers of users and lengths, if the variables and not k6's flags determine them. */
 function requirePlan(config) {
   const { usersName, users, shards, rampUp, hold, rampDown } = config;
   if (config.mode === 'shared' && users < 2) {
@@ -287,7 +287,7 @@ function requirePlan(config) {
   });
 }
 
-/** Refuses a run that this machine's memory cannot hold. k6 makes all VUs before setup(), so that the preflight is too late. */
+/** Refuses a run that needs more memory than this machine has. k6 creates all VUs before setup(), so the preflight is too late. */
 function requireMemory({ skipPreflight }, what, load) {
   if (!beginsRun || skipPreflight) {
     return;
@@ -343,14 +343,17 @@ export function tokenPurchaseSpike() {
   return Object.freeze(config);
 }
 
-/** Little's law: arrivals per second times the time of an iteration, with 100 ms for the answer and 2 s for a replay. */
+/**
+ * The VUs that a spike needs, by Little's law: arrivals a second times the length of an iteration, with 100 ms for the answer and
+ * 2 s for a replay.
+ */
 function vusFor({ spikeRate, think, replayRate }) {
   return Math.max(1, Math.ceil(spikeRate * (think.max + 0.1 + 2 * replayRate)));
 }
 
 /**
- * Refuses a run without a target or a secret. Called in the init context where the script is about to run, so that nothing
- * is made ready in vain, and in setup().
+ * Refuses a run without a target or a secret. Called in the init context of a run, so that k6 does not create VUs first, and
+ * in setup().
  */
 export function requireTarget({ baseUrl, signer }) {
   if (baseUrl === '') {
@@ -359,7 +362,7 @@ export function requireTarget({ baseUrl, signer }) {
   refusing({}, () => signer.sign(''));
 }
 
-/** k6's flags override the script's scenario, of which the profile is a part, and which is none in a run that only looks. */
+/** Refuses k6's flags that override the script's scenario, if a profile or PREFLIGHT_ONLY is set, which are part of it. */
 function requireScenarioIsRun({ name, profile, preflightOnly, useSimple }) {
   if (name in exec.test.options.scenarios) {
     return;
@@ -378,7 +381,7 @@ function requireScenarioIsRun({ name, profile, preflightOnly, useSimple }) {
   }
 }
 
-/** Whether two users match before the load: where its users will, unless TRIAL says otherwise; of a run that only looks, if TRIAL asks. */
+/** Whether two users match before the load: if its users will, unless TRIAL=0; in a preflight-only run only with TRIAL=1. */
 const wantsTrial = ({ mode, variables, preflightOnly }) => (mode === 'shared' && variables.TRIAL !== false
   && (!preflightOnly || variables.TRIAL === true));
 
@@ -389,7 +392,7 @@ function mentionTrial({ mode, variables, preflightOnly }) {
   }
 }
 
-/** To be called first in setup(): refuses a run that k6's options and flags make another one than the variables say. */
+/** To be called first in setup(): refuses a run whose k6 options and flags contradict the variables. */
 export function checkPlan(config) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
   if (executionSegment && !executionSegmentSequence) {
@@ -401,8 +404,8 @@ export function checkPlan(config) {
 }
 
 /**
- * To be called in setup(): aborts a run whose target is no Verity, looks whether the service and this runner stand what the
- * run asks, which `load` returns, and waits until START_AT.
+ * To be called in setup(): aborts a run whose target is not a Verity, does the preflight for the load that `load` returns, and
+ * waits until START_AT.
  */
 export function checkTarget(config, load) {
   requireTarget(config);

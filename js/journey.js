@@ -1,9 +1,9 @@
-// What the users of a scenario do, and what counts as an error: an operation that did not do what the scenario wanted.
+// The operations of a scenario's users, and what counts as an error: an operation without the result that the scenario expects.
 
 import exec from 'k6/execution';
 import { countOperation, think } from 'k6/x/verity';
 
-/** What is wrong although no answer says so. */
+/** The error of an answer with a success status and an unexpected content. */
 class UnexpectedAnswerError extends Error {
   constructor(operation, message) {
     super(`${operation}: ${message}`);
@@ -12,7 +12,7 @@ class UnexpectedAnswerError extends Error {
   }
 }
 
-/** Counts an operation, and its error, that is none of those that the extension counts. What the end of the run cut counts as nothing. */
+/** Counts an operation that the extension does not count itself, and its error. An operation that the end of the run cut is not counted. */
 async function attempt(operation, work) {
   try {
     await work();
@@ -25,12 +25,12 @@ async function attempt(operation, work) {
   }
 }
 
-/** A longer one is no use within a run; stay() waits no longer either. */
+/** The longest wait after a failed operation, in s, as in stay(): a longer one is no use within a run. */
 const LONGEST_RETRY_AFTER_S = 300;
 
 /**
- * Waits after an operation that failed, as stay() does for its users: as long as the service asks for, otherwise a second or
- * two. The error is counted already; one that is not an operation's is a fault of the script and goes on up.
+ * Waits after a failed operation, as stay() does for its users: for the service's Retry-After, or else a second or two. The error
+ * has been counted. An error that is not of an operation is a fault of the script, and is thrown again.
  */
 export async function backOff(error) {
   if (!error.operation && error.name !== 'StoppedError') {
@@ -40,12 +40,12 @@ export async function backOff(error) {
   await think(least, least + 1);
 }
 
-/** A new user, with tokens to begin with. A purchase that fails is sent again, and the account kept. */
+/** Signs up a user with its first tokens. A failed purchase is sent again for the same user. */
 export const arrive = (config) => config.verity.signUp({ tokens: config.seedTokens ? config.tokensPerUser : 0 });
 
 /**
- * Before a join: out of the queue that a failed request may have left the user in, the balance checked every so many
- * turns, and a token at hand. Most of the time there is nothing to do, and so nothing to wait for.
+ * Prepares a user for a join: leaves a queue in which a failed request may have left the user, checks the balance every
+ * BALANCE_CHECK_EVERY turns, and makes sure that it has a token. Returns undefined if there is nothing to do, as mostly.
  */
 export function prepare(config, user, turn) {
   const due = config.balanceCheckEvery > 0 && (turn + 1) % config.balanceCheckEvery === 0;
@@ -71,7 +71,7 @@ async function makeReady(config, user, due) {
   });
 }
 
-/** Reads the balance, which must be what the user bought, less what it spent, plus what it got back. */
+/** Reads the balance, and requires it to be the tokens bought, less those spent, plus those refunded. */
 export const checkBalance = (user) => user.balance(BY_ACCOUNT);
 
 const BY_ACCOUNT = { expect: 'account' };
@@ -81,29 +81,29 @@ const LEFT = { expect: 'left' };
 /** Joins the queue of a place. */
 export const join = (user, place) => user.join(place, QUEUED);
 
-/** Leaves a queue that nobody else joins: only "left" is right. A refund that does not come counts in tokens_lost. */
+/** Leaves a queue that no other user joins, so that only "left" is right. A missing refund counts in tokens_lost. */
 export const leave = (user) => user.leave(LEFT);
 
-/** Joins and waits for the match. Who has none in time counts in match_failed, and is no error. */
+/** Joins and waits for the match. A user without a match in time counts in match_failed, and is not an error. */
 export async function match(config, user, place) {
   await connect(user);
   return user.match({ place, timeoutSeconds: config.matchTimeout });
 }
 
-/** The same, and holds the session. One that does not last as promised counts in session_dropped, and is no error. */
+/** Matches, and holds the session. A session that does not last as promised counts in session_dropped, and is not an error. */
 export async function holdSession(config, user, place) {
   await connect(user);
   return user.holdSession({ place, matchTimeoutSeconds: config.matchTimeout, holdSeconds: config.holdSeconds });
 }
 
-/** Opens the user's socket, at first and after it was lost. */
+/** Opens the user's socket, the first time and after it was lost. */
 async function connect(user) {
   if (!user.connected()) {
     await user.connect();
   }
 }
 
-/** Sends an event that sells tokens. `copies` of it are sent at once; then some may be 500, and one must be 200. */
+/** Sends `copies` of a purchase event at once. Of several copies, one must be answered 200, and the others may be 500. */
 export function sell(config, event, copies = 1) {
   return attempt('stripe_webhook', async () => {
     const expectedStatuses = copies > 1 ? [200, 500] : [200];
@@ -116,8 +116,8 @@ export function sell(config, event, copies = 1) {
 }
 
 /**
- * Signs up users for the whole run and returns their ids. Their tokens stay in the extension, for what setup() returns is
- * public. Without its users a run has no point, so one that cannot be signed up aborts it.
+ * Signs up users for the whole run and returns their ids. Their access tokens stay in the extension, as the result of setup() is
+ * public. A user that cannot be signed up aborts the run, which needs all of them.
  */
 export async function seedUsers(config, count) {
   const userIds = [];
@@ -135,23 +135,23 @@ export async function seedUsers(config, count) {
   return { userIds };
 }
 
-/** Of how many users of stays the balances are read after the load. */
+/** The highest number of users of stays whose balances are read after the load. */
 export const AUDITED_USERS = 1000;
 
 /**
- * To be called in teardown(): reads the balances of the users, or of a sample of many, and holds them against what they bought,
- * spent and got back. One that does not add up counts as an error, and so does one that cannot be read.
+ * To be called in teardown(): reads the balances of the users, or of a sample if there are many, and compares them with the tokens
+ * bought, spent and refunded. A wrong balance, and one that cannot be read, count as errors.
  */
 export const audit = (config) => config.verity.audit({ atMost: config.seedUserCount || AUDITED_USERS });
 
-/** To be called last in teardown(): deletes the accounts that this run has made, with DELETE_ACCOUNTS=1. It is no part of the load. */
+/** To be called last in teardown(): with DELETE_ACCOUNTS=1, deletes the accounts of this run. It does not count as load. */
 export async function cleanUp(config) {
   if (config.deleteAccounts) {
     await config.verity.deleteAccounts();
   }
 }
 
-/** Does the work for each item, a few at a time, so that it is no load of its own. */
+/** Does the work for each item, a few at a time, so that it puts little load on the service. */
 async function inBatches(items, work) {
   const size = 10;
   for (let i = 0; i < items.length; i += size) {

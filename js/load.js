@@ -1,5 +1,5 @@
-// What a run is to do, for planRun of k6/x/verity, which computes what that asks of the service and of this runner in the busiest
-// minute: the numbers of the preflight.
+// The plan of a run, for planRun of k6/x/verity, which computes the load on the service and this runner in the busiest minute, for
+// the preflight.
 
 import exec from 'k6/execution';
 import { planRun } from 'k6/x/verity';
@@ -7,7 +7,7 @@ import { AUDITED_USERS } from './journey.js';
 import { isSimple, spike, totalUsers, usersPerVu } from './options.js';
 import { crowd } from './queues.js';
 
-/** What k6's flags make of a run, where each VU counts as so many. */
+/** The plan of k6's flags, where each VU counts as `each` users or events. */
 function flags(each) {
   const { startVUs, stages, duration, iterations } = Object.values(exec.test.options.scenarios)[0];
   return {
@@ -42,5 +42,5 @@ function purchasesOf(config) {
 /** The plan of a run of one of the three scenarios. */
 export const planOf = (config) => planRun(config.spikeRate === undefined ? { users: usersOf(config) } : { purchases: purchasesOf(config) });
 
-/** What the run asks in its busiest minute, for Verity.preflight. */
+/** The load of the run in its busiest minute, for Verity.preflight. */
 export const asks = (config) => planOf(config).asks;

@@ -4,17 +4,17 @@ import exec from 'k6/execution';
 import { planRun, refuse } from 'k6/x/verity';
 import { durationMs } from './variables.js';
 
-/** A final stage takes a run down to nothing; it is as long as the ramp-down, and a minute at most. */
+/** The longest last stage, which takes the rate to 0 and is as long as the ramp-down. */
 const LAST_STAGE_MS = 60 * 1000;
 
-/** A stay must be over 75 s after its end. */
+/** The longest time in s over which users leave: a stay must be over 75 s after its end. */
 const LONGEST_LEAVE_S = 60;
 
 /**
- * The thresholds of every scenario. Each limit has a condition beside it that fails when nothing was measured, for k6
- * passes a threshold on a metric without samples.
+ * The thresholds of every scenario. Each limit is accompanied by a condition that fails if nothing was measured, as k6 passes a
+ * threshold on a metric without samples.
  *
- * @param operations the requests that the scenario is about, by their name tag
+ * @param operations the name tags of the scenario's main requests
  */
 export function thresholds(operations, more = {}) {
   const limits = {
@@ -32,7 +32,7 @@ export function thresholds(operations, more = {}) {
   return limits;
 }
 
-/** Where users wait for a match on sockets. */
+/** More thresholds for users that wait for a match on sockets. */
 export const matchThresholds = () => ({
   match_time: ['p(95)<3000', 'max>0'],
   match_attempts: ['count>0'],
@@ -42,17 +42,17 @@ export const matchThresholds = () => ({
   socket_dropped: ['rate<0.001'],
 });
 
-/** Where users hold sessions: then some must have started. */
+/** More thresholds for users that hold sessions: some must have started. */
 export const sessionThresholds = () => ({ sessions_started: ['count>0'] });
 
-/** Of a run that only looks: not one iteration, and no more than one VU is made ready. */
+/** The executor of a preflight-only run: no iterations, one VU. */
 const NO_LOAD = {
   executor: 'ramping-arrival-rate', startRate: 0, preAllocatedVUs: 1, stages: [{ duration: '1ms', target: 0 }], gracefulStop: '0s',
 };
 
 /**
- * k6's options of a scenario, with what all have in common. The executor is left out with USE_SIMPLE: then k6's flags decide.
- * The variables that it follows from stand in its `env`, where an archive keeps them (see requireOptionsOf).
+ * k6's options of a scenario, with the options that all scenarios share. With USE_SIMPLE there is no executor: k6's flags determine
+ * it. The executor's `env` has the variables that determine it, so that an archive keeps them (see requireOptionsOf).
  */
 export function scenarioOptions(config, scenario, limits) {
   if (config.preflightOnly) {
@@ -68,13 +68,13 @@ export function scenarioOptions(config, scenario, limits) {
 }
 
 /**
- * Refuses variables that contradict the options of the run. An archive keeps the options of the variables with which it was
- * made; other ones cannot be told to it afterwards, and would be announced and not run. Not in the init context.
+ * Refuses variables that contradict the options of the run. An archive keeps the options from the variables with which it was made;
+ * other variables would be announced but have no effect. Not in the init context.
  */
 export function requireOptionsOf({ name, plan, preflightOnly, useSimple }) {
   const scenario = exec.test.options.scenarios[name];
   if (!scenario) {
-    return; // k6's flags decide
+    return; // k6's flags determine the options
   }
   const madeWith = scenario.env || {};
   const otherRun = { PREFLIGHT_ONLY: preflightOnly, USE_SIMPLE: useSimple ? '1' : undefined };
@@ -87,10 +87,10 @@ export function requireOptionsOf({ name, plan, preflightOnly, useSimple }) {
   }
 }
 
-/** How many VUs carry the users when the script's own scenario runs. */
+/** The number of VUs of the script's own scenario. */
 export const plannedVus = (config) => Math.ceil(config.users / config.plannedPerVu);
 
-/** Users come, stay and go. The stay drains in Go, so k6 gives no grace of its own. */
+/** Options for users that arrive, stay and leave. The stay drains in Go, so k6's own grace times are 0. */
 export function rampingUsers(config, limits) {
   const vus = plannedVus(config);
   return scenarioOptions(config, {
@@ -121,14 +121,14 @@ export const spike = (config) => ({
 });
 
 /**
- * At least 95 % of the planned events are sent: k6 drops an arrival for which no VU is free. Without any the metric is 0. Of
- * several runners each is allowed as many as the whole.
+ * The threshold that at least 95 % of the planned events are sent: k6 drops an arrival for which no VU is free. Without dropped
+ * arrivals the metric is 0. Of several runners, each may drop as many as the whole test.
  */
 export const dropThreshold = (config) => ({
   dropped_iterations: [`count<${Math.max(1, Math.ceil(planRun({ purchases: spike(config) }).events / 20))}`],
 });
 
-/** Events come at a rate, however fast the service is. */
+/** Options for events that arrive at a rate, however fast the service is. */
 export function arrivalSpike(config, limits) {
   return scenarioOptions(config, {
     executor: 'ramping-arrival-rate',
@@ -140,13 +140,13 @@ export function arrivalSpike(config, limits) {
   }, limits);
 }
 
-/** Whether k6's flags decide, asked for by USE_SIMPLE or by flags such as --vus, which override the script's scenario. */
+/** Whether k6's flags determine the load: with USE_SIMPLE, or with flags such as --vus that override the script's scenario. */
 export const isSimple = (config) => config.useSimple || !(config.name in exec.test.options.scenarios);
 
-/** How many users a VU carries. In a simple run k6's flags count VUs, so that it is one, unless USERS_PER_VU says more. */
+/** The number of users in a VU. In a simple run, in which k6's flags count VUs, it is 1, or USERS_PER_VU if that is set. */
 export const usersPerVu = (config) => (isSimple(config) ? config.usersPerVu || 1 : config.plannedPerVu);
 
-/** How many users this VU carries: with a remainder, the last VU has fewer. */
+/** The number of users in this VU; the last VU may have fewer than the others. */
 export function seats(config) {
   if (isSimple(config)) {
     return usersPerVu(config);
@@ -157,7 +157,7 @@ export function seats(config) {
 /** The number of this VU's first user across the whole test, from 0. */
 export const firstNumber = (config) => (exec.vu.idInTest - 1) * usersPerVu(config);
 
-/** How many users the whole test has at most. In a simple run k6's flags say how many VUs. */
+/** The highest number of users of the whole test. In a simple run it follows from the VUs of k6's flags. */
 export function totalUsers(config) {
   if (!isSimple(config)) {
     return config.users;
@@ -168,8 +168,8 @@ export function totalUsers(config) {
 }
 
 /**
- * Over how many seconds the users of this VU arrive: until the ramp brings the next VU, or the first part of a simple run. The
- * last VU comes when the ramp is over: where nothing is held then, its users arrive well before the ramp-down takes it away.
+ * Over how many seconds the users of this VU arrive: until the ramp starts the next VU, or the first part of a simple run. The last
+ * VU starts when the ramp is over: without a hold, its users arrive well before the ramp-down stops it.
  */
 export function arriveWithinSeconds(config) {
   if (isSimple(config)) {
@@ -185,7 +185,7 @@ export function arriveWithinSeconds(config) {
   return Math.min(untilNext, Math.max(0.5, stays / 2));
 }
 
-/** Over how many seconds the users of a VU that is ramped down leave: until the ramp takes the next VU. */
+/** Over how many seconds the users of a VU that is ramped down leave: until the ramp stops the next VU. */
 export function leaveWithinSeconds(config) {
   return isSimple(config) ? 0 : Math.min(LONGEST_LEAVE_S, durationMs(config.rampDown) / 1000 / plannedVus(config));
 }

@@ -4,10 +4,10 @@
 import { refuse } from 'k6/x/verity';
 import { inEnvironment } from './variables.js';
 
-// Opened in every run, so that an archive has it, and parsed where one is asked for: each VU would keep it.
+// Opened in every run, so that an archive has it; parsed only if a profile is selected, as each VU would keep the result.
 const text = open(import.meta.resolve('./profiles.json'));
 
-/** More profiles, in a file of the user's own; one of the same name stands in place of ours. */
+/** More profiles, in the user's file; one of the same name replaces ours. */
 const more = inEnvironment('PROFILES_FILE');
 const moreText = more === undefined ? '[]' : readMore();
 
@@ -41,7 +41,7 @@ function moreProfiles() {
 /** The profile of a run that selects none. */
 const NONE = Object.freeze({ name: '', variables: Object.freeze({}), claims: [] });
 
-/** The profile of this name, which must be one of this scenario: of the plan, or of its own. */
+/** The profile with this name, which must be of this scenario: from the plan, the user's file, or the scenario's own. */
 export function profileOf(scenario, name, own = []) {
   if (name === undefined) {
     return NONE;

@@ -1,16 +1,16 @@
-// Where the users of a run wait: how many queue keys, what the matcher makes of them, and how deep they are.
+// The queue keys of a run: their number, the matcher's capacity for them, and the queue depth.
 
 import { endDepthWatch, planQueue, QueueShards, refuse, watchDepth } from 'k6/x/verity';
 import { durationMs } from './variables.js';
 import { arriveWithinSeconds, isSimple, totalUsers, usersPerVu } from './options.js';
 
-/** Isolated users slow the service's matcher for everybody; from here on the start line says so. */
+/** The number of isolated users from which on the start line warns that they slow the matcher for all users. */
 const MANY_LONE_KEYS = 3000;
 
-/** The wait for a match that a run should not plan to break: the limit of the threshold on match_time. */
+/** The longest planned wait for a match: the limit of the threshold on match_time. */
 const WANTED_WAIT_SECONDS = 3;
 
-/** How many users there are, and how long they take for what, for planRun. Users of queue-concurrency do not wait for the end of a session. */
+/** The number of users and the times of their cycle, for planRun. Users of queue-concurrency do not wait for the end of a session. */
 export const crowd = (config) => ({
   users: totalUsers(config),
   holdSeconds: config.holdSeconds || 0,
@@ -22,7 +22,7 @@ export const crowd = (config) => ({
 /** The load on the matcher, for planQueue. */
 const load = (config) => ({ ...crowd(config), thinkSeconds: (config.think.min + config.think.max) / 2 });
 
-/** The queue keys of a run. They follow from the number of users, which k6's flags may decide, so they are laid out late. */
+/** Returns a function for the queue keys of a run, made at its first call: k6's flags may determine the number of users. */
 export function queueShards(config) {
   const shared = config.mode === 'shared';
   let shards;
@@ -38,7 +38,7 @@ export function queueShards(config) {
   };
 }
 
-/** What the matcher will make of the run, for the start line; with a warning where the numbers cannot work out. */
+/** The predicted matches of the run, for the start line, with a warning if users would wait too long. */
 export function describeQueues(config, shards) {
   if (config.mode === 'isolated') {
     const many = totalUsers(config) >= MANY_LONE_KEYS
@@ -67,5 +67,5 @@ export function watchQueueDepth(config) {
   }
 }
 
-/** To be called in teardown(): what is still queued, and who was left behind, for the summary. */
+/** To be called in teardown(): reads the last queue depth and the ghosts that the run left, for the summary. */
 export const endQueueDepth = () => endDepthWatch();

@@ -1,14 +1,17 @@
-// What a run says to its reader beside k6's own output.
+// The output of a run in addition to k6's own.
 
 import { describeRun, print, printSummary } from 'k6/x/verity';
 import { planOf } from './load.js';
 import { isSimple, totalUsers, usersPerVu } from './options.js';
 import { refusing } from './variables.js';
 
-/** A line at the start of a run; to be called in setup(), once. `users` is how many the whole test is to have in stays, if any. */
+/**
+ * Describes the run, and prints its start line. To be called once in setup(). `users` is the planned number of users in stays of
+ * the whole test, if any.
+ */
 export function announce(config, what, users = 0) {
   if (config.preflightOnly === 'json') {
-    return; // a machine reads
+    return; // only JSON is printed
   }
   refusing({ claims: `the profile ${config.profile.name}` }, () => describeRun({
     scenario: config.name, target: config.baseUrl, plan: `${describeProfile(config.profile)}${what}`, reportDir: config.reportDir, variables: config.given,
@@ -21,16 +24,16 @@ export function announce(config, what, users = 0) {
   }
 }
 
-/** How many users or events the plan wants, and when. */
+/** The planned number of users or events over time, for describeRun. */
 function loadOf(config, users) {
   if (isSimple(config) || (config.spikeRate === undefined && config.rampUp === undefined)) {
-    return { users }; // k6's flags decide, or a scenario of the user's own
+    return { users }; // k6's flags or a scenario of the user's own determine the load
   }
   const { start, stages } = planOf(config);
   return config.spikeRate === undefined ? { users, stages } : { rate: config.spikeRate, start, stages };
 }
 
-/** The claims of the run's profile; none where the run asks less of the service than its profile does. */
+/** The claims of the run's profile; none if the run is a lighter load than its profile. */
 function claimsOf({ profile }) {
   if (profile.name === '') {
     return {};
@@ -63,8 +66,8 @@ export function describeSpike(config) {
 }
 
 /**
- * A handleSummary that adds our lines and files and, returning nothing, leaves k6's own summary as it is. That of a run that was refused
- * would have thresholds of nothing, so our lines stand alone.
+ * Returns a handleSummary that adds our lines and files to k6's own summary. For a run that was refused, whose thresholds would have
+ * no data, it prints only our lines.
  */
 export const summarize = (config) => (data) => printSummary({
   scenario: config.name, profile: claimsOf(config).profile, target: config.baseUrl, reportDir: config.reportDir, data,

@@ -1,4 +1,4 @@
-// What the scenarios with users in a queue have in common: how they begin, how a VU carries its users, and how they end.
+// The common parts of the scenarios with users in a queue: their setup(), the stay of a VU's users, and their teardown().
 
 import { stay } from 'k6/x/verity';
 import { checkPlan, checkTarget } from './config.js';
@@ -9,7 +9,7 @@ import { endReadings, startReadings } from './prometheus.js';
 import { describeQueues, endQueueDepth, watchQueueDepth } from './queues.js';
 import { announce, describeUsers } from './summary.js';
 
-/** The setup() of such a scenario; `what` it says of its users at the start, beside what all say. */
+/** The setup() of such a scenario; `what` is added to the description of its users in the start line. */
 export function beginUsers(config, shards, what = '') {
   checkPlan(config);
   announce(config, `${describeUsers(config)}; ${what}${describeQueues(config, shards())}`, totalUsers(config));
@@ -17,7 +17,7 @@ export function beginUsers(config, shards, what = '') {
   return checkTarget(config, asks).then(() => startReadings(config));
 }
 
-/** The stay of this VU's users, who repeat a cycle: a list of steps, or an async function. */
+/** The stay of this VU's users, which repeat a cycle: a list of steps, or an async function. */
 export const carryUsers = (config, cycle) => stay({
   users: seats(config),
   firstNumber: firstNumber(config),

@@ -1,14 +1,14 @@
-// How the scenarios read environment variables: from one table, in the init context, before any request.
+// Reads the environment variables of the scenarios by a table, in the init context, before any request.
 //
-// A table has for each variable what it takes, and its default. From it come the values, the refusals, and the look for
-// variables that would not be heeded: another scenario's, or a misspelled one.
+// The table has the valid values and the default of each variable. It gives the values, the refusal of invalid ones, and the
+// refusal of variables that would have no effect: another scenario's, or misspelled ones.
 
 import { refuse, willRun } from 'k6/x/verity';
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60 * 1000, h: 3600 * 1000, d: 24 * 3600 * 1000 };
 const LONGEST_MS = 24 * 3600 * 1000;
 
-/** Milliseconds of a k6 duration such as 90s, 1m30s or 0m; undefined where it is none. */
+/** The milliseconds of a k6 duration such as 90s, 1m30s or 0m; undefined if it is invalid. */
 export function durationMs(text) {
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) {
     return undefined;
@@ -19,10 +19,10 @@ export function durationMs(text) {
   }, 0);
 }
 
-/** A time as it may be written: 6 is 6s. */
+/** A duration with its unit: 6 is 6s. */
 const withUnit = (text) => (/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text);
 
-// What a variable takes: in words, and how its text is read. What cannot be read is undefined.
+// The kinds of values: `takes` describes the valid ones, and `read` returns the value of a text, or undefined if it is invalid.
 
 const within = (value, least, most) => (value >= least && value <= most ? value : undefined);
 
@@ -42,7 +42,7 @@ export const seconds = (least, most) => ({
   read: (text) => within(durationMs(withUnit(text)) / 1000, least, most),
 });
 
-/** A duration as k6's options take it. */
+/** A duration as in k6's options. */
 export const duration = {
   takes: 'a duration of at most 24h such as 90s, 1m30s or 10m',
   read: (text) => (durationMs(withUnit(text)) <= LONGEST_MS ? withUnit(text) : undefined),
@@ -52,7 +52,7 @@ export const duration = {
 const TIME_OF_DAY = /^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$/;
 const DATE_AND_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
 
-/** A moment, as a function of when it is asked for, in ms since the epoch. */
+/** A moment, as a function from the present to it, both in ms since the epoch. */
 export const moment = {
   takes: 'a UTC time such as 14:30, 14:30:15 or 2026-11-28T14:30:00Z, or a time from the start of setup() such as +90s',
   read: (text) => {
@@ -78,12 +78,12 @@ export const flag = {
   read: (text) => ({ 0: false, 1: true })[text],
 };
 
-/** Any text; what it means is checked where it is used. */
+/** Any text; it is checked where it is used. */
 export const anything = { takes: 'a text', read: (text) => text };
 
 /**
- * What the work returns. What it throws is refused; where that is about an option whose variable is given, in the name of the
- * variable.
+ * Returns the result of `work`. If it throws, the run is refused with that message; `variables` has the variables of options, whose
+ * names replace those of the options in the message.
  */
 export function refusing(variables, work) {
   try {
@@ -94,18 +94,18 @@ export function refusing(variables, work) {
   }
 }
 
-/** The text of a variable of the environment; an empty one counts as not set, for `docker run -e` and CI files set empty ones. */
+/** The text of an environment variable. An empty one counts as not set, as `docker run -e` and CI files set empty ones. */
 export function inEnvironment(name) {
   const value = __ENV[name];
   return value === undefined || value === '' ? undefined : value;
 }
 
-/** The default of a variable in a scenario: `of` has that of each scenario which has the variable, if not all have it. */
+/** The default of a variable in a scenario: from `of` if not all scenarios have the variable. */
 const defaultOf = (variable, scenario) => (variable.of ? variable.of[scenario] : variable.default);
 
 export const belongsTo = (variable, scenario) => !variable.of || scenario in variable.of;
 
-/** The values of a scenario's variables by name: of the environment, else of the profile, else the default. */
+/** The values of a scenario's variables by name: from the environment, else from the profile, else the default. */
 export function readVariables(table, scenario, profile, given = inEnvironment) {
   const values = {};
   for (const [name, variable] of Object.entries(table)) {
@@ -128,13 +128,13 @@ function valueOf(name, { takes }, text, fallback) {
   return value;
 }
 
-/** Turns the look for variables that would not be heeded off. */
+/** The variable that allows variables without effect. */
 const ALLOW = 'ALLOW_UNKNOWN_VARIABLES';
 
-/** Names that are near one of ours, and those of other programs. */
+/** Names of other programs' variables that are similar to one of ours. */
 const OTHERS = ['REDIS_URI', 'REDIS_URLS', 'REPORTS_DIR', 'PROFILER'];
 
-/** Refuses variables that a run would not heed although they seem to be meant for it. */
+/** Refuses variables that seem to be meant for the run but have no effect. */
 export function refuseUnheeded(table, scenario) {
   if (__VU !== 0 || inEnvironment(ALLOW) === '1') {
     return;
@@ -152,7 +152,7 @@ export function refuseUnheeded(table, scenario) {
   }
 }
 
-/** Which of the scenario's variables a name is probably meant to be; undefined for none. */
+/** The variable of the scenario that a wrong name probably means, or undefined. */
 function nearest(name, table, scenario) {
   if (name.startsWith('K6_') || OTHERS.includes(name)) {
     return undefined;
@@ -162,15 +162,15 @@ function nearest(name, table, scenario) {
 }
 
 /**
- * Whether a name differs from ours by a letter or, in a long name, by two. Four letters are too few to tell, and so is
- * another first letter: BATCH_TIMEOUT is not MATCH_TIMEOUT.
+ * Whether a name differs from ours by a letter or, if it is long, by two. Names of up to four letters, and names with another first
+ * letter, count as different: BATCH_TIMEOUT is not MATCH_TIMEOUT.
  */
 function isMisspelled(name, ours) {
   const most = ours.length < 12 ? 1 : 2;
   return ours.length > 4 && name[0] === ours[0] && Math.abs(name.length - ours.length) <= most && distance(name, ours) <= most;
 }
 
-/** How many letters must be put in, left out, replaced or swapped with the next to make one text of the other. */
+/** The number of letters to insert, remove, replace or swap with the next to turn one text into the other. */
 function distance(a, b) {
   const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let i = 1; i <= a.length; i++) {
@@ -184,5 +184,5 @@ function distance(a, b) {
   return rows[a.length][b.length];
 }
 
-/** Whether this is where a run is refused or made ready: once, in the first init context of k6 run. */
+/** Whether this is the first init context of `k6 run`, where a run is checked once. */
 export const beginsRun = willRun && __VU === 0;

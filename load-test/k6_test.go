@@ -1,7 +1,6 @@
 package loadtest_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,12 +11,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/errext/exitcodes"
+
+	"github.com/verity-app/xk6-verity/extension/testkit"
 )
 
 const (
@@ -83,22 +83,7 @@ type process struct {
 }
 
 // output is a buffer that can be read while a process writes to it.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
+type output = testkit.Buffer
 
 // k6Binary returns the path of the binary under test.
 func k6Binary(t *testing.T) string {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -190,44 +189,12 @@ func TestFourRunnersInNamespaces(t *testing.T) {
 	_ = merging.Wait()
 	run := requireMerged(t, merging.ProcessState.ExitCode(), said.String(), c.mergedFile())
 	require.Len(t, run.Runners, runnersInNamespaces)
-	requireAgreement(t, run, account, usersInNamespaces)
+	requireAgreement(t, run, account, usersInNamespaces, 1)
 	require.Equal(t, usersInNamespaces, account.Users)
 	for _, runner := range run.Runners {
 		require.True(t, runner.Ended)
 		require.Positive(t, runner.ClockError)
 		require.LessOrEqual(t, runner.ClockOffset.Abs(), runner.ClockError, "both clocks are this machine's")
-	}
-}
-
-// requireAgreement holds what the runners recorded together against the service's own account of the same run.
-func requireAgreement(t *testing.T, run *evidence.Run, account standin.Stats, users int) {
-	t.Helper()
-	require.Equal(t, users, run.End.Ledger.Users)
-	require.Zero(t, run.End.Ledger.Wrong)
-	require.Zero(t, run.End.Ledger.Unread)
-	require.Equal(t, account.Tokens.Bought, run.End.Ledger.Bought)
-	require.Equal(t, account.Tokens.Spent, run.End.Ledger.Spent)
-	require.Equal(t, account.Tokens.Balance, run.End.Ledger.Left)
-
-	started, peak := int64(0), 0.0
-	var ok, cut [2]int64
-	for _, second := range run.Seconds {
-		started += second.Counts[evidence.CountStarted]
-		peak = max(peak, second.Levels[evidence.LevelInside]/2)
-		for series, cell := range second.Cells {
-			if i := slices.Index([]string{"queue_join", "auth_signup"}, series.Label); i >= 0 {
-				ok[i], cut[i] = ok[i]+cell.OK.Count(), cut[i]+cell.Cut.Count()
-			}
-		}
-	}
-	require.Equal(t, 2*account.Sessions.Made, started, "of users: a session has two")
-	t.Logf("sessions at once: %g by the runners, %d by the service; %d sessions", peak, account.Peak, account.Sessions.Made)
-	require.InDelta(t, float64(account.Peak), peak, 1, "the runners look once a second, each at its own moment")
-	for i, route := range []string{"POST /queue/join", "POST /auth/signup-anonymous"} {
-		answered := account.Requests[route].Statuses[http.StatusCreated]
-		require.Positive(t, answered, route)
-		require.LessOrEqual(t, ok[i], answered, route)
-		require.GreaterOrEqual(t, ok[i]+cut[i], answered, route)
 	}
 }
 

@@ -207,11 +207,25 @@ func TestPreflightOfASegment(t *testing.T) {
 		"240,000 by all 3 runners")
 	requireRow(t, r.stdout, "✓", "auth_signup", "no X-RateLimit-Limit, so no limit; 250 a minute planned (2,500 users within 10m); "+
 		"1,000 by all 3 runners")
+	requireRow(t, r.stdout, "✓", "runners", "this is runner 2 of 3: what is planned below is its own part, and counts where each runner has an address of its own; "+
+		"behind one shared address (a NAT gateway, a proxy, one machine) the service counts what all 3 ask together")
 
 	run.args = append(run.args[:3], segment[:2]...)
 	r = run.run(t)
 	require.Equal(t, exitcodes.ScriptException, r.exit)
 	r.requireOneError(t, "--execution-segment needs --execution-segment-sequence")
+}
+
+// Each of four runners keeps to the limits, and all of them together do not: that is a warning, for they may have an address each.
+func TestPreflightOfRunnersBehindOneAddress(t *testing.T) {
+	t.Parallel()
+	run := preflightOf(startStandin(t, conditions{throttle: true}), "TARGET_VUS=32", "RAMP_UP=1m", "USERS_PER_VU=1", "THINK_TIME_MIN=5", "THINK_TIME_MAX=6")
+	run.args = append(run.args, "--scenario", "queue-concurrency", "--execution-segment", "0:1/4", "--execution-segment-sequence", "0,1/4,2/4,3/4,1")
+	r := run.run(t)
+	require.Zero(t, r.exit)
+	requireRow(t, r.stdout, "!", "auth_signup", "10 a minute allowed, 8 planned (8 users within 1m); 32 by all 4 runners, too many behind one shared address")
+	requireRow(t, r.stdout, "✓", "runners", "this is runner 1 of 4: what is planned below is its own part, and counts where each runner has an address of its own; "+
+		"behind one shared address (a NAT gateway, a proxy, one machine) the service counts what all 4 ask together")
 }
 
 func TestPreflightTakesTheSecretFromASource(t *testing.T) {

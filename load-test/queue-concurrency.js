@@ -1,5 +1,5 @@
-// Does Verity hold thousands of users in its queue? Isolated users join, think, leave and think, again and again; shared
-// ones join and wait for their match on a socket of their own.
+// Tests whether Verity can hold thousands of users in its queue. Isolated users repeatedly join, think, leave and think; shared
+// users join and wait for their match on their own socket.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
 import { queueConcurrency } from '../js/config.js';
@@ -23,7 +23,7 @@ export default function () {
   return carryUsers(config, shared ? matchAgain : [joinWhenReady, leave]);
 }
 
-/** Without a function that is async, and its promise, unless there is something to wait for: most of the time there is not. */
+/** Avoids async/await on the hot path: makes a promise only if there is something to wait for. */
 function joinWhenReady(user, turn) {
   const joinNow = () => join(user, shards().place(user.number));
   const ready = prepare(config, user, turn);

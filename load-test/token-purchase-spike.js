@@ -1,4 +1,4 @@
-// Does a spike of Stripe webhooks go through, and is each event credited exactly once?
+// Tests whether Verity handles a spike of Stripe webhooks, and credits each event exactly once.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
 import exec from 'k6/execution';
@@ -13,7 +13,7 @@ import { announce, describeSpike, summarize } from '../js/summary.js';
 const config = tokenPurchaseSpike();
 
 export const options = arrivalSpike(config, thresholds(['stripe_webhook'], {
-  // One balance that does not add up is one too many, and none read is no answer.
+  // No balance may be wrong, and at least one must have been read.
   'error_rate{name:tokens_balance}': ['rate==0'],
   'operations{name:tokens_balance}': ['count>0'],
   ...dropThreshold(config),
@@ -38,7 +38,7 @@ export default async function ({ userIds }) {
   }
 }
 
-/** Sends an event, and a part of them again: half of those at once, the others a little later. */
+/** Sends an event. REPLAY_RATE of the events are sent twice: half of them at once, the others a little later. */
 async function purchase(event, sending) {
   const replayed = Math.random() < config.replayRate;
   const atOnce = replayed && Math.random() < 0.5;

@@ -1,5 +1,5 @@
-// Does Verity carry a thousand video sessions at once? Each user connects once; then it waits for a match, holds the session
-// to its end, thinks, and comes back for the next.
+// Tests whether Verity can hold a thousand video sessions at once. Each user connects once, and then repeatedly waits for a match,
+// holds the session to its end, and thinks.
 // Variables, thresholds and the safe execution plan: load-test/README.md.
 
 import { videoSessionSustain } from '../js/config.js';

@@ -81,7 +81,10 @@ func startNginx(ctx context.Context, folder, server string) (*nginx, error) {
 		return nil, err
 	}
 	n := &nginx{p, "https://" + address, filepath.Join(folder, "certificate.pem")}
-	return n, n.await(ctx, address)
+	if err := n.await(ctx, address); err != nil {
+		return nil, err
+	}
+	return n, nil
 }
 
 // await waits until nginx listens.

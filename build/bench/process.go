@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/testkit"
 )
 
 // reading is the cost of one run of one variant, and the latencies that it reported.
@@ -85,28 +86,11 @@ func readJSON(path string, into any) error {
 // process is a child process, such as k6.
 type process struct {
 	cmd    *exec.Cmd
-	stdout lockedBuffer
-	stderr lockedBuffer // a plain script that falls behind writes thousands of lines
+	stdout testkit.Buffer
+	stderr testkit.Buffer // a plain script that falls behind writes thousands of lines
 	once   sync.Once
 	exited chan struct{}
 	err    error // how it ended, once exited is closed
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func start(ctx context.Context, env []string, name string, args ...string) (*process, error) {

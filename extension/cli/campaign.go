@@ -193,7 +193,7 @@ func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engin
 	err := engine.Run(ctx, command)
 	writeSteps(gs.Stdout, heading, engine.Record)
 	if !gs.Flags.Quiet {
-		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s.\n", engine.Folder.Path(campaign.LogFile))
+		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s, and its page %s.\n", engine.Folder.Path(campaign.LogFile), engine.Folder.Path(campaign.PageFile))
 	}
 	var stop *campaign.StopError
 	if !errors.As(err, &stop) {
@@ -258,7 +258,7 @@ func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, pla
 }
 
 func newEngine(gs *state.GlobalState, k6 *steps, service campaign.Service, options campaign.Options) (*campaign.Engine, error) {
-	engine := &campaign.Engine{Runner: k6, Options: options, Now: time.Now, Sleep: sleep}
+	engine := &campaign.Engine{Runner: k6, Options: options, Page: campaign.Page, Now: time.Now, Sleep: sleep}
 	if !gs.Flags.Quiet {
 		engine.Show = func(event campaign.Event) { _, _ = fmt.Fprintln(gs.Stdout, "▶ "+event.Line()) }
 	}
@@ -328,7 +328,7 @@ func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, erro
 	if err != nil {
 		return campaign.Service{}, fmt.Errorf("BASE_URL %w", err)
 	}
-	_, hasSource := flagValue(o.k6Flags, "secret-source")
+	_, hasSource := FlagValue(o.k6Flags, "secret-source")
 	if gs.Env["STRIPE_WEBHOOK_SECRET"] == "" && !hasSource && gs.Env["K6_SECRET_SOURCE"] == "" {
 		return campaign.Service{}, errors.New("STRIPE_WEBHOOK_SECRET is not set; it must be the webhook secret of the Verity under test, in the environment, " +
 			"or in a secret source of k6 that is given after --, such as -- --secret-source=file=secrets.env")
@@ -340,7 +340,7 @@ func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, erro
 		BaseURL: base, RedisURL: gs.Env["REDIS_URL"], PrometheusURL: gs.Env["PROMETHEUS_URL"],
 		PrometheusToken: gs.Env["PROMETHEUS_BEARER_TOKEN"], PrometheusQueries: gs.Env["PROMETHEUS_QUERIES"],
 	}
-	if trusts, isGiven := flagValue(o.k6Flags, "insecure-skip-tls-verify"); slices.Contains(o.k6Flags, "--insecure-skip-tls-verify") ||
+	if trusts, isGiven := FlagValue(o.k6Flags, "insecure-skip-tls-verify"); slices.Contains(o.k6Flags, "--insecure-skip-tls-verify") ||
 		isGiven && trusts == "true" || gs.Env["K6_INSECURE_SKIP_TLS_VERIFY"] == "true" {
 		service.TLS = &tls.Config{InsecureSkipVerify: true} // #nosec G402 -- the user asked k6 for it
 	}

@@ -71,11 +71,10 @@ func printNextCommands(out io.Writer, dir, k6 string) error {
   cd %[2]s
   %[3]s x verity smoke --from .
 
-Against a staging system, one step after the other (load-test/README.md says what must be true before the next):
+Take a staging system through the safe execution plan, step by step (load-test/README.md says how, and what to arrange first):
 
   export BASE_URL=https://staging.example.com STRIPE_WEBHOOK_SECRET=whsec_…
-  PROFILE=queue-dry %[3]s x verity preflight --from .
-  PROFILE=queue-dry %[3]s run load-test/queue-concurrency.js
+  %[3]s x verity campaign --scripts .
 `, dir, quoted(dir), k6)
 	return err
 }

@@ -58,7 +58,7 @@ func TestInitPrintsTheNextCommands(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, printNextCommands(&out, "my load", "/opt/k6"))
 	require.Contains(t, out.String(), "  cd 'my load'\n  /opt/k6 x verity smoke --from .\n")
-	require.Contains(t, out.String(), "  PROFILE=queue-dry /opt/k6 run load-test/queue-concurrency.js\n")
+	require.Contains(t, out.String(), "  /opt/k6 x verity campaign --scripts .\n")
 }
 
 func TestHowTheBinaryWasStarted(t *testing.T) {

@@ -75,15 +75,15 @@ func shownFlags(flags []string) []string {
 	return shown
 }
 
-// flagValue returns the value of a flag that is given.
-func flagValue(flags []string, name string) (value string, isGiven bool) {
-	for i, given := range flags {
+// FlagValue returns the value of a flag among arguments of k6; if it is given twice, the last, which is k6's too.
+func FlagValue(args []string, name string) (value string, isGiven bool) {
+	for i, given := range args {
 		if text, found := strings.CutPrefix(given, "--"+name+"="); found {
-			return text, true
+			value, isGiven = text, true
 		}
-		if given == "--"+name && i+1 < len(flags) {
-			return flags[i+1], true
+		if given == "--"+name && i+1 < len(args) {
+			value, isGiven = args[i+1], true
 		}
 	}
-	return "", false
+	return value, isGiven
 }

@@ -42,7 +42,7 @@ func TestFlagsOfK6AreShownWithoutSecrets(t *testing.T) {
 func TestTheValueOfAFlag(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{"--a 1 --b 2": "2", "--b=3": "3", "--bb=3 --a": "", "--b": ""} {
-		value, isGiven := flagValue(strings.Fields(given), "b")
+		value, isGiven := FlagValue(strings.Fields(given), "b")
 		require.Equal(t, want, value)
 		require.Equal(t, want != "", isGiven)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,6 +28,9 @@ type runnerFile struct {
 	late    time.Duration
 	crossed []string
 	plan    string
+	version string
+	segment string        // "": the part of its index
+	later   time.Duration // the whole run was so much later
 	claims  []evidence.Claim
 }
 
@@ -41,13 +45,16 @@ func claims() []evidence.Claim {
 func (f runnerFile) write(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, fmt.Sprintf("match-dry-runner-%d-of-4%s", f.index+1, evidence.Extension))
+	began := began.Add(f.later)
 	now := began.Add(f.late)
+	segment := f.segment
+	if segment == "" {
+		segment = fmt.Sprintf("%d/4:%d/4", f.index, f.index+1)
+	}
 	r := evidence.New(func() time.Time { return now })
 	require.NoError(t, r.Describe(
-		evidence.Header{Scenario: "queue-concurrency", Plan: "a plan" + f.plan, PlannedUsers: 400, Target: "http://127.0.0.1:1", Claims: f.claims},
-		evidence.Runner{
-			Index: f.index, Count: 4, Segment: fmt.Sprintf("%d/4:%d/4", f.index, f.index+1), Began: now, ClockError: 50 * time.Millisecond,
-		}))
+		evidence.Header{Scenario: "queue-concurrency", Plan: "a plan" + f.plan, PlannedUsers: 400, Target: "http://127.0.0.1:1", Tool: f.version, Claims: f.claims},
+		evidence.Runner{Index: f.index, Count: 4, Segment: segment, Began: now, ClockError: 50 * time.Millisecond}))
 	require.NoError(t, r.Open(path, nil))
 	took := 20 * time.Millisecond
 	if f.slow {
@@ -93,6 +100,7 @@ func runMerge(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
 	gs := state.NewGlobalState(t.Context())
+	gs.Stderr.Writer = io.Discard
 	gs.Stdout.Writer, gs.Env = &out, map[string]string{"COLUMNS": "1000"}
 	cmd := newMergeCommand(gs)
 	cmd.SetArgs(args)
@@ -180,28 +188,38 @@ func TestMergeRefuses(t *testing.T) {
 	copied := filepath.Join(empty, "copy"+evidence.Extension)
 	text, err := os.ReadFile(first) //nolint:gosec // the test's own file
 	require.NoError(t, err)
-	other := runnerFile{index: 1, plan: " of another kind"}.write(t, t.TempDir())
+	known, err := evidence.ReadFile(first)
+	require.NoError(t, err)
 	none := t.TempDir()
-	cut := filepath.Join(t.TempDir(), "cut"+evidence.Extension)
+	cut, noEvidence := filepath.Join(t.TempDir(), "cut"+evidence.Extension), filepath.Join(t.TempDir(), "no"+evidence.Extension)
 	require.NoError(t, os.WriteFile(copied, text, 0o600)) //nolint:gosec // the test's own
 	require.NoError(t, os.WriteFile(cut, nil, 0o600))
+	require.NoError(t, os.WriteFile(noEvidence, []byte("<html><body>no such file</body></html>"), 0o600))
+	of := func(f runnerFile) string { return f.write(t, t.TempDir()) }
+	plan, version := of(runnerFile{index: 1, plan: " of another kind"}), of(runnerFile{index: 1, version: "v2"})
+	overlapping, later := of(runnerFile{index: 1, segment: "1/8:1/2"}), of(runnerFile{index: 1, later: time.Hour})
+	const oneRunOnly = "; merge the files of one run only"
 	for _, tc := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{first, copied}, first + " and " + copied + " are of the same runner ("},
-		{[]string{first, other}, first + " and " + other + ` are not of one test: the plan is "a plan" in one and "a plan of another kind" in the other; ` +
-			"merge the files of one run only"},
+		{[]string{first, copied}, first + " and " + copied + " are of the same runner (" + known.Runners[0].ID + "); give the evidence of each runner once"},
+		{[]string{first, plan}, first + " and " + plan + ` are not of one test: the plan is "a plan" in one and "a plan of another kind" in the other` + oneRunOnly},
+		{[]string{first, version}, first + " and " + version + ` are not of one test: the version of the tool is "" in one and "v2" in the other` + oneRunOnly},
+		{[]string{first, overlapping}, first + " and " + overlapping + " overlap: execution segments 0/4:1/4 and 1/8:1/2; give the evidence of each part of the test once"},
+		{[]string{first, later}, first + " and " + later + " are not of one run: one ended at 2026-11-28T06:00:39Z, the other began at 2026-11-28T07:00:00Z" + oneRunOnly},
 		{[]string{none}, none + ": there is no *.evidence.jsonl.gz in it; give the folder that the runners had as REPORT_DIR"},
 		{[]string{filepath.Join(none, "x")}, "stat " + none + "/x: no such file or directory"},
 		{[]string{first, cut}, cut + ": no evidence: the file is empty; the runner ended before its load began; without this file its runner counts as missing"},
+		{[]string{first, noEvidence}, noEvidence + ": no evidence: it does not begin as a gzip file does (gzip: invalid header); give a file that ends in " +
+			".evidence.jsonl.gz; without this file its runner counts as missing"},
 		{[]string{"--expect", "1", first, second}, "--expect 1, and there is the evidence of 2 runners in " + first + ", " + second +
 			": leave out what is of another run, or expect 2"},
 		{[]string{"--expect", "-1", first}, "--expect must be the number of runners, 1 to 10000, got -1"},
-		{[]string{"--out", first, first}, "--out must be a folder that this process may write to"},
+		{[]string{"--out", first, first}, `--out must be a folder that this process may write to, got "` + first + `": not a directory`},
 	} {
 		out, err := runMerge(t, tc.args...)
-		require.ErrorContains(t, err, tc.want)
+		require.EqualError(t, err, tc.want)
 		require.Equal(t, 107, exitCodeOf(t, err))
 		require.Empty(t, out)
 	}
@@ -245,6 +263,12 @@ func TestMergeAsJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &judged))
 	require.Equal(t, verdict.Pass, judged.Status)
 	require.Len(t, judged.Claims, 2)
+
+	out, err = runMerge(t, "--json", "--expect", "5", dir)
+	require.Equal(t, 110, exitCodeOf(t, err))
+	require.NoError(t, json.Unmarshal([]byte(out), &judged), "nothing but JSON on stdout")
+	require.Equal(t, verdict.NotProven, judged.Status)
+	require.Equal(t, "the evidence of 1 of 5 runners is missing (runner 5): merge that of all of them", judged.Claims[1].Reason)
 }
 
 func TestSegment(t *testing.T) {

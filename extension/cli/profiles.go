@@ -191,8 +191,8 @@ func printProfiles(out io.Writer, profiles []profile, k6 string, asJSON bool) er
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.Scenario, users, length, p.Shows)
 	}
-	_, _ = fmt.Fprint(table, "\nRun them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set, in the folder of load-test\n"+
-		"(`"+k6+" x verity init DIR` unpacks it):\n\n")
+	_, _ = fmt.Fprint(table, "\n`"+k6+" x verity campaign` runs them in this order, each when the one before has passed. By hand, with BASE_URL and\n"+
+		"STRIPE_WEBHOOK_SECRET set, in the folder of load-test (`"+k6+" x verity init DIR` unpacks it):\n\n")
 	for _, p := range list {
 		_, _ = fmt.Fprintf(table, "  %s\n", p.Command)
 	}

@@ -26,8 +26,8 @@ sessions-full   video-session-sustain  2000   17m     2,000 users hold about 950
 sessions-1000   video-session-sustain  2200   17m     2,200 users hold more than 1,000 sessions at once
 purchase-spike  token-purchase-spike   100    5m      20 to 400 webhooks a second go through, each credited once
 
-Run them in this order, each with BASE_URL and STRIPE_WEBHOOK_SECRET set, in the folder of load-test
-(`+"`./k6 x verity init DIR`"+` unpacks it):
+`+"`./k6 x verity campaign`"+` runs them in this order, each when the one before has passed. By hand, with BASE_URL and
+STRIPE_WEBHOOK_SECRET set, in the folder of load-test (`+"`./k6 x verity init DIR`"+` unpacks it):
 
   PROFILE=queue-dry ./k6 run load-test/queue-concurrency.js
   PROFILE=match-dry ./k6 run load-test/queue-concurrency.js

@@ -132,11 +132,15 @@ func (s *steps) k6(ctx context.Context, environ []string, stdout io.Writer, args
 	return stderr.String(), code, err
 }
 
-// Preflight runs k6 x verity preflight.
+// Preflight runs k6 x verity preflight, with two users who match where the users of the step will: a service that cannot tell them so is
+// found before the first step, and not with the first one that needs it.
 func (s *steps) Preflight(ctx context.Context, step campaign.Step) (found []string, err error) {
 	args := []string{"x", "verity", "preflight", "--json", "--from", s.scripts, "--scenario", step.Scenario}
+	if !slices.Contains(s.environ, "TRIAL=0") {
+		args = append(args, "--trial")
+	}
 	for _, flag := range passedFlags {
-		if value, isGiven := flagValue(s.flags, flag.name); isGiven {
+		if value, isGiven := FlagValue(s.flags, flag.name); isGiven {
 			args = append(args, "--"+flag.name, value)
 		}
 	}

@@ -119,7 +119,8 @@ func (s *stay) start(state *k6.VU, o users.StayOptions) *sobek.Promise {
 		release(func() error { return reject(m.jsError(users.ErrStopped)) })
 		return promise
 	}
-	m.root.run.Begin(time.Now(), k6.RunnerFor(state.Options), state.Logger)
+	// The plan counts from the start of the scenario. The first VU of one of several runners may begin long after it.
+	m.root.run.Begin(lib.GetScenarioState(m.vu.Context()).StartTime, k6.RunnerFor(state.Options), state.Logger)
 	go crowd.Await(func() {
 		if life.Ended() && !life.Aborted() {
 			m.root.ending.Stayed()

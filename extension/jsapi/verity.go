@@ -165,27 +165,3 @@ func (v *Verity) missing() error {
 	_, err := v.signer()
 	return err
 }
-
-// CheckHealth is Verity.checkHealth. A base URL or a secret that is missing refuses the run, and a target that is not a healthy Verity
-// aborts it.
-func (v *Verity) CheckHealth() *sobek.Promise {
-	client := v.m.vuState("checkHealth").Client(v.service.Timeout)
-	rt := v.m.vu.Runtime()
-	promise, resolve, _ := rt.NewPromise()
-	if err := v.missing(); err != nil {
-		v.m.refuseWith(err.Error())
-		return promise
-	}
-	callback := v.m.vu.RegisterCallback()
-	ctx := v.m.vu.Context()
-	go func() {
-		_, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
-		callback(func() error {
-			if err != nil {
-				return v.m.abortTest(err)
-			}
-			return resolve(sobek.Undefined())
-		})
-	}()
-	return promise
-}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/contract"
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/preflight"
 	"github.com/verity-app/xk6-verity/extension/schedule"
 )
@@ -123,7 +124,7 @@ const rounding = 1e-6
 
 func ceil(n float64) int { return int(min(math.Ceil(n-rounding), math.MaxInt32)) }
 
-func count(n float64, what string) string { return preflight.Count(math.Ceil(n-rounding)) + " " + what }
+func count(n float64, what string) string { return plain.Count(math.Ceil(n-rounding)) + " " + what }
 
 // rounded writes 2.504 as 2.5.
 func rounded(n float64) string { return strconv.FormatFloat(math.Round(n*100)/100, 'f', -1, 64) }

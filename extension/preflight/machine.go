@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // ownFiles is more than k6 keeps open besides the connections of users.
@@ -53,16 +55,16 @@ func parsePortRange(text string) int {
 func (m Machine) files(plan Plan) Check {
 	const name = "file descriptors"
 	need := plan.Connections + ownFiles
-	needed := fmt.Sprintf("%s needed (%s connections and %d for k6 itself)", Count(need), Count(plan.Connections), ownFiles)
+	needed := fmt.Sprintf("%s needed (%s connections and %d for k6 itself)", plain.Count(need), plain.Count(plan.Connections), ownFiles)
 	switch {
 	case m.Files == 0:
 		return Check{name, Unknown, "not known on this system; " + needed}
 	case m.Files > math.MaxInt64:
 		return Check{name, Passed, "no limit; " + needed}
 	case m.Files < uint64(need): // #nosec G115 -- not negative
-		return Check{name, Failed, fmt.Sprintf("%s allowed, %s: raise the limit with `ulimit -n %d`", Count(m.Files), needed, need)}
+		return Check{name, Failed, fmt.Sprintf("%s allowed, %s: raise the limit with `ulimit -n %d`", plain.Count(m.Files), needed, need)}
 	default:
-		return Check{name, Passed, fmt.Sprintf("%s allowed, %s", Count(m.Files), needed)}
+		return Check{name, Passed, fmt.Sprintf("%s allowed, %s", plain.Count(m.Files), needed)}
 	}
 }
 
@@ -72,14 +74,14 @@ func (m Machine) ports(plan Plan, targets int) Check {
 	const name = "ports"
 	need := plan.Connections + plan.ClosedPerMinute
 	needed := fmt.Sprintf("%s needed (%s connections and %s that were closed within a minute)",
-		Count(need), Count(plan.Connections), Count(plan.ClosedPerMinute))
+		plain.Count(need), plain.Count(plan.Connections), plain.Count(plan.ClosedPerMinute))
 	if m.Ports == 0 {
 		return Check{name, Unknown, "not known on this system; " + needed}
 	}
 	have := m.Ports * m.Sources * targets
-	allowed := Count(have) + " there"
+	allowed := plain.Count(have) + " there"
 	if have > m.Ports {
-		allowed = fmt.Sprintf("%s × %d from this machine's addresses × %d to the target's = %s there", Count(m.Ports), m.Sources, targets, Count(have))
+		allowed = fmt.Sprintf("%s × %d from this machine's addresses × %d to the target's = %s there", plain.Count(m.Ports), m.Sources, targets, plain.Count(have))
 	}
 	if need > have {
 		return Check{name, Failed, fmt.Sprintf("%s, %s: widen net.ipv4.ip_local_port_range, or use several runners", allowed, needed)}

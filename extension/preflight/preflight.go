@@ -8,7 +8,6 @@ package preflight
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/payments"
@@ -91,13 +90,4 @@ func Look(ctx context.Context, client Client, service Service, plan Plan, machin
 	}
 	checks = append(checks, askRoutes(ctx, client, service, plan)...)
 	return append(checks, machine.files(plan), machine.ports(plan, service.Addresses))
-}
-
-// Count formats 12345.6 as 12,346.
-func Count[N int | uint64 | float64](n N) string {
-	digits := strconv.FormatFloat(float64(n), 'f', 0, 64)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }

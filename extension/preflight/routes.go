@@ -169,25 +169,25 @@ func (l Load) within(header http.Header) (verdict Verdict, found string) {
 	planned := math.Ceil(l.PerMinute - rounding)
 	text := header.Get(contract.HeaderLimit)
 	if text == "" {
-		return Passed, fmt.Sprintf("no %s, so no limit; %s a minute planned (%s)", contract.HeaderLimit, Count(planned), l.Arithmetic)
+		return Passed, fmt.Sprintf("no %s, so no limit; %s a minute planned (%s)", contract.HeaderLimit, plain.Count(planned), l.Arithmetic)
 	}
 	allowed, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
 		return Warning, fmt.Sprintf("%s is %q, not a number, so the limit is unknown; %s a minute planned (%s)",
-			contract.HeaderLimit, plain.Short(text, 40), Count(planned), l.Arithmetic)
+			contract.HeaderLimit, plain.Short(text, 40), plain.Count(planned), l.Arithmetic)
 	}
 	left, err := strconv.ParseUint(header.Get(contract.HeaderRemaining), 10, 31)
 	if err != nil {
 		left = allowed
 	}
-	verdict, found = Passed, fmt.Sprintf("%s a minute allowed", Count(allowed))
+	verdict, found = Passed, fmt.Sprintf("%s a minute allowed", plain.Count(allowed))
 	switch {
 	case planned > float64(allowed):
 		verdict = Failed
 	case planned > float64(left):
-		verdict, found = Failed, fmt.Sprintf("%s, of which this look leaves %s%s", found, Count(left), resets(header))
+		verdict, found = Failed, fmt.Sprintf("%s, of which this look leaves %s%s", found, plain.Count(left), resets(header))
 	}
-	return verdict, fmt.Sprintf("%s, %s planned (%s)", found, Count(planned), l.Arithmetic)
+	return verdict, fmt.Sprintf("%s, %s planned (%s)", found, plain.Count(planned), l.Arithmetic)
 }
 
 // allowedBy returns the limit in the headers of an answer; 0: none or unknown.

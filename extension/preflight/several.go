@@ -3,6 +3,8 @@ package preflight
 import (
 	"fmt"
 	"math"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // severalRunners explains to which addresses the numbers of the following checks apply.
@@ -27,7 +29,7 @@ func (p Plan) withAll(check Check, l Load, allowed uint64) Check {
 		return check
 	}
 	all := math.Ceil(p.ofAll(l) - rounding)
-	check.Found += fmt.Sprintf("; %s by all %d runners", Count(all), p.Runners)
+	check.Found += fmt.Sprintf("; %s by all %d runners", plain.Count(all), p.Runners)
 	if allowed > 0 && all > float64(allowed) {
 		check.Found += ", too many behind one shared address"
 		if check.Verdict == Passed {

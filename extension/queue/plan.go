@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/contract"
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // The defaults of [Load]: the matcher's constants and the longest wait that Verity promises.
@@ -302,7 +303,7 @@ func (l Load) explained(p Plan) Plan {
 }
 
 func (l Load) explain(p Plan) string {
-	subject := grouped(l.Users) + " users in " + counted(p.Shards, "key")
+	subject := plain.Count(l.Users) + " users in " + counted(p.Shards, "key")
 	pairs := decimal(p.PairsPerSecond) + " pairs/s"
 	if l.rest() == 0 {
 		return fmt.Sprintf("%s, all at once, take %s s to drain at %s%s",
@@ -335,7 +336,7 @@ func (l Load) oneKeyInstead(p Plan) string {
 	case l.HoldSeconds == 0:
 		return fmt.Sprintf("; one key makes at most %s pairs/s", decimal(l.capacity()/2))
 	}
-	return fmt.Sprintf("; one key holds at most %s", grouped(int(l.capacity()/2*l.HoldSeconds)))
+	return fmt.Sprintf("; one key holds at most %s", plain.Count(int(l.capacity()/2*l.HoldSeconds)))
 }
 
 // fastEnough says how many keys match users without sessions within the wanted wait.
@@ -357,22 +358,13 @@ func (l Load) allInSessions() string {
 	if plan.WaitSeconds > l.MaxWaitSeconds {
 		return ""
 	}
-	return fmt.Sprintf("; %s needs %s and %s users", grouped(l.Users/2), counted(plan.Shards, "key"), grouped(more.Users))
+	return fmt.Sprintf("; %s needs %s and %s users", plain.Count(l.Users/2), counted(plan.Shards, "key"), plain.Count(more.Users))
 }
 
 // roundUp rounds up to two significant digits.
 func roundUp(x float64) int {
 	unit := max(1, math.Pow(10, math.Floor(math.Log10(x))-1))
 	return int(math.Ceil(x/unit-1e-9) * unit)
-}
-
-// grouped formats 12345 as 12,345.
-func grouped(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }
 
 // decimal formats a number with two significant digits below 1, one decimal place below 100 if it is not 0, and none above.
@@ -383,12 +375,12 @@ func decimal(x float64) string {
 	case x < 100:
 		return strings.TrimSuffix(strconv.FormatFloat(x, 'f', 1, 64), ".0")
 	}
-	return grouped(int(math.Round(x)))
+	return plain.Count(int(math.Round(x)))
 }
 
 func counted(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}
-	return grouped(n) + " " + what
+	return plain.Count(n) + " " + what
 }

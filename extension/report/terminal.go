@@ -3,9 +3,10 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 const (
@@ -157,10 +158,4 @@ func Wrap(before, text string, width int) string {
 }
 
 // Thousands writes 12345 as 12,345.
-func Thousands(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
+func Thousands(n int) string { return plain.Count(n) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/verity-app/xk6-verity/extension/contract"
 	"github.com/verity-app/xk6-verity/extension/socketio"
+	"github.com/verity-app/xk6-verity/extension/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -27,46 +27,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// memory is a network without a machine below it, which synctest's clock can run.
-type memory struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func (m *memory) Accept() (net.Conn, error) {
-	select {
-	case c := <-m.conns:
-		return c, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (m *memory) Close() error {
-	m.once.Do(func() { close(m.done) })
-	return nil
-}
-
-func (m *memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
-
-func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case m.conns <- server:
-		return client, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // world is a service that says what a test wants, and the users who listen to it.
 type world struct {
 	t       testing.TB
 	server  *socketio.Server
-	network *memory
+	network *testkit.Memory
 	tracker *Tracker
 
 	mu      sync.Mutex
@@ -83,7 +48,7 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
 			t: t, tracker: NewTracker(), sockets: make(map[string]*socketio.Socket),
-			network: &memory{conns: make(chan net.Conn), done: make(chan struct{})},
+			network: testkit.NewMemory(),
 		}
 		w.server = socketio.NewServer(socketio.ServerOptions{
 			Namespaces: []string{"/queue", "/video"},
@@ -113,7 +78,7 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 func (w *world) options(user string) Options {
-	return Options{URL: "http://verity.test", UserID: user, Token: goodToken + user, Tracker: w.tracker, Dialer: w.network.dial}
+	return Options{URL: "http://verity.test", UserID: user, Token: goodToken + user, Tracker: w.tracker, Dialer: w.network.Dial}
 }
 
 func (w *world) open(user string) *Socket {

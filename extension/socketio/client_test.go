@@ -21,6 +21,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/testkit"
 )
 
 // both returns options that join both of Verity's namespaces.
@@ -262,7 +264,7 @@ func TestDialGivesUpAfter20Seconds(t *testing.T) {
 		defer stop()
 		s.Mute(true)
 		o := both("http://verity")
-		o.Dialer = network.dial
+		o.Dialer = network.Dial
 		begin := time.Now()
 		_, err := Dial(t.Context(), o)
 		require.EqualError(t, err, "socketio: connect to verity: not answered in time: the Engine.IO handshake: context deadline exceeded")
@@ -482,7 +484,7 @@ func TestClientPings(t *testing.T) {
 		s, network, stop := serveMemory(ServerOptions{})
 		defer stop()
 		o := both("http://verity")
-		o.Dialer = network.dial
+		o.Dialer = network.Dial
 		c, err := Dial(t.Context(), o)
 		require.NoError(t, err)
 		time.Sleep(10*time.Minute + time.Second) // pings every 25 s
@@ -503,7 +505,7 @@ func TestServerThatNeverPings(t *testing.T) {
 		s, network, stop := serveMemory(ServerOptions{})
 		defer stop()
 		o := both("http://verity")
-		o.Dialer = network.dial
+		o.Dialer = network.Dial
 		begin := time.Now()
 		c, err := Dial(t.Context(), o)
 		require.NoError(t, err)
@@ -571,7 +573,7 @@ func dialPuppet(t *testing.T, reads bool) (c *Client, stop func()) {
 
 // playOpening opens a connection as a server does, and then only reads or does nothing.
 func playOpening(t *testing.T, conn net.Conn, reads bool) {
-	listener := newMemory()
+	listener := testkit.NewMemory()
 	upgraded := make(chan *websocket.Conn, 1)
 	h := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
@@ -581,7 +583,7 @@ func playOpening(t *testing.T, conn net.Conn, reads bool) {
 		upgraded <- ws
 	})}
 	go func() { _ = h.Serve(listener) }()
-	listener.conns <- conn
+	listener.Deliver(conn)
 	w := &wire{t: t, ws: <-upgraded}
 	_ = h.Close()
 	w.greet()
@@ -655,7 +657,9 @@ func TestCallAndAck(t *testing.T) {
 	_, err = c.Call(ctx, "/queue", "silent")
 	require.EqualError(t, err, `event "silent" not acknowledged: context canceled`)
 	found, _ := callsOf.Load(c)
-	require.Empty(t, found.(*calls).waiting)
+	calls, ok := found.(*calls)
+	require.True(t, ok)
+	require.Empty(t, calls.waiting)
 
 	require.NoError(t, c.Emit("/queue", "plain"))
 	plain := receive(t, answers)

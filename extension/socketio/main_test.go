@@ -14,6 +14,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/verity-app/xk6-verity/extension/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -150,49 +152,12 @@ func (w *wire) greet() {
 	w.send(`40/queue,{"sid":"a"}`, `40/video,{"sid":"b"}`)
 }
 
-// memory is a network in memory, so that tests can use synctest's clock.
-type memory struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newMemory() *memory { return &memory{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (m *memory) Accept() (net.Conn, error) {
-	select {
-	case c := <-m.conns:
-		return c, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (m *memory) Close() error {
-	m.once.Do(func() { close(m.done) })
-	return nil
-}
-
-func (m *memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
-
-func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case m.conns <- server:
-		return client, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // serveMemory starts a Server on a network in memory, for use in a synctest bubble; stop ends it.
-func serveMemory(o ServerOptions) (s *Server, network *memory, stop func()) {
+func serveMemory(o ServerOptions) (s *Server, network *testkit.Memory, stop func()) {
 	if o.Namespaces == nil {
 		o.Namespaces = []string{"/queue", "/video"}
 	}
-	s, network = NewServer(o), newMemory()
+	s, network = NewServer(o), testkit.NewMemory()
 	h := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	var done sync.WaitGroup
 	done.Go(func() { _ = h.Serve(network) })

@@ -269,7 +269,7 @@ func TestServerPings(t *testing.T) {
 		begin := time.Now()
 		_, network, stop := serveMemory(ServerOptions{OnDisconnect: func(*Socket) { left <- time.Since(begin) }})
 		defer stop()
-		w := dialWireThrough(t, network.dial, "http://verity", nil)
+		w := dialWireThrough(t, network.Dial, "http://verity", nil)
 		w.expect(opening)
 		w.send(`40/queue,`)
 		w.expect(`40/queue,{"sid":"*"}`)
@@ -293,7 +293,7 @@ func TestServerClosesAConnectionWithoutANamespace(t *testing.T) {
 			begin := time.Now()
 			_, network, stop := serveMemory(ServerOptions{PingTimeout: time.Hour})
 			defer stop()
-			w := dialWireThrough(t, network.dial, "http://verity", nil)
+			w := dialWireThrough(t, network.Dial, "http://verity", nil)
 			w.expect(opening[:len(opening)-len(`20000,"maxPayload":1000000}`)] + `3600000,"maxPayload":1000000}`)
 			if joins != "" {
 				w.send(joins)
@@ -310,7 +310,7 @@ func TestServerKeepsAConnectionWithANamespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, network, stop := serveMemory(ServerOptions{})
 		defer stop()
-		w := dialWireThrough(t, network.dial, "http://verity", nil)
+		w := dialWireThrough(t, network.Dial, "http://verity", nil)
 		w.expect(opening)
 		w.send(`40/queue,`)
 		w.expect(`40/queue,{"sid":"*"}`)
@@ -383,7 +383,7 @@ func TestServerCutsOffAClientThatDoesNotAnswerTheCloseFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, network, stop := serveMemory(ServerOptions{})
 		defer stop()
-		w := dialWireThrough(t, network.dial, "http://verity", nil)
+		w := dialWireThrough(t, network.Dial, "http://verity", nil)
 		w.expect(opening)
 		begin := time.Now()
 		s.Close()
@@ -476,7 +476,7 @@ func TestMutedServerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, network, stop := serveMemory(ServerOptions{})
 		defer stop()
-		w := dialWireThrough(t, network.dial, "http://verity", nil)
+		w := dialWireThrough(t, network.Dial, "http://verity", nil)
 		w.expect(opening)
 		s.Mute(true)
 		w.send(`40/queue,`)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/plain"
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
@@ -202,15 +203,15 @@ func (j *judge) users(c evidence.Claim) Result {
 		}
 	}
 	r := Result{
-		Measured: fmt.Sprintf("%s users present at once", count(peak)), Needed: count(c.Least) + " needed",
+		Measured: fmt.Sprintf("%s users present at once", plain.Count(peak)), Needed: plain.Count(c.Least) + " needed",
 		Low: Number(peak), Estimate: Number(peak), High: Number(peak), Limit: Number(c.Least), Unit: "users", N: int64(len(j.run.Seconds)),
 	}
 	if peak < c.Least {
 		r.notProven(CheckLevel, fmt.Sprintf("at most %s of the %s users were present at once: see the errors of auth_signup, and run until all have arrived",
-			count(peak), count(c.Least)))
+			plain.Count(peak), plain.Count(c.Least)))
 		return r
 	}
-	r.Measured += fmt.Sprintf(", %s or more for %s", count(c.Least), lasting(float64(enough)))
+	r.Measured += fmt.Sprintf(", %s or more for %s", plain.Count(c.Least), lasting(float64(enough)))
 	r.Status = Pass
 	return r
 }
@@ -221,13 +222,13 @@ func (j *judge) waiting(c evidence.Claim) Result {
 	readings := levels(j.run, evidence.LevelWaiting, from, to)
 	kept := keptLevel(readings)
 	r := Result{
-		Measured: fmt.Sprintf("%s users waiting at once for %s", count(kept), lasting(float64(len(readings)))), Needed: count(c.Least) + " needed",
+		Measured: fmt.Sprintf("%s users waiting at once for %s", plain.Count(kept), lasting(float64(len(readings)))), Needed: plain.Count(c.Least) + " needed",
 		Low: Number(kept), Estimate: Number(kept), High: Number(kept), Limit: Number(c.Least), Unit: "users", N: int64(len(readings)),
 	}
 	j.proven(&r, []string{CheckLevel, CheckInterrupted})
 	if r.Status == Pass && kept < c.Least {
 		r.notProven(CheckLevel, fmt.Sprintf("in more than one of a hundred seconds fewer than %s were waiting (%s at the least, those seconds left out): "+
-			"use fewer queue keys (QUEUE_SHARDS) or more users", count(c.Least), count(kept)))
+			"use fewer queue keys (QUEUE_SHARDS) or more users", plain.Count(c.Least), plain.Count(kept)))
 	}
 	return r
 }
@@ -247,7 +248,7 @@ func (j *judge) rate(q question) Result {
 	all, eff := q.t.all(), q.t.worth()
 	r.Low, r.Estimate, r.High = Number(eff.lower(confidence)), Number(all.share()), Number(eff.upper(confidence))
 	r.Limit, r.Unit = Number(q.allowed), "share"
-	r.Measured = fmt.Sprintf("%s (n %s)", percentSpan(float64(r.Low), float64(r.High)), count(all.n))
+	r.Measured = fmt.Sprintf("%s (n %s)", percentSpan(float64(r.Low), float64(r.High)), plain.Count(all.n))
 	if all.n == 0 {
 		r.Measured = "nothing measured"
 	}
@@ -309,7 +310,7 @@ func (j *judge) ledger(r *Result) *evidence.Ledger {
 		return nil
 	}
 	l := j.run.End.Ledger
-	r.Measured = fmt.Sprintf("%s of %s accounts right", count(l.Users-l.Wrong-l.Unknown), count(l.Users))
+	r.Measured = fmt.Sprintf("%s of %s accounts right", plain.Count(l.Users-l.Wrong-l.Unknown), plain.Count(l.Users))
 	switch {
 	case l.Wrong > 0:
 		example := ""

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 const (
@@ -76,10 +77,10 @@ func (j *judge) checkLevel() {
 	case users > 0 && !j.window.found:
 		peak := slices.Max(levels(j.run, evidence.LevelPresent, j.first, j.last))
 		j.checks[CheckLevel] = fmt.Sprintf("at most %s of the %s planned users were present, and the judged part begins at %s: "+
-			"see the errors of auth_signup, and run until all have arrived", count(peak), count(users), count(plannedPart*float64(users)))
+			"see the errors of auth_signup, and run until all have arrived", plain.Count(peak), plain.Count(users), plain.Count(plannedPart*float64(users)))
 	case rate > 0 && !j.window.found:
 		j.checks[CheckLevel] = fmt.Sprintf("no second had %s events due, nine tenths of the planned %s: run until the spike is at its top",
-			count(plannedPart*rate), count(rate))
+			plain.Count(plannedPart*rate), plain.Count(rate))
 	case users == 0 && rate == 0:
 		j.fit[CheckLevel] = "no load was planned, so the whole run is judged"
 	default:
@@ -100,10 +101,10 @@ func (j *judge) checkSendRate(claims []evidence.Claim) {
 	case share < claim.Sent:
 		j.checks[CheckSendRate] = fmt.Sprintf("%s of %s planned events were sent within %s of their time (%s; %s needed): "+
 			"give the runner more VUs (MAX_VUS) or processors, or use several runners",
-			count(inTime), count(due), millis(claim.SendWithinMs), percent(share), percent(claim.Sent))
+			plain.Count(inTime), plain.Count(due), millis(claim.SendWithinMs), percent(share), percent(claim.Sent))
 	default:
 		j.fit[CheckSendRate] = fmt.Sprintf("%s of %s planned events were sent within %s of their time",
-			count(inTime), count(due), millis(claim.SendWithinMs))
+			plain.Count(inTime), plain.Count(due), millis(claim.SendWithinMs))
 	}
 }
 
@@ -148,7 +149,7 @@ func (j *judge) checkRunner(claims []evidence.Claim) {
 			"what it reports is its own delay; use a machine with more processors, or several runners, and nothing else beside them", millis(j.lag), millis(limit))
 	case busy*2 > read:
 		j.checks[CheckRunner] = fmt.Sprintf("the runner had no processor to spare in %s of %s: "+
-			"use a machine with more processors, or several runners, and nothing else beside them", count(busy), plural(read, "second"))
+			"use a machine with more processors, or several runners, and nothing else beside them", plain.Count(busy), plural(read, "second"))
 	case !j.lagged:
 		j.fit[CheckRunner] = "the runner's own delay was not recorded"
 	default:
@@ -180,7 +181,7 @@ func was(n int64) string {
 	if n == 1 {
 		return "1 answer was"
 	}
-	return count(n) + " answers were"
+	return plain.Count(n) + " answers were"
 }
 
 // checkRestarted compares the uptime at the end with the length of the run: a younger process began during the run. An uptime

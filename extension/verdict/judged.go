@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 // latency judges each named operation, and any other with enough samples. PASS needs all named ones; FAIL needs one of any.
@@ -26,7 +27,7 @@ func (j *judge) latency(c evidence.Claim) Result {
 		}
 	}
 	worst.Title = "API " + quantileName(c.Quantile)
-	worst.Measured = fmt.Sprintf("%s (%s, n %s)", worst.Measured, worst.Of, count(worst.N))
+	worst.Measured = fmt.Sprintf("%s (%s, n %s)", worst.Measured, worst.Of, plain.Count(worst.N))
 	return worst
 }
 
@@ -64,7 +65,7 @@ func (j *judge) otherOperations(c evidence.Claim) []string {
 func (j *judge) match(c evidence.Claim) Result {
 	r := j.within(c, evidence.Series{Metric: evidence.MetricMatch}, "waits for a match", confidence)
 	r.Title = "match " + quantileName(c.Quantile)
-	r.Measured = fmt.Sprintf("%s (n %s)", r.Measured, count(r.N))
+	r.Measured = fmt.Sprintf("%s (n %s)", r.Measured, plain.Count(r.N))
 	if lost := j.unheardMatches(c); lost.Status == Fail && r.Status != Fail {
 		r.fail(lost.Reason + "; the service's events do not reach all sockets")
 		r.Why = ""
@@ -156,7 +157,7 @@ func (j *judge) sessions(c evidence.Claim) Result {
 		t: t, allowed: c.Below, level: confidence, what: "sessions that began", missed: "were not held to their end",
 	})
 	held.N = dropped.N
-	held.Measured += fmt.Sprintf(", %s of %s dropped", count(sum(t.misses)), count(sum(t.n)))
+	held.Measured += fmt.Sprintf(", %s of %s dropped", plain.Count(sum(t.misses)), plain.Count(sum(t.n)))
 	if dropped.Status > held.Status {
 		held.Status, held.Why, held.Reason, held.Effective = dropped.Status, dropped.Why, dropped.Reason, dropped.Effective
 	}
@@ -176,8 +177,8 @@ func (j *judge) sessionsHeld(c evidence.Claim) Result {
 	length := min(seconds, len(readings))
 	kept := lastingLevel(readings, length)
 	r := Result{
-		Measured: fmt.Sprintf("%s sessions at once for %s", count(kept), lasting(float64(length))),
-		Needed:   fmt.Sprintf("%s for %s needed", count(c.Least), lasting(c.ForSeconds)),
+		Measured: fmt.Sprintf("%s sessions at once for %s", plain.Count(kept), lasting(float64(length))),
+		Needed:   fmt.Sprintf("%s for %s needed", plain.Count(c.Least), lasting(c.ForSeconds)),
 		Low:      Number(kept), Estimate: Number(kept), High: Number(kept), Limit: Number(c.Least), Unit: "sessions",
 	}
 	j.proven(&r, everyCheck)
@@ -188,9 +189,9 @@ func (j *judge) sessionsHeld(c evidence.Claim) Result {
 			lasting(float64(length)), lasting(c.ForSeconds)))
 	case kept < nearly*c.Least:
 		r.fail(fmt.Sprintf("no more than %s sessions were held at once for %s, with all users there who were planned: "+
-			"see how long a match takes, and which sessions were dropped", count(kept), lasting(c.ForSeconds)))
+			"see how long a match takes, and which sessions were dropped", plain.Count(kept), lasting(c.ForSeconds)))
 	case kept < c.Least:
-		r.notProven(TooClose, fmt.Sprintf("%s of %s sessions, which may be chance: use more users (SESSION_VUS)", count(kept), count(c.Least)))
+		r.notProven(TooClose, fmt.Sprintf("%s of %s sessions, which may be chance: use more users (SESSION_VUS)", plain.Count(kept), plain.Count(c.Least)))
 	}
 	return r
 }
@@ -198,7 +199,7 @@ func (j *judge) sessionsHeld(c evidence.Claim) Result {
 // purchases judges the ledger, the sending of events, and the time from when an event was due. It shows the worst of them.
 func (j *judge) purchases(c evidence.Claim) Result {
 	r := j.within(c, evidence.Series{Metric: evidence.MetricEvent}, "events", confidence)
-	r.Measured = fmt.Sprintf("%s after they were due (n %s)", r.Measured, count(r.N))
+	r.Measured = fmt.Sprintf("%s after they were due (n %s)", r.Measured, plain.Count(r.N))
 	ledger := r
 	j.ledger(&ledger)
 	if ledger.Status == Fail && r.Status != Fail || r.Status == Pass && ledger.Status != Pass {

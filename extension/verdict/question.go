@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 const (
@@ -58,7 +60,7 @@ func (j *judge) answer(q question) Result {
 // instead says why there were no samples, from what users were waiting for at the run's end, and what to do.
 func (j *judge) instead(least int) string {
 	if j.run.End == nil || len(j.run.End.Waiting) == 0 {
-		return fmt.Sprintf(", and %s are the least that can show it: run longer, with users who do that", count(float64(least)))
+		return fmt.Sprintf(", and %s are the least that can show it: run longer, with users who do that", plain.Count(float64(least)))
 	}
 	waiting := make([]string, 0, len(j.run.End.Waiting))
 	for _, w := range j.run.End.Waiting {
@@ -88,7 +90,7 @@ func (q question) warmed() string {
 // failure returns the reason for a FAIL.
 func (q question) failure() string {
 	all, eff := q.t.all(), q.t.worth()
-	text := fmt.Sprintf("%s of %s %s %s", count(all.misses), count(all.n), q.what, q.missed)
+	text := fmt.Sprintf("%s of %s %s %s", plain.Count(all.misses), plain.Count(all.n), q.what, q.missed)
 	ended := !q.t.certainlyOver(q.allowed, q.level)
 	if !ended {
 		text += fmt.Sprintf(" (%s with 95 %% confidence; less than %s may)",
@@ -97,7 +99,7 @@ func (q question) failure() string {
 	if list := kinds(q.t.failed); list != "" {
 		text += ": " + list
 		if q.t.late > 0 {
-			text += fmt.Sprintf(", %s slower than the limit", count(q.t.late))
+			text += fmt.Sprintf(", %s slower than the limit", plain.Count(q.t.late))
 		}
 	}
 	switch {
@@ -161,7 +163,7 @@ func (j *judge) decide(r *Result, q question, trend trend) {
 	stood, stalled := q.stalled()
 	switch {
 	case all.n < least:
-		r.notProven(CheckSamples, fmt.Sprintf("there are too few samples (%s): %s are the least that can show it, if none misses; run longer", count(all.n), count(least)))
+		r.notProven(CheckSamples, fmt.Sprintf("there are too few samples (%s): %s are the least that can show it, if none misses; run longer", plain.Count(all.n), plain.Count(least)))
 	case passes && q.t.lastOver(q.allowed):
 		r.notProven(CheckUnsteady, fmt.Sprintf("in the last quarter of the judged part %s of the %s %s, and less than %s may: run longer, to see where it ends",
 			percent(q.t.lastQuarter().share()), q.what, q.missed, percent(q.allowed)))
@@ -172,16 +174,16 @@ func (j *judge) decide(r *Result, q question, trend trend) {
 		r.notProven(CheckUnsteady, q.warmed())
 	case stalled:
 		r.notProven(CheckUnsteady, fmt.Sprintf("in %d of %d seconds there were no %s, where half of the seconds had %s or more: "+
-			"users waited for something else; see what is still waiting, and the errors", stood, q.t.seconds, q.what, count(median(q.t.n))))
+			"users waited for something else; see what is still waiting, and the errors", stood, q.t.seconds, q.what, plain.Count(median(q.t.n))))
 	case q.grows():
 		begin, end := q.queueEnds()
 		r.notProven(CheckUnsteady, fmt.Sprintf("the queue grew all the time, from %s to %s users: if that goes on, the wait crosses the limit; "+
-			"use more queue keys (QUEUE_SHARDS), or run longer, to see where it ends", count(begin), count(end)))
+			"use more queue keys (QUEUE_SHARDS), or run longer, to see where it ends", plain.Count(begin), plain.Count(end)))
 	case passes:
 		r.Status = Pass
 	case eff.n < least:
 		r.notProven(CheckSamples, fmt.Sprintf("what came near the limit came in bunches, so that %s samples are worth only %s independent ones, and %s are the least: run about %s as long",
-			count(all.n), count(eff.n), count(least), times(math.Ceil(least/eff.n))))
+			plain.Count(all.n), plain.Count(eff.n), plain.Count(least), times(math.Ceil(least/eff.n))))
 	default:
 		r.notProven(TooClose, fmt.Sprintf("too close to call: %s of the %s %s with 95 %% confidence, and less than %s may; %s",
 			percentSpan(eff.lower(confidence), eff.upper(confidence)), q.what, q.missed, percent(q.allowed), q.longer(eff)))
@@ -192,7 +194,7 @@ func times(factor float64) string {
 	if factor <= 2 {
 		return "twice"
 	}
-	return count(factor) + " times"
+	return plain.Count(factor) + " times"
 }
 
 // longer says how much longer a run must be for a decision, if its share of misses stays the same.

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
 func TestLeastSamplesArePublishedOnes(t *testing.T) {
@@ -71,8 +73,8 @@ func TestRises(t *testing.T) {
 
 func TestTexts(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "1,234,567", count(1234567))
-	require.Equal(t, "999", count(999.4))
+	require.Equal(t, "1,234,567", plain.Count(1234567))
+	require.Equal(t, "999", plain.Count(999.4))
 	require.Equal(t, []string{"0 %", "0.0005 %", "0.05 %", "1.2 %", "35 %", "100 %"},
 		[]string{percent(0), percent(0.000005), percent(0.0005), percent(0.0123), percent(0.351), percent(1)})
 	require.Equal(t, "38 to 41 ms", span(38.2, 41))

@@ -7,20 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// count formats a number with commas between thousands.
-func count[T int | int64 | float64](n T) string {
-	digits := strconv.FormatInt(int64(math.Round(float64(n))), 10)
-	sign := ""
-	if strings.HasPrefix(digits, "-") {
-		sign, digits = "-", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return sign + digits
-}
+	"github.com/verity-app/xk6-verity/extension/plain"
+)
 
 // percent formats a share with enough digits to distinguish it from zero.
 func percent(share float64) string {
@@ -104,7 +93,7 @@ func plural[T int | int64 | float64](n T, noun string) string {
 	if math.Round(float64(n)) == 1 {
 		return "1 " + noun
 	}
-	return count(n) + " " + noun + "s"
+	return plain.Count(n) + " " + noun + "s"
 }
 
 // kinds lists failures by kind, the most frequent first, at most three.
@@ -126,7 +115,7 @@ func kinds(failed map[string]int64) string {
 		names, more = names[:3], " and others"
 	}
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %s", count(failed[name]), name)
+		names[i] = fmt.Sprintf("%s %s", plain.Count(failed[name]), name)
 	}
 	return strings.Join(names, ", ") + more
 }

@@ -17,12 +17,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/verity-app/xk6-verity/extension/testkit"
 )
 
 const (
@@ -179,7 +180,7 @@ func (lab *Lab) StayConnected(ctx context.Context, database, script string) {
 // start starts a program, stops it at the end of the test, and logs its output if the test failed.
 func start(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
-	var said output
+	var said testkit.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	require.NoError(t, cmd.Start())
 	ended := make(chan struct{})
@@ -199,24 +200,6 @@ func start(t testing.TB, cmd *exec.Cmd) {
 			t.Logf("%s said:\n%s", cmd.Path, said.String())
 		}
 	})
-}
-
-// output is a buffer that can be read while a process writes to it.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 func freeAddress(t testing.TB) string {
