@@ -48,7 +48,7 @@ func TestAnOptionOfK6(t *testing.T) {
 		{[]string{"k6", "run", "x.js"}, "0:1/8", "0:1/8"},
 		{[]string{"k6", "run", "x.js", flag}, "", ""},
 	} {
-		if got := option(flag, tc.args, map[string]string{"K6_EXECUTION_SEGMENT": tc.env}); got != tc.want {
+		if got := option("execution-segment", tc.args, map[string]string{"K6_EXECUTION_SEGMENT": tc.env}); got != tc.want {
 			t.Errorf("%s of %q with %q is %q, want %q", flag, tc.args, tc.env, got, tc.want)
 		}
 	}

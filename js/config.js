@@ -381,7 +381,7 @@ function requireScenarioIsRun({ name, profile, preflightOnly, useSimple }) {
   }
 }
 
-/** Whether two users match before the load: where its users will, unless TRIAL says otherwise; of a run that only looks, if TRIAL asks. */
+/** Whether two users match before the load: if its users will, unless TRIAL=0; in a preflight-only run only with TRIAL=1. */
 const wantsTrial = ({ mode, variables, preflightOnly }) => (mode === 'shared' && variables.TRIAL !== false
   && (!preflightOnly || variables.TRIAL === true));
 
@@ -392,7 +392,7 @@ function mentionTrial({ mode, variables, preflightOnly }) {
   }
 }
 
-/** To be called first in setup(): refuses a run that k6's options and flags make another one than the variables say. */
+/** To be called first in setup(): refuses a run whose k6 options and flags contradict the variables. */
 export function checkPlan(config) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
   if (executionSegment && !executionSegmentSequence) {

@@ -139,8 +139,8 @@ export async function seedUsers(config, count) {
 export const AUDITED_USERS = 1000;
 
 /**
- * To be called in teardown(): reads the balances of the users, or of a sample of many, and holds them against what they bought,
- * spent and got back. One that does not add up counts as an error, and so does one that cannot be read.
+ * To be called in teardown(): reads the balances of the users, or of a sample if there are many, and compares them with the tokens
+ * bought, spent and refunded. A wrong balance, and one that cannot be read, count as errors.
  */
 export const audit = (config) => config.verity.audit({ atMost: config.seedUserCount || AUDITED_USERS });
 

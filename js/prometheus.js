@@ -1,6 +1,6 @@
 // Metrics of the servers: readings of Prometheus, if PROMETHEUS_URL is set.
 
-/** To be called in setup(), before the load. A Prometheus that fails costs a warning, never the run. */
+/** To be called in setup(), before the load. If Prometheus fails, there is a warning and the run goes on. */
 export async function startReadings(config) {
   if (config.prometheus) {
     await config.prometheus.start();

@@ -13,7 +13,7 @@ const given = () => `got ${JSON.stringify(inEnvironment('START_AT'))}`;
 /** k6's setupTimeout in ms, after which k6 ends setup(). */
 const setupTimeoutMs = () => durationMs(exec.test.options.setupTimeout) || 60 * 1000;
 
-/** To be called first in setup(): refuses a start that is over, or that setup() would not live to see. */
+/** To be called first in setup(): refuses a start that is in the past, or later than setup() may take. */
 export function requireStart({ startAt }) {
   setupBegan = Date.now();
   if (startAt === undefined) {
@@ -29,7 +29,7 @@ export function requireStart({ startAt }) {
   }
 }
 
-/** Waits until START_AT. Where the preflight took longer than until then, the other runners have begun already. */
+/** Waits until START_AT. Refuses the run if that has passed during the preflight, as the other runners have begun. */
 export async function waitForStart({ startAt }) {
   if (startAt === undefined) {
     return;

@@ -30,7 +30,7 @@ import (
 // campaignProfiles are small ones of a test. Their limits of latency are wide, for several runs share two processors here.
 const campaignProfiles = `[
   {"name": "small-queue", "scenario": "queue-concurrency", "shows": "20 users join and leave", "dry": true,
-   "variables": {"TARGET_VUS": "20", "RAMP_UP": "1s", "HOLD": "5s", "RAMP_DOWN": "1s", "QUEUE_MODE": "isolated", "THINK_TIME_MIN": "0.05", "THINK_TIME_MAX": "0.15"},
+   "variables": {"TARGET_VUS": "20", "RAMP_UP": "1s", "HOLD": "3s", "RAMP_DOWN": "1s", "QUEUE_MODE": "isolated", "THINK_TIME_MIN": "0.05", "THINK_TIME_MAX": "0.15"},
    "claims": [{"claim": "users", "least": 20}, {"claim": "errors", "below": 0.01}, {"claim": "tokens"}]},
   {"name": "small-spike", "scenario": "token-purchase-spike", "shows": "webhooks go through", "dry": true,
    "variables": {"SEED_USER_COUNT": "10", "BASE_RATE": "5", "SPIKE_RATE": "20", "RAMP_UP": "1s", "SPIKE_HOLD": "4s", "RAMP_DOWN": "1s"},
@@ -122,7 +122,7 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 	for _, line := range []string{
 		"# Campaign on " + target.url + "\n", "** begins, by ", "** target " + target.url + "; 2 steps to go: small-queue, small-spike\n",
 		"**small-queue, preflight:** ✓ target, clock, webhook secret", "** the service before the first step: GET /health takes ",
-		"**small-queue** begins (20 users, 7s): `PROFILE=small-queue REPORT_DIR=", "**small-queue, verdict:** PASS, exit code 0, ",
+		"**small-queue** begins (20 users, 5s): `PROFILE=small-queue REPORT_DIR=", "**small-queue, verdict:** PASS, exit code 0, ",
 		"**small-queue, verdict:** PASS: 20 users present at once, ", "**small-spike, wait:** ",
 		"**small-spike, verdict:** PASS: ", "** ends with exit code 0: 2 steps passed\n",
 	} {
@@ -135,6 +135,9 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 			require.FileExists(t, filepath.Join(e.dir, step, step+extension))
 		}
 	}
+	page, err := os.ReadFile(filepath.Join(e.dir, campaign.PageFile))
+	require.NoError(t, err)
+	require.Contains(t, string(page), `href="small-spike/small-spike.html"`)
 	e.requireDiscreet(t)
 	require.Zero(t, target.state(t).queued())
 }
@@ -334,7 +337,7 @@ func TestAWindowThatCloses(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
 	// It closes at least 15 s after the first step could begin at the latest, and 75 s at most; the second is 85 s longer.
-	closes := time.Now().UTC().Add(7*time.Second + campaign.StepMargin + 75*time.Second).Truncate(time.Minute)
+	closes := time.Now().UTC().Add(5*time.Second + campaign.StepMargin + 75*time.Second).Truncate(time.Minute)
 	window := fmt.Sprintf("%s-%s", closes.Add(-time.Hour).Format("15:04"), closes.Format("15:04"))
 	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n  - { profile: long-queue, dry: true }\n").with("--window", window)
 	r := e.run(t)
@@ -370,7 +373,7 @@ func refusedCampaigns(t *testing.T, target *target) {
 		"window":             {good, []string{"--window", "22:00"}, nil, `--window must be two times of day such as 22:00-02:00, got "22:00"`},
 		"zone":               {good, []string{"--window", "22:00-02:00", "--tz", "Sydney"}, nil, `--tz must be a time zone of the IANA database such as Australia/Sydney or UTC, got "Sydney"`},
 		"zone alone":         {good, []string{"--tz", "UTC"}, nil, "--tz and --wait go with --window, which is not given"},
-		"window too short":   {good, []string{"--window", "22:00-22:03"}, nil, "the window 22:00-22:03 UTC is 3m long, and these steps do not fit into it: small-queue needs 3m22s"},
+		"window too short":   {good, []string{"--window", "22:00-22:03"}, nil, "the window 22:00-22:03 UTC is 3m long, and these steps do not fit into it: small-queue needs 3m20s"},
 		"nobody to ask":      {"steps:\n  - profile: long-queue\n", nil, nil, "long-queue is no dry run, so that the campaign asks before it begins, and there is no terminal to ask at: give --yes"},
 		"nothing to resume":  {good, []string{"--resume"}, nil, "--resume: there is no campaign in "},
 		"no target":          {good, nil, []string{"BASE_URL="}, "BASE_URL is not set; it must be an http or https URL"},

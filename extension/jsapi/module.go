@@ -44,8 +44,9 @@ type RootModule struct {
 
 	secretSources func() []string // values of --secret-source
 
-	mu     sync.Mutex
-	shards map[string]*queue.Shards // by their options
+	layouts queue.Layouts // of shards
+
+	mu sync.Mutex
 	// lookupEnv reads the environment of the process, as k6 has it.
 	lookupEnv func(string) (string, bool)
 }
@@ -55,7 +56,7 @@ var _ modules.Module = (*RootModule)(nil)
 // New returns the module. Lines for the reader go to out, until SetOutput says otherwise.
 func New(out io.Writer) *RootModule {
 	account := run.New(out)
-	return &RootModule{run: account, process: &k6.Process{Run: account}, shards: make(map[string]*queue.Shards), share: 1, secretSources: func() []string { return nil }}
+	return &RootModule{run: account, process: &k6.Process{Run: account}, share: 1, secretSources: func() []string { return nil }}
 }
 
 // SetCommand tells which command of k6 this process carries out, such as run or inspect.
@@ -91,23 +92,33 @@ func (r *RootModule) env(name string) string {
 // NewModuleInstance returns the instance of one VU.
 func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	if r.command == "run" {
-		r.paced.Do(func() {
-			runner.PaceGC(context.Background())
-			runner.PaceProcessors(context.Background())
-			runner.TerminateOnHangup()
-		})
+		r.paced.Do(paceRunner)
 	}
-	if init := vu.InitEnv(); init.TestPreInitState != nil {
-		r.ending.Watch(vu.Context(), init.TestStatus)
-		r.mu.Lock()
-		r.lookupEnv = init.LookupEnv
-		r.mu.Unlock()
-	}
+	r.follow(vu)
 	metrics, err := k6.RegisterMetrics(vu.InitEnv().Registry)
 	if err != nil {
 		common.Throw(vu.Runtime(), err)
 	}
 	return &Module{root: r, vu: vu, metrics: metrics, secrets: vu.InitEnv().SecretsManager}
+}
+
+// paceRunner sets up this process for a load.
+func paceRunner() {
+	runner.PaceGC(context.Background())
+	runner.PaceProcessors(context.Background())
+	runner.TerminateOnHangup()
+}
+
+// follow keeps what a VU that is being made knows of its run.
+func (r *RootModule) follow(vu modules.VU) {
+	init := vu.InitEnv()
+	if init.TestPreInitState == nil {
+		return
+	}
+	r.ending.Watch(vu.Context(), init.TestStatus)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lookupEnv = init.LookupEnv
 }
 
 // Module is the instance of one VU. It is used on the VU's event loop only.

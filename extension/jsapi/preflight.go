@@ -2,9 +2,9 @@ package jsapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
-	"net/http"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
@@ -14,7 +14,6 @@ import (
 	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/preflight"
-	"github.com/verity-app/xk6-verity/extension/sessions"
 	"github.com/verity-app/xk6-verity/extension/users"
 )
 
@@ -43,37 +42,61 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	}
 	client := state.Client(v.service.Timeout)
 	machine := preflight.ThisMachine(k6.Sources(state.Options.LocalIPs))
-	rt := v.m.vu.Runtime()
-	promise, resolve, reject := rt.NewPromise()
-	callback := v.m.vu.RegisterCallback()
-	ctx := v.m.vu.Context()
-	go func() {
+	trial := preflight.Trial{Service: v.service.Service, Client: client, Body: preflight.TrialBody(), Socket: state.SocketOptions()}
+	trial.Socket.URL, trial.Socket.Timeout = v.service.BaseURL, v.service.Timeout
+	return v.m.look(func(ctx context.Context) (judge func() error) {
 		health, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
 		if err != nil {
-			callback(func() error { return v.m.abortTest(err) })
-			return
+			return func() error { return v.m.abortTest(err) }
 		}
 		service.Health, service.Addresses = health, k6.Addresses(ctx, v.service.BaseURL, state.Options)
 		checks := preflight.Look(ctx, client, service, options.plan, machine)
 		if options.trial && preflight.Refusal(checks) == nil {
-			checks = append(checks, v.trial(client, state).Run(ctx))
+			checks = append(checks, trial.Run(ctx))
 		}
 		clock := platform.ClockReading{}
 		if options.plan.Runners > 1 {
 			clock = platform.MeasureClock(ctx, client, v.service.BaseURL, health)
 		}
-		callback(func() error {
+		return func() error {
 			if ctx.Err() != nil {
-				return reject(v.m.jsError(users.ErrStopped))
+				return users.ErrStopped
 			}
 			v.m.root.run.Preflighted(health, clock, preflight.Failures(checks))
-			err := v.m.showPreflight(checks, options)
-			if err == nil && !options.override {
-				err = preflight.Refusal(checks)
+			return v.m.judgePreflight(checks, options)
+		}
+	})
+}
+
+// CheckHealth is Verity.checkHealth. A target that is not a healthy Verity aborts the run.
+func (v *Verity) CheckHealth() *sobek.Promise {
+	client := v.ready("checkHealth").Client(v.service.Timeout)
+	return v.m.look(func(ctx context.Context) (judge func() error) {
+		_, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
+		return func() error {
+			if err != nil {
+				return v.m.abortTest(err)
+			}
+			return nil
+		}
+	})
+}
+
+// look carries out work that is no load off the event loop, and judges what it found on it. An error of that ends the run, unless it says
+// that the run has ended.
+func (m *Module) look(work func(ctx context.Context) (judge func() error)) *sobek.Promise {
+	promise, resolve, reject := m.vu.Runtime().NewPromise()
+	callback := m.vu.RegisterCallback()
+	ctx := m.vu.Context()
+	go func() {
+		judge := work(ctx)
+		callback(func() error {
+			err := judge()
+			if errors.Is(err, users.ErrStopped) {
+				return reject(m.jsError(err))
 			}
 			if err != nil {
-				v.m.root.ending.Refuse(err)
-				return k6.RefuseRun(err)
+				return err
 			}
 			return resolve(sobek.Undefined())
 		})
@@ -81,21 +104,17 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	return promise
 }
 
-// trial is that of two users who match, with the VU's dialer, TLS and proxy.
-func (v *Verity) trial(client *http.Client, state *k6.VU) preflight.Trial {
-	return preflight.Trial{
-		Service: v.service.Service, Client: client, Body: preflight.TrialBody(),
-		Open: func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error) {
-			token, err := user.AccessToken(ctx)
-			if err != nil {
-				return nil, err
-			}
-			options := state.SocketOptions()
-			options.URL, options.UserID, options.Token = v.service.BaseURL, user.ID(), token
-			options.Tracker, options.Timeout = tracker, v.service.Timeout
-			return sessions.Open(ctx, options)
-		},
+// judgePreflight shows what was found, and refuses the run for it unless that is overridden.
+func (m *Module) judgePreflight(checks []preflight.Check, options lookOptions) error {
+	err := m.showPreflight(checks, options)
+	if err == nil && !options.override {
+		err = preflight.Refusal(checks)
 	}
+	if err == nil {
+		return nil
+	}
+	m.root.ending.Refuse(err)
+	return k6.RefuseRun(err)
 }
 
 func (v *Verity) mustSigner() *payments.Signer {

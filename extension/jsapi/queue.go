@@ -1,8 +1,6 @@
 package jsapi
 
 import (
-	"encoding/json"
-
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
@@ -87,30 +85,12 @@ func (s *QueueShards) laidOut() *queue.Shards {
 		}
 		o.Runner, o.RunnerUsers = runner, users
 	}
-	shards, err := s.m.root.shardsFor(o)
+	shards, err := s.m.root.layouts.Of(o.ShardOptions)
 	if err != nil {
 		s.m.throw("QueueShards: %s", err)
 	}
 	s.shards = shards
 	return shards
-}
-
-// shardsFor lays out shards once for all VUs.
-func (r *RootModule) shardsFor(o shardsOptions) (*queue.Shards, error) {
-	key, err := json.Marshal(o.ShardOptions)
-	if err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if known, ok := r.shards[string(key)]; ok {
-		return known, nil
-	}
-	shards, err := queue.NewShards(o.ShardOptions)
-	if err == nil {
-		r.shards[string(key)] = shards
-	}
-	return shards, err
 }
 
 // place is QueueShards.place.

@@ -151,22 +151,3 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 		*into = list
 	}
 }
-
-// CheckHealth is Verity.checkHealth. A target that is not a healthy Verity aborts the run.
-func (v *Verity) CheckHealth() *sobek.Promise {
-	client := v.ready("checkHealth").Client(v.service.Timeout)
-	rt := v.m.vu.Runtime()
-	promise, resolve, _ := rt.NewPromise()
-	callback := v.m.vu.RegisterCallback()
-	ctx := v.m.vu.Context()
-	go func() {
-		_, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
-		callback(func() error {
-			if err != nil {
-				return v.m.abortTest(err)
-			}
-			return resolve(sobek.Undefined())
-		})
-	}()
-	return promise
-}

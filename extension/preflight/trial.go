@@ -23,8 +23,8 @@ const (
 type Trial struct {
 	Service *platform.Service
 	Client  Client
-	// Open opens the socket of a user.
-	Open func(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error)
+	// Socket has the options of the users' sockets, except for what is a user's own.
+	Socket sessions.Options
 	// Body is the body of POST /queue/join, with a key that no other user has.
 	Body []byte
 	// Limit is how long to wait for each event; 0 means 10 s.
@@ -82,11 +82,21 @@ func (t Trial) arrive(ctx context.Context, tracker *sessions.Tracker) (*trialUse
 	if _, err := user.BuyTokens(ctx, trialTokens); err != nil {
 		return nil, fmt.Errorf("a user could not buy tokens: %w", err)
 	}
-	socket, err := t.Open(ctx, user, tracker)
+	socket, err := t.open(ctx, user, tracker)
 	if err != nil {
 		return nil, fmt.Errorf("a user could not open its socket: %w", err)
 	}
 	return &trialUser{user: user, socket: socket}, nil
+}
+
+func (t Trial) open(ctx context.Context, user *platform.User, tracker *sessions.Tracker) (*sessions.Socket, error) {
+	token, err := user.AccessToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	options := t.Socket
+	options.UserID, options.Token, options.Tracker = user.ID(), token, tracker
+	return sessions.Open(ctx, options)
 }
 
 func (u *trialUser) matchAndStart(ctx context.Context, t Trial) {

@@ -19,14 +19,8 @@ func trialOf(baseURL string, limit time.Duration) preflight.Trial {
 	return preflight.Trial{
 		Service: platform.NewService(baseURL, func() (*payments.Signer, error) { return payments.NewSigner(secret) }),
 		Client:  http.DefaultClient,
-		Open: func(ctx context.Context, user *platform.User, watch *sessions.Tracker) (*sessions.Socket, error) {
-			token, err := user.AccessToken(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return sessions.Open(ctx, sessions.Options{URL: baseURL, UserID: user.ID(), Token: token, Tracker: watch})
-		},
-		Body: preflight.TrialBody(), Limit: limit,
+		Socket:  sessions.Options{URL: baseURL},
+		Body:    preflight.TrialBody(), Limit: limit,
 	}
 }
 

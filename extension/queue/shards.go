@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"sync"
 )
 
 // Mode is how a run places its users.
@@ -274,4 +275,32 @@ func joinBodyOf(city, region *string, preferences json.RawMessage) []byte {
 		Preferences json.RawMessage `json:"preferences,omitempty"`
 	}{city, region, preferences})
 	return body
+}
+
+// Layouts are the shards of a process, laid out once for each set of options. It is safe for concurrent use.
+type Layouts struct {
+	mu    sync.Mutex
+	known map[string]*Shards // by their options, as JSON
+}
+
+// Of returns the shards with these options.
+func (l *Layouts) Of(o ShardOptions) (*Shards, error) {
+	key, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known, ok := l.known[string(key)]; ok {
+		return known, nil
+	}
+	shards, err := NewShards(o)
+	if err != nil {
+		return nil, err
+	}
+	if l.known == nil {
+		l.known = make(map[string]*Shards)
+	}
+	l.known[string(key)] = shards
+	return shards, nil
 }
