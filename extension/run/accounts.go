@@ -47,7 +47,7 @@ func (r *Run) Enroll(user *platform.User) {
 	r.accounts.enrolled[user.ID()] = user.Through(nil)
 }
 
-// Expel lets a user go whose session is lost, for its balance cannot be read.
+// Expel removes a user that lost its session from the audit, since its balance cannot be read.
 func (r *Run) Expel(user *platform.User) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,34 +67,34 @@ func (r *Run) known() []*platform.User {
 	return users
 }
 
-// MaxAudited is how many users an audit reads at most.
+// MaxAudited is the largest number of users whose balances an audit reads.
 const MaxAudited = 1_000_000
 
 const (
-	// auditedAtOnce is how many balances are read at the same time.
+	// auditedAtOnce is the number of balances that are read at the same time.
 	auditedAtOnce = 10
-	// auditTimeout is how long each may take, and auditLimit all of them: k6 gives teardown() ten minutes.
+	// auditTimeout limits the reading of one balance, and auditLimit that of all: k6 gives teardown() ten minutes.
 	auditTimeout = 4 * time.Second
 	auditLimit   = 4 * time.Minute
-	// abortedAuditLimit is how long it may go on for somebody who stopped the run.
+	// abortedAuditLimit is auditLimit after an abort, when the person at the terminal waits.
 	abortedAuditLimit = 3 * time.Second
-	// silentReads is after how many readings without an answer the service is taken to hang.
+	// silentReads is the number of unanswered readings after which the service is taken to hang.
 	silentReads = 10
 )
 
-// Audit is how the balances of users are read after the load.
+// Audit describes how the balances of users are read after the load.
 type Audit struct {
 	AtMost    int  // users
-	IsAborted bool // somebody stopped the run, and waits
-	// Open makes a connection for one user whose requests may take so long at most.
+	IsAborted bool // the run was aborted: abortedAuditLimit applies
+	// Open makes a connection for one user, with this timeout of a request.
 	Open func(timeout time.Duration) (connection platform.HTTP, closeIt func())
-	// Count counts the reading of one balance, which is an error where it does not add up.
+	// Count counts the reading of one balance, with an error if it failed or the balance does not add up.
 	Count   func(err error)
-	Client  *http.Client // for what is no load
+	Client  *http.Client // for requests that are no load
 	BaseURL string
 }
 
-// Audit reads the balances of the users and holds them against their accounts, and how long the service has been up.
+// Audit reads the balances of the users, compares them with their accounts, and reads how long the service has been up.
 func (r *Run) Audit(ctx context.Context, a Audit) *evidence.Ledger {
 	limit := auditLimit
 	if a.IsAborted {
@@ -151,7 +151,7 @@ var errUnread = &platform.Error{
 	Message: platform.OpBalance + ": the balance was not read after the load: too many readings before it took too long",
 }
 
-// enter adds a user's statement to the ledger, and returns an error where it does not add up.
+// enter adds a user's statement to the ledger, and returns an error if it does not add up.
 func enter(ledger *evidence.Ledger, user *platform.User) error {
 	s := user.Statement()
 	ledger.Users++
@@ -170,7 +170,7 @@ func enter(ledger *evidence.Ledger, user *platform.User) error {
 	return platform.Unexpected(platform.OpBalance, http.StatusOK, "the balance after the load does not add up: %s", example)
 }
 
-// sampleOf returns at most so many, spread evenly.
+// sampleOf returns at most this many elements, spread evenly.
 func sampleOf[T any](all []T, most int) []T {
 	if len(all) <= most {
 		return all
@@ -182,7 +182,7 @@ func sampleOf[T any](all []T, most int) []T {
 	return sample
 }
 
-// inParallel calls f for 0 to n-1, so many at the same time, and waits.
+// inParallel calls f for 0 to n-1, atOnce at a time, and waits for all.
 func inParallel(n, atOnce int, f func(i int)) {
 	next := make(chan int)
 	var workers sync.WaitGroup

@@ -8,23 +8,23 @@ import (
 	"github.com/verity-app/xk6-verity/extension/schedule"
 )
 
-// arrivals are the events of an arrival rate, of which iterations send one each. Run.mu guards it.
+// arrivals are the events of an arrival rate, one per iteration. Run.mu guards it.
 type arrivals struct {
 	began    time.Time
 	schedule *schedule.Arrivals
 	open     map[*Event]struct{} // sent, and not answered as asked
-	due      int                 // since the last one was sent
+	due      int                 // events that have become due since one was sent
 }
 
 // Event is an event that is being sent.
 type Event struct {
 	Due      time.Time
-	IsLast   bool // of the plan
+	IsLast   bool // whether it is the last event of the plan
 	PlanEnds time.Time
 }
 
-// SendEvent notes that an event of a scenario which began then is sent now, and returns it. The numbers of this runner's events are
-// asked for with the first.
+// SendEvent notes that an event is sent now, of a scenario that began at the time began, and returns the event. The first call
+// gets the numbers of this runner's events from numbers.
 func (r *Run) SendEvent(
 	ctx context.Context, emit Emitter, began, now time.Time, numbers func() (next func() int, err error),
 ) (*Event, error) {
@@ -39,7 +39,7 @@ func (r *Run) SendEvent(
 	return event, nil
 }
 
-// sendEvent returns the event with how many have become due since the one before.
+// sendEvent returns the event, and how many events have become due since the one before was sent.
 func (r *Run) sendEvent(began, now time.Time, numbers func() (next func() int, err error)) (event *Event, due int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,7 +65,7 @@ func (r *Run) sendEvent(began, now time.Time, numbers func() (next func() int, e
 	return event, due, nil
 }
 
-// EndEvent keeps how long an event took from the time when it was due; failure is the kind of its error, or "".
+// EndEvent records how long an event took from the time when it was due; failure is the kind of its error, or "".
 func (r *Run) EndEvent(event *Event, failure string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,7 +80,7 @@ func (r *Run) EndEvent(event *Event, failure string) {
 	r.Evidence.Time(evidence.Series{Metric: evidence.MetricEvent}, event.Due, time.Since(event.Due), outcome, failure)
 }
 
-// closeEvents counts what was due by now, and cuts the events that are still open.
+// closeEvents counts the events that were due by now, and records those that are still open as cut.
 func (r *Run) closeEvents(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Bars is what k6's progress bars are written to at a terminal. k6 draws them again and again in place, below a line that it leaves
-// empty: Bars puts a line there, cut at the width of the terminal, since k6 counts the lines that it goes back over.
+// Bars is the writer for k6's progress bars at a terminal. k6 redraws them in place, below an empty line. Bars fills that line, and
+// cuts it at the width of the terminal, since k6 moves the cursor back by the number of lines that it wrote.
 type Bars struct {
 	out   io.Writer
 	width func() int // of the terminal, in columns
@@ -17,10 +17,10 @@ type Bars struct {
 	line string // "": none
 }
 
-// NewBars returns a writer that passes all on to out.
+// NewBars returns a writer that passes everything on to out.
 func NewBars(out io.Writer, width func() int) *Bars { return &Bars{out: out, width: width} }
 
-// emptyLine is how k6 begins its bars, and goesBack how it ends them where it will draw them again.
+// emptyLine is the start of k6's bars, and goesBack their end if k6 will redraw them.
 var (
 	emptyLine = []byte("\x1b[K\n")                            //nolint:gochecknoglobals // a constant
 	goesBack  = regexp.MustCompile("\r\x1b\\[J\x1b\\[\\d+A$") //nolint:gochecknoglobals // as above
@@ -35,7 +35,7 @@ func (b *Bars) Write(p []byte) (int, error) {
 	return max(0, n-len(line)), err
 }
 
-// now returns the line as the terminal can show it.
+// now returns the line, cut at the width of the terminal.
 func (b *Bars) now() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,7 +46,7 @@ func (b *Bars) now() string {
 	return string(columns)
 }
 
-// set sets the line; "" takes it away.
+// set sets the line; "" removes it.
 func (b *Bars) set(line string) {
 	if b == nil {
 		return

@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// depthEvery is how often the queue depth is read during a run.
+	// depthEvery is the time between two readings of the queue depth during a run.
 	depthEvery = 2 * time.Second
-	// depthLimit is how long one reading may take.
+	// depthLimit limits the time of one reading.
 	depthLimit = 5 * time.Second
 )
 
-// depth is where the number of users queued in the whole service is read while stays go on. All VUs of this process share it, and
-// one stay at a time does the reading, so that each sample belongs to a callback that k6 waits for.
+// depth reads the number of users queued in the whole service during the stays. All VUs of this process share it, and one stay at a
+// time does the reading, so that each sample belongs to a callback that k6 waits for.
 type depth struct {
 	mu    sync.Mutex
 	probe *queue.Probe // nil: no Redis to read from
 }
 
-// WatchDepth has the queue depth read while stays go on.
+// WatchDepth sets the probe that reads the queue depth during the stays.
 func (r *Run) WatchDepth(probe *queue.Probe) {
 	r.depth.mu.Lock()
 	defer r.depth.mu.Unlock()
@@ -37,7 +37,7 @@ func (d *depth) source() *queue.Probe {
 	return d.probe
 }
 
-// EndDepthWatch takes the last reading of the queue depth, and looks for users that the service lost track of.
+// EndDepthWatch takes the last reading of the queue depth, and counts users that the service lost track of.
 func (r *Run) EndDepthWatch(ctx context.Context, emit Emitter, log Logger) {
 	probe := r.depth.source()
 	if probe == nil {
@@ -53,7 +53,7 @@ func (r *Run) EndDepthWatch(ctx context.Context, emit Emitter, log Logger) {
 	r.confirmUnheard(ctx, probe)
 }
 
-// confirmUnheard looks in Redis for the matches of users who heard nothing of one.
+// confirmUnheard looks in Redis for the matches of users that received no match event.
 func (r *Run) confirmUnheard(ctx context.Context, probe *queue.Probe) {
 	users := r.Record.Unheard()
 	if len(users) == 0 {
@@ -64,7 +64,7 @@ func (r *Run) confirmUnheard(ctx context.Context, probe *queue.Probe) {
 	}
 }
 
-// watchDepth reads the depth again and again until the context ends.
+// watchDepth reads the depth repeatedly until the context ends.
 func (r *Run) watchDepth(ctx context.Context, emit Emitter, log Logger) {
 	probe := r.depth.source()
 	if probe == nil {

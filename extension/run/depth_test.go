@@ -11,14 +11,14 @@ import (
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
-// warnings are what was logged.
+// warnings is a Logger that keeps the warnings.
 type warnings []string
 
 func (w *warnings) Info(...any)                      {}
 func (w *warnings) Warn(args ...any)                 { *w = append(*w, fmt.Sprint(args...)) }
 func (w *warnings) Warnf(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
 
-func TestAQueueDepthThatCannotBeReadIsToldOnce(t *testing.T) {
+func TestAnUnknownQueueDepthIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	redis := miniredis.RunT(t)
 	probe, err := queue.NewProbe("redis://:hunter2@" + redis.Addr())

@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// usersEvery is how often the numbers of users and sessions, and the events received, are emitted.
+// usersEvery is the time between two samples of the numbers of users, sessions and events received.
 const usersEvery = time.Second
 
-// Duty gives a value to the one stay that is to carry out the duties: what is done once for the whole process.
+// Duty returns a channel that gives a value to the one stay that is to carry out the duties: the work that is done once for the
+// whole process.
 func (r *Run) Duty() <-chan struct{} { return r.duty }
 
-// DoDuties reads the queue depth and counts users and sessions until the function that is returned is called, which hands the duties on.
+// DoDuties reads the queue depth, and emits the numbers of users and sessions, until end is called, which makes the duties
+// available to another stay.
 func (r *Run) DoDuties(ctx context.Context, emit Emitter, log Logger) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var duties sync.WaitGroup
@@ -26,7 +28,7 @@ func (r *Run) DoDuties(ctx context.Context, emit Emitter, log Logger) (end func(
 	}
 }
 
-// repeat calls f again and again until the context ends.
+// repeat calls f at this interval until the context ends.
 func repeat(ctx context.Context, every time.Duration, f func()) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -40,7 +42,7 @@ func repeat(ctx context.Context, every time.Duration, f func()) {
 	}
 }
 
-// EmitSessions emits what was counted of sockets and sessions since the last time.
+// EmitSessions emits the counts of sockets and sessions since the last call.
 func (r *Run) EmitSessions(ctx context.Context, emit Emitter) {
 	r.emitSockets(ctx)
 	deltas := r.Sessions.Take()
@@ -58,8 +60,8 @@ func (r *Run) EmitSessions(ctx context.Context, emit Emitter) {
 	}
 }
 
-// EmitPending emits what waits for a moment in which samples may be emitted: what became of sockets and, at most once a second, how
-// late this runner's timers fired. It is called after every operation.
+// EmitPending emits the samples that were made when none could be emitted: the ends of sockets and, at most once a second, how late
+// this runner's timers fired. It is called after every operation.
 func (r *Run) EmitPending(ctx context.Context, emit Emitter) {
 	if lags := r.Runner.Take(); len(lags) > 0 {
 		emit.EmitEach(ctx, RunnerLag, lags)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// silent is an Emitter to which nobody listens.
+// silent is an Emitter that drops all samples.
 type silent struct{}
 
 func (silent) Emit(context.Context, Metric, float64, string, string) {}

@@ -7,7 +7,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
-// KindOf is that of an operation's error.
+// KindOf returns the kind of an operation's error.
 func KindOf(operation string, err error) report.ErrorKind {
 	kind := report.ErrorKind{Operation: operation, Name: "Error"}
 	if e, ok := platform.AsError(err); ok {
@@ -16,7 +16,7 @@ func KindOf(operation string, err error) report.ErrorKind {
 	return kind
 }
 
-// loggedErrors are the kinds of errors that were logged.
+// loggedErrors keeps the kinds of errors that were logged.
 type loggedErrors struct {
 	mu   sync.Mutex
 	seen map[report.ErrorKind]bool

@@ -13,13 +13,13 @@ import (
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
-// How waits ended that are no errors of an operation, as kinds of failures.
+// The kinds of failures of waits that ended without an error of an operation.
 const (
 	failedNoMatch    = "no_match"
 	failedSocketLost = "socket_lost"
 )
 
-// Matched is one user's wait for a match, and what came of it.
+// Matched is one user's wait for a match, and its outcome.
 type Matched struct {
 	sessions.Match
 	UserID string
@@ -53,7 +53,7 @@ func (r *Run) CountMatch(ctx context.Context, emit Emitter, m Matched) {
 	emit.Emit(ctx, MatchFailed, failed, "", "")
 }
 
-// recordMatch keeps how long a user waited for its match, of which it may have heard nothing.
+// recordMatch records how long a user waited for its match; unheard is isUnheard.
 func (r *Run) recordMatch(m Matched, unheard bool) {
 	series := evidence.Series{Metric: evidence.MetricMatch}
 	if unheard {
@@ -102,7 +102,7 @@ func (r *Run) CountSession(ctx context.Context, emit Emitter, userID string, hel
 	}
 }
 
-// recordSession keeps how long a session took to start, and was held. One that the end of the run cut counts as held so far.
+// recordSession records how long a session took to start and how long it was held: until now if the end of the run cut it.
 func (r *Run) recordSession(held sessions.Held) {
 	now := time.Now()
 	started := now.Add(-held.Held)
@@ -122,8 +122,8 @@ func (r *Run) recordSession(held sessions.Held) {
 	}
 }
 
-// isUnheard reports whether the user was matched and heard nothing of it: it waited in vain, and was then answered that it is in no
-// queue, or that it was matched already.
+// isUnheard reports whether the user was matched but received no match event: its wait ended without a match, and the answer to its
+// leave was that it is in no queue, or matched already.
 func (m Matched) isUnheard() bool {
 	return m.Outcome == sessions.OutcomeNoMatch && m.SessionID == "" && (m.Left == contract.LeaveNotQueued || m.Left == contract.LeaveAlreadyMatched)
 }

@@ -11,39 +11,39 @@ type Metric int
 // The metrics. Their names and kinds are in Metrics.
 const (
 	QueueJoinLatency     Metric = iota // duration of a POST /queue/join that was answered 201
-	StripeWebhookLatency               // duration of a POST /webhooks/stripe that was answered as asked
+	StripeWebhookLatency               // duration of a POST /webhooks/stripe that had an expected status
 	ThrottledRequests                  // tag name: answers 429
-	TokensLost                         // tag why: refunds that did not come
+	TokensLost                         // tag why: missing refunds
 	Cycles                             // cycles that users finished
 	Operations                         // tag name: operations of the scenarios
-	ErrorRate                          // tag name: of those, which did not do what the scenario wanted
-	LockRetries                        // tag name: joins and leaves that met the matcher's lock, and were sent again
+	ErrorRate                          // tag name: the share of operations that failed
+	LockRetries                        // tag name: joins and leaves that were sent again because the matcher held the lock
 	RunnerLag                          // how late this runner's own timers fire
 	QueueDepth                         // users queued in all keys, read from Verity's Redis
-	Failures                           // tags name and kind: what makes up error_rate
-	EventsDue                          // events that the plan wanted sent by now
+	Failures                           // tags name and kind: the errors counted in error_rate
+	EventsDue                          // events that were due by now
 	EventsSent                         // events that were sent
 
-	SocketConnectTime // dial to both namespaces joined
+	SocketConnectTime // from the dial until both namespaces are joined
 	SocketsOpened     // sockets that opened
-	SocketsLost       // tag reason: those that ended without the user closing them
-	SocketDropped     // of the sockets that ended, those that were lost
+	SocketsLost       // tag reason: sockets that ended, but were not closed by the user
+	SocketDropped     // the share of the ended sockets that were lost
 	SocketEvents      // tag event: events received
-	MatchTime         // tag outcome: decision to join to the match event, or to giving up
-	MatchAttempts     // users who wanted a match, and were not stopped by the end of the run
-	MatchFailed       // of those, who had none in time
-	SessionStartTime  // match to session:start
+	MatchTime         // tag outcome: from the decision to join to the match event, or to giving up
+	MatchAttempts     // waits for a match that the end of the run did not stop
+	MatchFailed       // the share of the attempts without a match in time
+	SessionStartTime  // from the match to session:start
 	SessionsStarted   // sessions that a user saw start
-	SessionHeld       // session:start to the end
-	SessionDropped    // sessions that did not last as promised
-	ActiveSessions    // half the number of this runner's users who are in a session
+	SessionHeld       // from session:start to the end
+	SessionDropped    // the share of the sessions that did not last as promised
+	ActiveSessions    // half the number of this runner's users in a session
 
-	UsersPresent // users of this runner who are signed up, have their first tokens, and are not gone
-	UsersWaiting // of those, who wait for a match
-	UsersPlanned // users of this runner whom the plan wants to be there
+	UsersPresent // users of this runner that are signed up, have their first tokens, and are not gone
+	UsersWaiting // present users that wait for a match
+	UsersPlanned // users of this runner that are planned to be present
 )
 
-// Kind is how the samples of a metric add up.
+// Kind is how the samples of a metric are aggregated.
 type Kind int
 
 // The kinds of metrics. A trend is of times in milliseconds.
@@ -94,20 +94,20 @@ var Metrics = [...]struct { //nolint:gochecknoglobals // a constant table
 type Emitter interface {
 	// Emit emits one sample, with one more tag unless that is "".
 	Emit(ctx context.Context, metric Metric, value float64, tag, tagValue string)
-	// Prepare makes a sample of now, which the function that is returned emits.
+	// Prepare makes a sample with the current time; the returned function emits it.
 	Prepare(metric Metric, value float64, tag, tagValue string) (emit func(ctx context.Context))
-	// EmitOperation counts one operation in Operations and ErrorRate and, unless failure is "", in Failures, in one go.
+	// EmitOperation counts one operation in Operations and ErrorRate and, unless failure is "", in Failures, all at once.
 	EmitOperation(ctx context.Context, operation, failure string)
-	// EmitEach emits a sample for each time, in one go.
+	// EmitEach emits a sample for each time, all at once.
 	EmitEach(ctx context.Context, metric Metric, times []time.Duration)
 }
 
-// Logger is where goes what cannot wait for the summary.
+// Logger is for messages that cannot wait for the summary.
 type Logger interface {
 	Info(args ...any)
 	Warn(args ...any)
 	Warnf(format string, args ...any)
 }
 
-// Milliseconds is a time as trends have it.
+// Milliseconds converts a time to the unit of trends.
 func Milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

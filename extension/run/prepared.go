@@ -7,13 +7,13 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
-// Prepared is where the reports of a run will be, and what they are of.
+// Prepared is the directory of a run's reports, and what they report on.
 type Prepared struct {
 	Dir, Scenario, Profile, Target string
-	Runner                         string // which of several runners this is, such as 1 of 2, where it is known already
+	Runner                         string // which of several runners this is, such as 1 of 2; "": not known yet
 }
 
-// name is that of the files; "" where nothing was prepared.
+// name returns the name of the files; "" if nothing was prepared.
 func (p Prepared) name() string {
 	name := p.Scenario
 	if p.Profile != "" {
@@ -25,8 +25,8 @@ func (p Prepared) name() string {
 	return name + report.RunnerSuffix(p.Runner)
 }
 
-// Prepare removes the files of an earlier run of that name from Dir, if there is one, and has a run that is refused from here on make a report that says why. k6
-// runs the init context again for teardown() and the summary: the files are of this run then, and stay.
+// Prepare removes the files of an earlier run with this name from Dir, if that is set, and keeps p for ReportRefusal. k6 runs the
+// init context again for teardown() and the summary: the files are then this run's, and are kept.
 func (r *Run) Prepare(p Prepared) error {
 	if r.isDescribed() {
 		return nil
@@ -51,8 +51,8 @@ func (r *Run) takePrepared() Prepared {
 	return p
 }
 
-// ReportRefusal writes the report of a run that is refused in the init context, which has no summary, and appends it to the file that
-// GitHub Actions shows for a step; "": none.
+// ReportRefusal writes the report of a run that is refused in the init context, which has no summary, and appends it to stepSummary,
+// the file that GitHub Actions shows for a step; "": none.
 func (r *Run) ReportRefusal(why, stepSummary string) {
 	p := r.takePrepared()
 	if p.name() == "" {
@@ -62,14 +62,14 @@ func (r *Run) ReportRefusal(why, stepSummary string) {
 		Name: p.name(), Runner: p.Runner, Scenario: p.Scenario, Profile: p.Profile, Target: p.Target, Ended: time.Now(), Refused: true,
 		Ending: "refused before the load: " + why,
 	}
-	_ = r.writeStepSummary(found, stepSummary) // the refusal itself is what is told, here and below
+	_ = r.writeStepSummary(found, stepSummary) // here and below, the refusal is the error that is shown
 	if p.Dir != "" {
 		_, _ = found.Write(p.Dir, nil)
 	}
 }
 
-// SetRunner keeps which of several runners this is, such as 1 of 2, for the name of its reports. Where that was not known when they were prepared,
-// it removes those of an earlier run of it, once.
+// SetRunner keeps which of several runners this is, such as 1 of 2, for the names of its reports. If that was not known to Prepare,
+// the first call removes the files of an earlier run of this runner.
 func (r *Run) SetRunner(here string) {
 	r.Record.SetRunner(here)
 	p := r.takePrepared()

@@ -10,14 +10,14 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
-// presence counts the users of this process: how many there are now, how many were planned, and what kept the others away.
+// presence counts the users of this process that are present, planned and kept away.
 type presence struct {
 	mu      sync.Mutex
 	present level // signed up, seeded, and not gone
 	waiting level // for a match
-	seats   level // users that the stays of now carry
+	seats   level // users of the current stays
 
-	planned      int // by describeRun; 0: nobody said
+	planned      int // by describeRun; 0: unknown
 	away         map[report.ErrorKind]int
 	peakSessions float64 // that has been pushed
 }
@@ -33,7 +33,7 @@ func (l *level) change(by int) {
 	l.peak = max(l.peak, l.now)
 }
 
-// next is the next value of the gauge: the number now or, where a new peak has come and gone since the last one, that peak.
+// next returns the next value of the gauge: the number now or, if there was a new peak since the last value, that peak.
 func (l *level) next() int {
 	if l.peak > l.pushed {
 		l.pushed = l.peak
@@ -42,14 +42,14 @@ func (l *level) next() int {
 	return l.now
 }
 
-// Users says how many users of this process there are at one moment.
+// Users are the numbers of users of this process at one moment.
 type Users struct {
 	Present   int // signed up, with their first tokens, and not gone
-	Waiting   int // of those, who wait for a match
-	InSession int // of those, who are between session:start and session:end; one in two sessions at once counts twice
+	Waiting   int // present, and waiting for a match
+	InSession int // present, and between session:start and session:end; one in two sessions at once counts twice
 }
 
-// Users returns the numbers of now. It may be called at any time.
+// Users returns the current numbers. It may be called at any time.
 func (r *Run) Users() Users {
 	p := &r.presence
 	p.mu.Lock()
@@ -57,13 +57,13 @@ func (r *Run) Users() Users {
 	return Users{Present: p.present.now, Waiting: p.waiting.now, InSession: int(2 * r.Sessions.ActiveSessions())}
 }
 
-// Seat notes users whom a stay is going to carry, or carries no more.
+// Seat adds to the number of users of the stays: a positive number when a stay begins, a negative one when it ends.
 func (r *Run) Seat(by int) { r.presence.change(&r.presence.seats, by) }
 
-// Arrive notes a user who is there from now on, or is gone.
+// Arrive adds to the number of present users: 1 for a user that arrives, -1 for one that is gone.
 func (r *Run) Arrive(by int) { r.presence.change(&r.presence.present, by) }
 
-// Wait notes a user who waits for a match, or does no more.
+// Wait adds to the number of users that wait for a match: 1 for a wait that begins, -1 for one that ends.
 func (r *Run) Wait(by int) { r.presence.change(&r.presence.waiting, by) }
 
 func (p *presence) change(l *level, by int) {
@@ -72,7 +72,7 @@ func (p *presence) change(l *level, by int) {
 	l.change(by)
 }
 
-// plan notes how many users this process is to have.
+// plan sets the number of users that are planned for this process.
 func (p *presence) plan(users int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,14 +96,14 @@ func (p *presence) seated() bool {
 	return p.seats.now > 0
 }
 
-// EmitPeaks emits the numbers of users and sessions that reached a peak which no sample has yet.
+// EmitPeaks emits the peaks of users and sessions that no sample shows yet.
 func (r *Run) EmitPeaks(ctx context.Context, emit Emitter) {
 	for _, sample := range r.gauges(true) {
 		emit.Emit(ctx, sample.metric, sample.value, "", "")
 	}
 }
 
-// emitUsers emits the numbers of users and sessions. After the end of the last stay there is no load to describe, and nothing is emitted.
+// emitUsers emits the numbers of users and sessions. After the end of the last stay it emits nothing, since there is no load.
 func (r *Run) emitUsers(ctx context.Context, emit Emitter) {
 	if !r.presence.seated() {
 		return
@@ -121,7 +121,7 @@ type gaugeSample struct {
 	value  float64
 }
 
-// gauges are the samples of all numbers that have something to say, or only of those with a peak that no sample has yet.
+// gauges returns the samples of all numbers that were ever above 0 or, with peaksOnly, of those with a peak that no sample shows yet.
 func (r *Run) gauges(peaksOnly bool) (samples []gaugeSample) {
 	totals, active := r.Sessions.Totals(), r.Sessions.ActiveSessions()
 	p := &r.presence
@@ -146,7 +146,7 @@ func (r *Run) gauges(peaksOnly bool) (samples []gaugeSample) {
 	return samples
 }
 
-// report returns what the summary says of the users.
+// report returns the numbers of users for the summary.
 func (p *presence) report() report.Users {
 	p.mu.Lock()
 	defer p.mu.Unlock()

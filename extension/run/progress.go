@@ -12,30 +12,30 @@ import (
 )
 
 const (
-	// progressSeconds is how much of the past the line of progress is about, and how often there is one where there is no terminal.
+	// progressSeconds is the time that a line of progress covers, and the time between two lines if there is no terminal.
 	progressSeconds = 10
-	// progressEvery is how often the line at a terminal changes.
+	// progressEvery is the time between two updates of the line at a terminal.
 	progressEvery = time.Second
 )
 
-// progress tells how a run goes on: in the line above k6's progress bars or, where there is no terminal, in lines of its own.
+// progress shows the progress of a run: in the line above k6's progress bars or, without a terminal, in lines of the output.
 type progress struct {
 	errors atomic.Int64 // so far
 
-	isQuiet func() bool // nil: there is nobody to tell
+	isQuiet func() bool // nil: quiet
 	bars    *Bars       // nil: no terminal
 
 	stop    context.CancelFunc // nil: not begun
 	stopped chan struct{}
 }
 
-// ShowProgress has runs tell how they go on, unless isQuiet says otherwise when the load begins: in a line above the bars or, without
-// any, in lines of the output. It is called before any script runs.
+// ShowProgress makes runs show their progress, unless isQuiet returns true when the load begins: in a line above the bars or, if
+// bars is nil, in lines of the output. It is called before any script runs.
 func (r *Run) ShowProgress(bars *Bars, isQuiet func() bool) {
 	r.progress.bars, r.progress.isQuiet = bars, isQuiet
 }
 
-// begin tells of the run until end is called.
+// begin shows the progress of the run until EndProgress is called.
 func (p *progress) begin(r *Run) {
 	if p.isQuiet == nil || p.isQuiet() {
 		return
@@ -53,7 +53,7 @@ func (p *progress) begin(r *Run) {
 	}(p.stopped)
 }
 
-// EndProgress returns when nothing more will be told.
+// EndProgress stops showing progress, and returns when no more will be shown.
 func (r *Run) EndProgress() {
 	r.mu.Lock()
 	stop, stopped := r.progress.stop, r.progress.stopped
@@ -72,11 +72,11 @@ func (p *progress) show(r *Run) {
 		return
 	}
 	if line != "" {
-		_ = r.Write(line + "\n") // the next one may succeed; a run does not fail for it
+		_ = r.Write(line + "\n") // an error must not fail the run
 	}
 }
 
-// progressLine says how the run goes on; "" when there is no load.
+// progressLine returns the line of progress; "" when there is no load.
 func (r *Run) progressLine() string {
 	recent := recently(r.Evidence.Recent(progressSeconds))
 	var parts []string
@@ -101,7 +101,7 @@ func (r *Run) progressLine() string {
 	return "  VERITY " + strings.Join(parts, ", ")
 }
 
-// recent is what a line of progress takes from the evidence of the last seconds.
+// recent is the evidence of the last seconds that a line of progress shows.
 type recent struct {
 	answered  evidence.Histogram // times of requests that were answered as asked
 	due, sent int                // events

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What k6 v2.2.0 writes at a terminal: bars that it draws again, and the last ones.
+// The bars that k6 v2.2.0 writes at a terminal: those that it will redraw, and the last ones.
 const (
 	drawnAgain = "\x1b[K\nrunning\x1b[K\nmine\x1b[K\n\r\x1b[J\x1b[3A"
 	drawnLast  = "\x1b[K\nrunning\x1b[K\nmine\x1b[K\n"
@@ -36,7 +36,7 @@ func TestALineStandsAboveTheBars(t *testing.T) {
 	}
 }
 
-func TestNoProgressIsToldWhereNobodyAsked(t *testing.T) {
+func TestNoProgressIsShownWhenQuiet(t *testing.T) {
 	t.Parallel()
 	for _, isQuiet := range []func() bool{nil, func() bool { return true }} {
 		r := New(&bytes.Buffer{})

@@ -11,7 +11,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
-// readings is what a run knows of its Prometheus between start and end.
+// readings is the state of the readings of Prometheus between the start and the end of a run.
 type readings struct {
 	mu      sync.Mutex
 	begun   bool
@@ -20,7 +20,7 @@ type readings struct {
 	failure string // of the start
 }
 
-// BeginReadings reads Prometheus before the load, on the first of several runners. A failure costs a warning, not the run.
+// BeginReadings reads Prometheus before the load, on the first of several runners. A failure is a warning; the run goes on.
 func (r *Run) BeginReadings(ctx context.Context, prometheus *snapshot.Reader, isFirst bool, log Logger) {
 	if !isFirst {
 		r.Record.SetReadings(report.ReadingsElsewhere)
@@ -37,7 +37,7 @@ func (r *Run) BeginReadings(ctx context.Context, prometheus *snapshot.Reader, is
 	}
 }
 
-// EndReadings reads Prometheus after the load, once, if it was read before: for a table of the report, and for the evidence.
+// EndReadings reads Prometheus after the load, once, if BeginReadings read it: for a table of the report, and for the evidence.
 func (r *Run) EndReadings(ctx context.Context, prometheus *snapshot.Reader, url string, log Logger) {
 	mark, failure, ok := r.readings.end()
 	if !ok {
@@ -71,7 +71,7 @@ func (p *readings) begin(mark snapshot.Mark, err error) {
 	}
 }
 
-// end returns what begin got, once.
+// end returns the arguments of begin, once.
 func (p *readings) end() (mark snapshot.Mark, failure string, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,8 +82,8 @@ func (p *readings) end() (mark snapshot.Mark, failure string, ok bool) {
 	return p.mark, p.failure, true
 }
 
-// recordReadings keeps how the readings of Prometheus went from the beginning of the load on: the values of a gauge, the increase per second of
-// a counter.
+// recordReadings records the readings of Prometheus since the beginning of the load: the values of a gauge, the increase per second
+// of a counter.
 func (r *Run) recordReadings(readings snapshot.Report) {
 	r.mu.Lock()
 	began := r.state.loadBegan

@@ -13,12 +13,12 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
-// Requesting counts a request that begins; Requested is called when it is over.
+// Requesting counts a request that begins; Requested must be called when it is over.
 func (r *Run) Requesting(began time.Time) { r.unanswered.Begin(began) }
 
-// Requested keeps how long one request took that began then. An answer that was not asked for, and none, count as slower than
-// any limit; what the end of the run cut counts with the time it had waited. Answers that say more about the service than about the
-// request are counted besides.
+// Requested records how long a request took that began at this time. An unexpected answer, or none, counts as slower than any
+// limit; a request that the end of the run cut counts with the time it had waited. Answers that show the state of the service, not
+// only of the request, are also counted by themselves.
 func (r *Run) Requested(ctx context.Context, emit Emitter, request *platform.Request, began time.Time, answer *platform.Answer, err error) {
 	r.unanswered.End(began)
 	r.recordRequest(request, began, answer, err)
@@ -50,7 +50,7 @@ func (r *Run) recordRequest(request *platform.Request, began time.Time, answer *
 	}
 }
 
-// statusKind is the kind of failure of an answer with this status.
+// statusKind returns the kind of failure of an answer with this status.
 func statusKind(status int) string {
 	if status == http.StatusTooManyRequests {
 		return KindName(report.ErrorKind{Name: platform.ThrottledError, Status: status})
@@ -58,7 +58,8 @@ func statusKind(status int) string {
 	return KindName(report.ErrorKind{Name: platform.HTTPError, Status: status})
 }
 
-// outcomeOf reports whether the end of the run cut what ended with this error, and how it failed otherwise.
+// outcomeOf returns the outcome of an operation that ended with this error, and the kind of failure if the end of the run did not cut
+// it.
 func outcomeOf(err error) (outcome evidence.Outcome, kind string) {
 	var unanswered *platform.UnansweredError
 	if platform.IsStopped(err) || errors.As(err, &unanswered) {
@@ -67,7 +68,7 @@ func outcomeOf(err error) (outcome evidence.Outcome, kind string) {
 	return evidence.Failed, KindName(KindOf("", err))
 }
 
-// KindName is the kind of an error as evidence has it, such as HTTPError 500.
+// KindName returns the kind of an error as in the evidence, such as HTTPError 500.
 func KindName(kind report.ErrorKind) string {
 	if kind.Status == 0 {
 		return kind.Name
@@ -75,7 +76,7 @@ func KindName(kind report.ErrorKind) string {
 	return kind.Name + " " + strconv.Itoa(kind.Status)
 }
 
-// CountOperation counts an operation, and its error by kind; failure is "" where there was none.
+// CountOperation counts an operation, and its error by kind; failure is "" if there was none.
 func (r *Run) CountOperation(ctx context.Context, emit Emitter, operation, failure string) {
 	r.recordOperation(operation, failure)
 	emit.EmitOperation(ctx, operation, failure)
@@ -90,7 +91,7 @@ func (r *Run) recordOperation(operation, failure string) {
 	}
 }
 
-// recordLevels keeps how many users there are, and how busy this runner is. It is called about once a second.
+// recordLevels records the numbers of users, and how busy this runner is. It is called about once a second.
 func (r *Run) recordLevels(processors float64, of int) {
 	now, users := time.Now(), r.Users()
 	r.Evidence.Level(evidence.LevelPresent, now, float64(users.Present))

@@ -13,8 +13,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
-// What is recorded for a request, beside which the request itself takes 160 to 300 µs of processor time (build/bench/README.md). The
-// second line is the same where the recorder takes nothing any more.
+// BenchmarkRecordingOfARequest measures the recording of a request; the request itself takes 160 to 300 µs of processor time
+// (build/bench/README.md). The second line is the same with a recorder that is closed.
 func BenchmarkRecordingOfARequest(b *testing.B) {
 	request := &platform.Request{Operation: platform.OpJoin, Expected: []int{http.StatusCreated}}
 	answer := &platform.Answer{Status: http.StatusCreated, Duration: 2 * time.Millisecond}
@@ -39,7 +39,7 @@ func BenchmarkRecordingOfARequest(b *testing.B) {
 	}
 }
 
-// How the readings of Prometheus went from the beginning of the load on is evidence.
+// The readings of Prometheus since the beginning of the load are evidence.
 func TestReadingsOfPrometheusAreEvidence(t *testing.T) {
 	t.Parallel()
 	root := New(io.Discard)

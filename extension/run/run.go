@@ -1,5 +1,5 @@
-// Package run keeps the account of the run under way, which all VUs of this process fill: what is planned, how many users, sockets and
-// sessions there are, what operations came to, and in the end its verdict and its reports. Samples go to k6 through an Emitter.
+// Package run keeps the account of the current run, which all VUs of this process share: its plan, the numbers of users, sockets and
+// sessions, the outcomes of operations and, at the end, its verdict and reports. Samples go to k6 through an Emitter.
 package run
 
 import (
@@ -20,8 +20,8 @@ import (
 
 // Run is the account of one run. It is safe for concurrent use.
 type Run struct {
-	Record   report.Record      // what a reader is told
-	Evidence *evidence.Recorder // what the verdict is made of
+	Record   report.Record      // for the report
+	Evidence *evidence.Recorder // for the verdict
 	Sessions *sessions.Tracker
 	Runner   runner.Monitor
 
@@ -34,7 +34,7 @@ type Run struct {
 	logged   loggedErrors
 	progress progress
 	readings readings
-	duty     chan struct{} // holds a value while nobody carries out the duties
+	duty     chan struct{} // holds a value while no stay carries out the duties
 
 	mu       sync.Mutex
 	plan     Plan
@@ -43,20 +43,20 @@ type Run struct {
 	accounts accounts
 	prepared Prepared
 	out      io.Writer
-	width    int // of the terminal, in columns; 0: lines are not broken
+	width    int // of the terminal, in columns; 0: lines are not wrapped
 }
 
-// Plan is what a run says of itself before its load.
+// Plan describes a run before its load.
 type Plan struct {
 	Header    evidence.Header
 	ReportDir string        // "": no reports
-	Rate      schedule.Rate // events a second, of the whole test; none where there are users
+	Rate      schedule.Rate // events a second, of the whole test; empty for a load of users
 	Ramp      schedule.Rate // users over time, of this runner
-	Users     int           // of this runner; 0: the plan does not say
+	Users     int           // of this runner; 0: unknown
 }
 
-// Drawn returns the plan with the course of its load, of which this runner makes a share: events a second where the header has a rate,
-// otherwise users.
+// Drawn returns the plan with the course of its load: events a second if the header has a rate, otherwise users. This runner makes a
+// share of the load.
 func (p Plan) Drawn(load schedule.Rate, share float64) Plan {
 	p.Header.Start = load.Start
 	for _, stage := range load.Stages {
@@ -71,21 +71,21 @@ func (p Plan) Drawn(load schedule.Rate, share float64) Plan {
 	return p
 }
 
-// state is how far the run has come.
+// state is the progress of the run.
 type state struct {
 	loadBegan time.Time
 	described bool
-	health    platform.Health       // that the preflight found
-	clock     platform.ClockReading // measured where there are several runners
-	uptime    time.Duration         // at the end; negative: unknown
+	health    platform.Health       // found by the preflight
+	clock     platform.ClockReading // measured if there are several runners
+	uptime    time.Duration         // of the service, at the end; negative: unknown
 	ended     time.Time             // when uptime was read
 	ledger    *evidence.Ledger
 	judged    verdict.Status
-	closed    bool   // the evidence is, and the run judged
+	closed    bool   // the evidence is closed, and the run judged
 	file      string // of the evidence; "" for none
 }
 
-// New returns the account of a run that has not begun. Lines for the reader go to out.
+// New returns the account of a run that has not begun. Its output goes to out.
 func New(out io.Writer) *Run {
 	r := &Run{
 		Evidence: evidence.New(nil), unanswered: evidence.NewUnanswered(), Sessions: sessions.NewTracker(), accounts: newAccounts(), out: out,
@@ -96,14 +96,14 @@ func New(out io.Writer) *Run {
 	return r
 }
 
-// SetOutput sets where lines for the reader go, and how many columns that has; 0: lines are not broken.
+// SetOutput sets the output, and its width in columns; 0: lines are not wrapped.
 func (r *Run) SetOutput(out io.Writer, width int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.out, r.width = out, width
 }
 
-// Write writes a text for the reader.
+// Write writes a text to the output.
 func (r *Run) Write(text string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,7 +122,7 @@ func (r *Run) Describe(plan Plan) {
 	r.plan, r.state = plan, state{uptime: -1}
 }
 
-// Preflighted keeps what the preflight found and the verdict needs.
+// Preflighted keeps the results of the preflight that the verdict needs.
 func (r *Run) Preflighted(health platform.Health, clock platform.ClockReading, overridden []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,8 +130,8 @@ func (r *Run) Preflighted(health platform.Health, clock platform.ClockReading, o
 	r.plan.Header.Overridden = overridden
 }
 
-// Begin notes that a stay or an event begins. With the first, the load and its evidence begin, and the file of that, if there is to be
-// one.
+// Begin notes that a stay or an event begins. The first one begins the load, its evidence and, if there are reports, the file of the
+// evidence.
 func (r *Run) Begin(began time.Time, here evidence.Runner, log Logger) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,7 +172,7 @@ func (r *Run) beginEvidence(here evidence.Runner, log Logger) error {
 	return err
 }
 
-// evidenceName is that of the file, beside the reports of the same name.
+// evidenceName returns the name of the evidence file, which is beside the reports of the same name.
 func (r *Run) evidenceName() string {
 	name := r.plan.Header.Scenario
 	if r.plan.Header.Profile != "" {
@@ -187,7 +187,7 @@ func (r *Run) isDescribed() bool {
 	return r.state.described
 }
 
-// plannedUsers is how many users the plan wants this runner to have at a time.
+// plannedUsers returns the number of users that are planned for this runner at a time.
 func (r *Run) plannedUsers(at time.Time) (users float64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
-// sockets are those of all users of this process: how many opened, and why those ended that nobody here closed. A socket may be
-// lost while no operation of its user is under way, when nothing may be emitted, so its samples wait here for the next who may.
+// sockets counts the sockets of all users of this process that opened, and the lost ones by reason. A socket may be lost when no
+// operation of its user is under way and nothing may be emitted, so its samples are kept here until an operation emits them.
 type sockets struct {
 	mu      sync.Mutex
 	opened  int
@@ -20,7 +20,7 @@ type sockets struct {
 	samples []func(ctx context.Context)
 }
 
-// SocketOpened counts a user's socket whose opening began then.
+// SocketOpened counts a user's socket that opened; began is when its opening began.
 func (r *Run) SocketOpened(ctx context.Context, emit Emitter, began time.Time, connectTime time.Duration) {
 	r.Evidence.Time(evidence.Series{Metric: evidence.MetricSocket}, began, time.Since(began), evidence.OK, "")
 	r.sockets.mu.Lock()
@@ -36,7 +36,7 @@ func (r *Run) SocketRefused(began time.Time, err error) {
 	r.Evidence.Time(evidence.Series{Metric: evidence.MetricSocket}, began, time.Since(began), outcome, kind)
 }
 
-// SocketEnded counts the end of a socket; loss is "" where the user closed it.
+// SocketEnded counts the end of a socket; loss is "" if the user closed it.
 func (r *Run) SocketEnded(emit Emitter, loss sessions.Loss) {
 	if loss == "" {
 		r.sockets.end(loss, emit.Prepare(SocketDropped, 0, "", ""))
@@ -59,7 +59,7 @@ func (s *sockets) end(loss sessions.Loss, samples ...func(ctx context.Context)) 
 	s.lost[loss]++
 }
 
-// take returns the samples that wait.
+// take removes and returns the samples.
 func (s *sockets) take() []func(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ func (s *sockets) take() []func(ctx context.Context) {
 	return samples
 }
 
-// report returns what the summary says of the sockets.
+// report returns the numbers of sockets for the summary.
 func (s *sockets) report() report.Sockets {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *sockets) report() report.Sockets {
 	return found
 }
 
-// LossText is a loss in words.
+// LossText returns the text for a loss.
 func LossText(loss sessions.Loss) string {
 	switch loss {
 	case sessions.LossTooLarge:

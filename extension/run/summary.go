@@ -9,13 +9,13 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// Summary is what the caller knows of a run that is over.
+// Summary is the caller's part of the summary of a run that is over.
 type Summary struct {
 	Scenario, Profile, Target string
 	ReportDir                 string // "": no files
 	Data                      report.Summary
-	Ending                    string // why the run did not end as planned; "" where it did
-	Refused                   bool   // it ended before its load
+	Ending                    string // why the run did not end as planned; "": it did
+	Refused                   bool   // whether it ended before its load
 	Unstarted                 int    // VUs that could not start
 	// StepSummary is the file that GitHub Actions shows for a step; "": none.
 	StepSummary string
@@ -28,7 +28,7 @@ func (r *Run) Summarize(s Summary) (text string) {
 	return found.Terminal(r.width) + r.writeStepSummary(found, s.StepSummary) + r.writeReports(found, s.ReportDir, judged)
 }
 
-// Report returns what is known of the run, without a verdict.
+// Report returns the report of the run, without a verdict.
 func (r *Run) Report(s Summary) *report.Report {
 	heldFor, heldN := r.held.total()
 	return r.Record.Report(report.Result{
@@ -38,7 +38,7 @@ func (r *Run) Report(s Summary) *report.Report {
 	})
 }
 
-// writeReports writes the files of a report, and returns a line that says so.
+// writeReports writes the files of a report, and returns the line of output that names them.
 func (r *Run) writeReports(found *report.Report, dir string, judged *evidence.Run) (line string) {
 	if dir == "" {
 		return ""
@@ -59,7 +59,7 @@ func (r *Run) evidenceFile() string {
 	return r.state.file
 }
 
-// writeStepSummary appends the Markdown to a file, and returns a line where that fails.
+// writeStepSummary appends the Markdown to a file. If that fails, it returns a line of output.
 func (r *Run) writeStepSummary(found *report.Report, path string) (line string) {
 	if path == "" {
 		return ""
@@ -70,8 +70,8 @@ func (r *Run) writeStepSummary(found *report.Report, path string) (line string) 
 	return ""
 }
 
-// judge ends the evidence, adds to a report what it proves, and returns it; nil where there is none, as of a script of its own that has
-// not said what it is.
+// judge ends the evidence, adds its verdict to a report, and returns it; nil if there is none, as for a script that never called
+// describeRun.
 func (r *Run) judge(found *report.Report) *evidence.Run {
 	if !r.isDescribed() {
 		return nil
@@ -81,7 +81,7 @@ func (r *Run) judge(found *report.Report) *evidence.Run {
 	return run
 }
 
-// endEvidence closes the evidence with what the report says, and judges it.
+// endEvidence closes the evidence with the results of the report, and judges it.
 func (r *Run) endEvidence(found *report.Report) (*evidence.Run, verdict.Verdict, []evidence.Waiting) {
 	now := time.Now()
 	r.closeEvents(now)
@@ -106,8 +106,8 @@ func (r *Run) endEvidence(found *report.Report) (*evidence.Run, verdict.Verdict,
 	return run, judged, end.Waiting
 }
 
-// Verdict returns what the run proved. Where k6 made no summary, as with --no-summary, the evidence is ended and judged first, and the
-// verdict printed; ending is asked why a run that took so long did not end as planned.
+// Verdict returns the verdict of the run. If k6 made no summary, as with --no-summary, it first ends and judges the evidence, and
+// prints the verdict; ending returns why a run of this length did not end as planned.
 func (r *Run) Verdict(thresholdsCrossed bool, ending func(took time.Duration) string) verdict.Status {
 	r.mu.Lock()
 	header, s := r.plan.Header, r.state
@@ -123,12 +123,12 @@ func (r *Run) Verdict(thresholdsCrossed bool, ending func(took time.Duration) st
 	}
 	r.judge(found)
 	if len(header.Claims) > 0 {
-		_ = r.Write(found.Heading(r.width)) // the exit code says it too
+		_ = r.Write(found.Heading(r.width)) // the exit code shows the verdict too
 	}
 	return found.Verdict.Status
 }
 
-// Wrapped breaks a line for the terminal. What goes on begins below the second word.
+// Wrapped wraps a line for the terminal. Continuation lines are indented to the second word.
 func (r *Run) Wrapped(line string) string {
 	indent := len(line) - len(strings.TrimLeft(line, " "))
 	first, rest, found := strings.Cut(line[indent:], " ")
@@ -138,5 +138,5 @@ func (r *Run) Wrapped(line string) string {
 	return report.Wrap(line[:indent]+first+" ", rest, r.width)
 }
 
-// Rendered is a table for the terminal.
+// Rendered returns a table as text for the terminal.
 func (r *Run) Rendered(t report.Table) string { return t.Terminal(r.width) + "\n" }

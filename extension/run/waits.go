@@ -6,7 +6,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// waits are what a summary names that had not come when the run ended, and how long of it is nothing to name.
+// waits are the unfinished waits that a summary names, and how long a wait must have been to be named.
 var waits = []struct {
 	metric evidence.Metric
 	words  string
@@ -17,7 +17,7 @@ var waits = []struct {
 	{evidence.MetricRequest, "an answer", time.Second},
 }
 
-// stillWaiting names what had not come when the run ended, although it had been waited for long.
+// stillWaiting returns the waits that were unfinished when the run ended and had been longer than usual.
 func stillWaiting(run *evidence.Run) (list []evidence.Waiting) {
 	for _, wait := range waits {
 		found := evidence.Waiting{What: wait.words}

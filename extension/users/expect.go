@@ -8,7 +8,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-// judgeJoin makes an error of any other answer than queued, under the key that was planned, if one was.
+// judgeJoin returns an error unless the answer is queued, under the planned key if there is one.
 func judgeJoin(joined platform.Joined, queueKey string) error {
 	if joined.Status != contract.JoinQueued {
 		return platform.Unexpected(platform.OpJoin, http.StatusCreated, "%s, though this user was in no queue", joined.Status)
@@ -19,7 +19,7 @@ func judgeJoin(joined platform.Joined, queueKey string) error {
 	return nil
 }
 
-// judgeLeave makes an error of any other answer than left.
+// judgeLeave returns an error unless the answer is left.
 func judgeLeave(left platform.Left) error {
 	if left.Status != contract.LeaveLeft {
 		return platform.Unexpected(platform.OpLeave, http.StatusOK, "%s, though nobody else joins this user's key", left.Status)
@@ -27,7 +27,7 @@ func judgeLeave(left platform.Left) error {
 	return nil
 }
 
-// judgeBalance makes an error of a balance that is not what it must be.
+// judgeBalance returns an error unless the balance is from least to most.
 func judgeBalance(balance, least, most int) error {
 	const by = "the balance is %d, but by what was bought, spent and refunded it must be "
 	switch {

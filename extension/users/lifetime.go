@@ -9,44 +9,44 @@ import (
 	"github.com/verity-app/xk6-verity/extension/platform"
 )
 
-// How long what is under way may go on after an iteration was told to end (docs/architecture.md, Lifetime).
+// How long operations under way may go on after the end of an iteration (docs/architecture.md, Lifetime).
 const (
 	scheduleDrainLimit = 75 * time.Second
 	abortDrainLimit    = 10 * time.Second
 )
 
-// hungAfter is from when on the end of a run is not what a request or a socket failed of: what had no answer for longer than
-// that when the end cut it is a TimeoutError, and what was cut earlier counts as nothing.
+// hungAfter separates a hung operation from one that the end of the run cut: a request or socket that had waited longer than this
+// when it was cut is a TimeoutError; one that had waited less is not counted.
 const hungAfter = 5 * time.Second
 
 // Enqueue hands a function to the event loop. It must be called exactly once.
 type Enqueue func(func() error)
 
-// Lifetime is one iteration of a VU, or one run of setup, teardown or handleSummary, from the side of Go.
+// Lifetime is one iteration of a VU, or one run of setup, teardown or handleSummary, as Go sees it.
 //
-// k6 cancels an iteration's context at its end, be it planned or not, and runs no JavaScript after that. Timers then let
-// the event loop go at once. Requests go on with a context of their own, so that what they do to a user is known, until
-// they are done or the limit is reached; k6 waits for them because their callbacks are registered.
+// k6 cancels an iteration's context at its end, planned or not, and runs no JavaScript after that. Timers then release the
+// event loop at once. Requests go on with a context of their own, so that their effect on a user is known, until they are
+// done or the limit is reached; k6 waits for them because their callbacks are registered.
 type Lifetime struct {
 	// Iteration is k6's own context.
-	Iteration context.Context //nolint:containedctx // a lifetime is that of a context
+	Iteration context.Context //nolint:containedctx // a lifetime belongs to a context
 	// Work is for requests. It outlives the iteration.
 	Work   context.Context //nolint:containedctx // as above
 	cancel context.CancelFunc
-	// Report is for samples about what was cut. In a scenario it never ends, for there k6 waits until all is told.
+	// Report is for samples about operations that were cut. In a scenario it never ends, since k6 waits for the samples there.
 	Report context.Context //nolint:containedctx // as above
 
-	// Staying says that a stay goes on. It is used on the event loop only.
+	// Staying is true during a stay. It is used on the event loop only.
 	Staying bool
 
-	// wanting ends as soon as nobody is to wait for a match any more: when the iteration winds up or ends.
+	// wanting ends when users stop waiting for matches: when the iteration winds up or ends.
 	wanting     context.Context //nolint:containedctx // as above
 	stopWanting context.CancelFunc
-	// holding ends with an abort at once, and with work after a scheduled end: sessions that started are held to theirs.
+	// holding ends at once with an abort, and with Work after a scheduled end: sessions that started are held to their end.
 	holding     context.Context //nolint:containedctx // as above
 	stopHolding context.CancelFunc
 
-	aborted func() bool   // whether the end of the iteration is that of an aborted run
+	aborted func() bool   // reports whether the iteration ended because the run was aborted
 	over    chan struct{} // closed once nothing can begin any more, a moment after the iteration ended
 
 	mu        sync.Mutex
@@ -66,8 +66,8 @@ type wait struct {
 	early    bool // may fire early when the iteration winds up
 }
 
-// NewLifetime follows the context of an iteration, which may end with an aborted run. Without a scenario (setup, teardown) k6 does not
-// wait for callbacks once the context is cancelled, so requests must end with it.
+// NewLifetime returns the lifetime of an iteration with this context; aborted reports whether the context ended because the run was
+// aborted. Outside a scenario (setup, teardown) k6 does not wait for callbacks once the context is cancelled, so requests end with it.
 func NewLifetime(iteration context.Context, inScenario bool, aborted func(context.Context) bool) *Lifetime {
 	l := &Lifetime{
 		Iteration: iteration, over: make(chan struct{}), waits: make(map[*wait]struct{}), aborted: func() bool { return aborted(iteration) },
@@ -84,15 +84,15 @@ func NewLifetime(iteration context.Context, inScenario bool, aborted func(contex
 	return l
 }
 
-// Ended reports whether the iteration was told to end.
+// Ended reports whether k6 has ended the iteration.
 func (l *Lifetime) Ended() bool { return l.Iteration.Err() != nil }
 
-// Aborted reports whether the iteration ended with an aborted run.
+// Aborted reports whether the iteration ended because the run was aborted.
 func (l *Lifetime) Aborted() bool { return l.Ended() && l.aborted() }
 
 type lifetimeKey struct{}
 
-// CutAt is the error of what began then and was cut by the end of its context.
+// CutAt returns the error of an operation that began at a time and was cut by the end of its context.
 func CutAt(ctx context.Context, began time.Time) error {
 	l, ok := ctx.Value(lifetimeKey{}).(*Lifetime)
 	if !ok {
@@ -104,7 +104,7 @@ func CutAt(ctx context.Context, began time.Time) error {
 	return platform.ErrStopped
 }
 
-// waitedAtEnd returns how long what began then had been under way when the run ended; of what began after that, until now.
+// waitedAtEnd returns how long an operation had been under way when the iteration ended; until now if it began later.
 func (l *Lifetime) waitedAtEnd(began time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,8 +114,8 @@ func (l *Lifetime) waitedAtEnd(began time.Time) time.Duration {
 	return time.Since(began)
 }
 
-// Begin counts work that outlives the iteration's end, for a user too unless that is nil. It returns false once the end has come;
-// otherwise Done must be called.
+// Begin counts work that outlives the iteration's end, also among a user's operations unless that is nil. It returns false once the
+// iteration has ended; otherwise Done must be called.
 func (l *Lifetime) Begin(also *Operations) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -169,7 +169,7 @@ func (l *Lifetime) end() {
 	}
 }
 
-// drainFor lets the work under way go on for a while. The lock is held.
+// drainFor limits how long the work under way may go on. The lock is held.
 func (l *Lifetime) drainFor(aborted bool) {
 	l.stopWanting()
 	limit := scheduleDrainLimit
@@ -180,11 +180,11 @@ func (l *Lifetime) drainFor(aborted bool) {
 	l.cutTimer = time.AfterFunc(limit, l.cancel)
 }
 
-// DoNothing is what a callback runs that is only released.
+// DoNothing is for a callback that is released and has nothing to run.
 func DoNothing() error { return nil }
 
-// After calls f on the event loop in d. It calls it early if the iteration winds up first and early is set, and not at all
-// if the iteration ends first.
+// After calls f on the event loop in d: earlier if early is set and the iteration winds up first, and never if the iteration
+// ends first.
 func (l *Lifetime) After(d time.Duration, callback Enqueue, early bool, f func() error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -234,5 +234,5 @@ func (l *Lifetime) isWindingUp() bool {
 // Seconds turns a number of seconds into a duration, rounded to the nanosecond.
 func Seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }
 
-// ErrStopped is what work gets that begins after the end.
+// ErrStopped is the error of work that begins after the end.
 var ErrStopped = &platform.Error{Name: platform.StoppedError, Message: platform.ErrStopped.Error(), Err: platform.ErrStopped}

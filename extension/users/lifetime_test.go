@@ -15,8 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func neverAborted(context.Context) bool { return false }
 
-// hung is how an operation ends that began so long before the end of its iteration and is cut.
-func TestWhatIsCutByTheEnd(t *testing.T) {
+func TestErrorOfAnOperationThatTheEndCuts(t *testing.T) {
 	t.Parallel()
 	iteration, end := context.WithCancel(t.Context())
 	l := NewLifetime(iteration, false, neverAborted)
@@ -40,10 +39,10 @@ func TestWhatIsCutByTheEnd(t *testing.T) {
 	} {
 		require.EqualError(t, CutAt(l.Work, tc.began), tc.want)
 	}
-	require.Equal(t, platform.ErrStopped, CutAt(t.Context(), now.Add(-time.Hour)), "of no iteration")
+	require.Equal(t, platform.ErrStopped, CutAt(t.Context(), now.Add(-time.Hour)), "no iteration")
 }
 
-// Each timer of users is one of its own: what cuts some of them fires no other early, and each goes on once.
+// WindUp fires the early timers at once, each of them once, and no other timer before its time.
 func TestATimerThatIsCutFiresNoOtherEarly(t *testing.T) {
 	t.Parallel()
 	iteration, end := context.WithCancel(t.Context())
@@ -59,7 +58,7 @@ func TestATimerThatIsCutFiresNoOtherEarly(t *testing.T) {
 	for range 500 {
 		life.After(200*time.Millisecond, callback, false, func() error { late <- time.Now(); return nil })
 	}
-	time.Sleep(20 * time.Millisecond) // the first are expiring while they are cut
+	time.Sleep(20 * time.Millisecond) // the early timers expire during WindUp
 	life.WindUp()
 	require.Eventually(t, func() bool { return len(fired) == 500 && len(late) == 500 }, 10*time.Second, time.Millisecond)
 	for range 500 {

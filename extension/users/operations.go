@@ -2,8 +2,8 @@ package users
 
 import "sync"
 
-// Operations counts what is under way for one user. Unlike with a sync.WaitGroup, an operation may begin while the end of the
-// others is waited for: scripts need not await what they start.
+// Operations counts the operations of one user that are under way. Unlike with a sync.WaitGroup, an operation may begin during
+// wait, since scripts need not await their operations.
 type Operations struct {
 	mu   sync.Mutex
 	n    int

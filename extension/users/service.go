@@ -1,7 +1,7 @@
-// Package users is the life of a VU's users: they arrive in a stay, repeat their cycle and go, each with an account, a connection and a
-// socket of its own; what they do is counted in the run's account. It keeps the rules of docs/architecture.md, Lifetime.
+// Package users runs the life of a VU's users: they arrive in a stay, repeat their cycle and leave, each with its own account,
+// connection and socket; their operations are counted in the run's account. It keeps the rules of docs/architecture.md, Lifetime.
 //
-// It is plain Go. What it needs of k6 reaches it as a VU, and the script's part of a stay as a Script.
+// It does not depend on k6: k6 is passed in as a VU, and the script's part of a stay as a Script.
 package users
 
 import (
@@ -14,14 +14,14 @@ import (
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
-// VU is what users need of the VU that carries them.
+// VU is the part of a k6 VU that its users need.
 type VU interface {
 	run.Emitter
 	// Log is k6's log.
 	Log() run.Logger
-	// Connect makes the HTTP connection of one user. It connects at the first request.
+	// Connect returns the HTTP connection of one user, which connects at the first request.
 	Connect(baseURL string, timeout time.Duration) Connection
-	// SocketOptions are those of k6 for a socket, with its dialer, TLS and proxy.
+	// SocketOptions returns the options of a socket with k6's dialer, TLS and proxy.
 	SocketOptions() sessions.Options
 }
 
@@ -37,7 +37,7 @@ type Service struct {
 	Run     *run.Run
 	BaseURL string
 	Timeout time.Duration // of a request
-	Counts  bool          // in operations and error_rate, what users do
+	Counts  bool          // whether its users' operations count in operations and error_rate
 }
 
 // SignUp signs up a user, who buys tokens unless that is 0.
@@ -58,9 +58,8 @@ func (s *Service) SignUp(ctx context.Context, vu VU, life *Lifetime, tokens int)
 	return user, nil
 }
 
-// Count logs the first error of each kind, and counts an operation where this service counts what its users do. What the end of
-// the run cut counts as nothing, and so does what went well after it; what failed by itself, or had hung before the end, has
-// failed.
+// Count logs the first error of each kind, and counts an operation if Counts is set. An operation that the end of the run cut is
+// not counted, nor one that succeeded after it; one that failed by itself, or had hung before the end, counts as failed.
 func (s *Service) Count(vu VU, life *Lifetime, operation string, err error) {
 	if platform.IsStopped(err) || (err == nil && life.Ended()) {
 		return
@@ -87,8 +86,8 @@ type Event struct {
 	Sale     *platform.Sale // nil: it credits nothing that is known here
 }
 
-// SendEvent sends a webhook, and books what it sells to the account of its user, if setup() signed that up. The script counts its
-// webhooks itself, unless the run ends first, when it hears no more of this one.
+// SendEvent sends a webhook, and books the sale to the account of its user, if setup() signed that user up. The script counts its
+// webhooks itself; SendEvent counts only one that failed after the end of the iteration, when the script no longer runs.
 func (s *Service) SendEvent(ctx context.Context, vu VU, life *Lifetime, connection Connection, event Event) (*platform.Answer, error) {
 	answer, err := s.PostWebhook(ctx, connection, event.Body, event.Header, event.Expected...)
 	s.book(event.Sale, answer, err)
@@ -107,7 +106,7 @@ func (s *Service) SendEvent(ctx context.Context, vu VU, life *Lifetime, connecti
 	return answer, nil
 }
 
-// book notes in the account of a user that setup() signed up what became of an event that sells it tokens.
+// book notes the outcome of a sale in the account of its user, if setup() signed that user up.
 func (s *Service) book(sale *platform.Sale, answer *platform.Answer, err error) {
 	if sale == nil {
 		return

@@ -40,7 +40,7 @@ func (u *User) Connect(ctx context.Context, life *Lifetime) error {
 	began, options := time.Now(), u.vu.SocketOptions()
 	options.URL, options.UserID, options.Token = u.service.BaseURL, u.Account.ID(), token
 	options.Tracker, options.Timeout, options.OnEnd = u.service.Run.Sessions, u.service.Timeout, u.socketEnds(life)
-	// Nobody needs a socket that opens when the run winds up, while a request that is under way then is waited for.
+	// A wind-up cuts a socket that is opening, which is not needed any more, but not a request.
 	opening, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(life.wanting, cancel)()
@@ -57,8 +57,8 @@ func (u *User) Connect(ctx context.Context, life *Lifetime) error {
 	return nil
 }
 
-// socketEnds returns what is called at the end of the user's socket. A loss after an abort has no meaning, for the service may have
-// been interrupted together with the run.
+// socketEnds returns the function to call at the end of the user's socket. A loss after an abort is not counted: the service may
+// have been interrupted together with the run.
 func (u *User) socketEnds(life *Lifetime) func(sessions.Loss) {
 	return func(loss sessions.Loss) {
 		if loss == "" || !life.Aborted() {
@@ -91,7 +91,7 @@ func (u *User) openSocket(caller, why string) (*sessions.Socket, error) {
 	return u.socket, nil
 }
 
-// closeSocket waits for a connect that is under way.
+// closeSocket closes the user's socket, after a connect that is under way.
 func (u *User) closeSocket() {
 	u.connecting.Lock()
 	defer u.connecting.Unlock()
@@ -112,18 +112,18 @@ func (u *User) closeSocket() {
 // Wish is a match that a user wants.
 type Wish struct {
 	Body     []byte        // of the join
-	QueueKey string        // expected; "" where the place does not say
+	QueueKey string        // expected; "": any
 	Timeout  time.Duration // 0: the default of sessions
 	Hold     time.Duration // how long the session is to last; 0: as long as the service says
 }
 
-// Match is what came of a wish.
+// Match is the outcome of a wish.
 type Match struct {
 	sessions.Match
 	Lost sessions.Loss // why the socket was lost, where that cut the wait
 }
 
-// Match joins and waits for the match, and counts what came of it.
+// Match joins and waits for the match, and counts the outcome.
 func (u *User) Match(ctx context.Context, life *Lifetime, wish Wish) (Match, error) {
 	_, m, err := u.match(ctx, life, wish)
 	return m, err
@@ -162,7 +162,7 @@ func (u *User) match(ctx context.Context, life *Lifetime, wish Wish) (*sessions.
 	u.service.Run.CountMatch(ctx, u.vu,
 		run.Matched{Match: found, UserID: u.Account.ID(), Began: began, Left: left.Status, Loss: m.Lost, Err: err})
 	if joinFailed != nil && !platform.IsStopped(joinFailed) {
-		return socket, m, joinFailed // also where the wait was stopped meanwhile
+		return socket, m, joinFailed // even if the wait was stopped meanwhile
 	}
 	if m.Outcome == sessions.OutcomeJoinFailed || m.Outcome == "" {
 		return socket, m, err
@@ -170,10 +170,10 @@ func (u *User) match(ctx context.Context, life *Lifetime, wish Wish) (*sessions.
 	if m.Outcome == sessions.OutcomeSocketLost {
 		u.Account.NoteSocketLost()
 	}
-	return socket, m, nil // a leave that failed is told by the user who is still queued
+	return socket, m, nil // a failed leave shows as a user who is still queued
 }
 
-// joinFor joins for a match. Any other answer than queued, under the key that was planned, is an error.
+// joinFor joins for a match. Any answer but queued, under the planned key if there is one, is an error.
 func (u *User) joinFor(ctx context.Context, wish Wish) (string, error) {
 	joined, err := u.join(ctx, wish.Body)
 	if err == nil {
@@ -182,7 +182,7 @@ func (u *User) joinFor(ctx context.Context, wish Wish) (string, error) {
 	return joined.QueueKey, err
 }
 
-// Session is what came of a wish to hold a session. Held is empty where no session came of it.
+// Session is the outcome of a wish to hold a session. Held is empty if there was no session.
 type Session struct {
 	Match Match
 	Held  sessions.Held
@@ -201,11 +201,11 @@ func (u *User) HoldSession(ctx context.Context, life *Lifetime, wish Wish) (Sess
 		s.Lost = socket.Loss()
 	}
 	u.service.Run.CountSession(ctx, u.vu, u.Account.ID(), s.Held, s.Lost)
-	return s, nil // a match that came too late counts as none, although its session went on all the same
+	return s, nil // a match that came too late counts as none, although its session was held
 }
 
-// Expect returns a function that waits for an event since Expect was called, so that what a later operation brings about is not
-// missed.
+// Expect returns a function that waits for an event that arrives after the call of Expect, so that the event of an operation
+// in between is not missed.
 func (u *User) Expect(life *Lifetime, namespace, event string, patience time.Duration) func() (json.RawMessage, error) {
 	socket, err := u.openSocket("waitFor()", "an event is heard on the socket only")
 	if err != nil {
@@ -221,7 +221,7 @@ func (u *User) Expect(life *Lifetime, namespace, event string, patience time.Dur
 	}
 }
 
-// waitError says why an event was not heard.
+// waitError returns why an event was not received.
 func waitError(life *Lifetime, event string, patience time.Duration, socket *sessions.Socket, err error) error {
 	if life.Ended() {
 		return ErrStopped

@@ -13,22 +13,22 @@ import (
 )
 
 const (
-	// MaxLeaveSeconds is how long the users of a VU may take to leave one by one: well below scheduleDrainLimit.
+	// MaxLeaveSeconds is the longest time for the users of a VU to leave one by one: well below scheduleDrainLimit.
 	MaxLeaveSeconds = 60
-	// EndGuard is how long after the planned end a stay winds up: k6 must see the end before, or it starts another iteration.
+	// EndGuard is how long after the planned end a stay winds up: k6 must see the end first, or it starts another iteration.
 	EndGuard = 10 * time.Millisecond
 	// drainedAtOnce is how many users of one VU leave at the same time.
 	drainedAtOnce = 16
 )
 
-// Script is what a script does for one seat. Both functions return at once; the seat is told how it went, on the event loop: with
-// SignedUp, Stepped or Failed. Their errors end the iteration.
+// Script is the script's part of one seat. Both functions return at once, and their errors end the iteration. The outcome follows on
+// the event loop, as a call of the seat's SignedUp, Stepped or Failed.
 type Script interface {
 	SignUp(number int) error
 	Step(step, cycle int) error
 }
 
-// StayOptions are those of a stay.
+// StayOptions are the options of a stay.
 type StayOptions struct {
 	Seats        int
 	ArriveWithin float64 // s
@@ -84,7 +84,7 @@ func (s *Stay) Begin() bool {
 	return true
 }
 
-// Await waits for the end of the stay, takes the users out, and calls release, after which nothing is emitted.
+// Await waits for the end of the stay, drains its users, and calls release, after which nothing is emitted.
 func (s *Stay) Await(release func()) {
 	defer s.run.Runner.Hold()()
 	endDuties := s.awaitEnd()
@@ -97,8 +97,7 @@ func (s *Stay) Await(release func()) {
 	s.life.Done(nil)
 }
 
-// awaitEnd waits for the end of the stay. If the duties fall to this stay meanwhile, it carries them out until the function that is
-// returned is called.
+// awaitEnd waits for the end of the stay. If this stay gets the duties meanwhile, it carries them out until endDuties is called.
 func (s *Stay) awaitEnd() (endDuties func()) {
 	endDuties = func() {}
 	duty := s.run.Duty()
@@ -115,7 +114,7 @@ func (s *Stay) awaitEnd() (endDuties func()) {
 	}
 }
 
-// arrival spreads the seats evenly, each at a random moment of its share of the time.
+// arrival returns when a seat's user arrives: at a random moment of the seat's equal share of ArriveWithin.
 func (s *Stay) arrival(seat int) time.Duration {
 	share := s.ArriveWithin / float64(s.Seats)
 	return Seconds(share * (float64(seat) + rand.Float64())) // #nosec G404 -- spreads load, guards nothing
@@ -136,7 +135,7 @@ type Seat struct {
 }
 
 // next makes the user sign up or take its next step, unless the stay is over. At the end of a constant-vus scenario a cycle that
-// has begun goes on to its end; k6 cuts it in all others.
+// has begun is completed; in all other scenarios k6 cuts it.
 func (s *Seat) next() error {
 	if s.step == 0 && (s.stay.life.isWindingUp() || (s.stay.Cycles > 0 && s.cycle >= s.stay.Cycles)) {
 		return s.leave()
@@ -173,13 +172,13 @@ func (s *Seat) Stepped() error {
 	return nil
 }
 
-// Failure is how signing up or a step failed; without an operation, by the script's own fault.
+// Failure is the failure of signing up or of a step; without an operation, it is the script's own.
 type Failure struct {
 	report.ErrorKind
-	RetryAfter time.Duration // that the service asks for; 0: it does not
+	RetryAfter time.Duration // the delay that the service asks for; 0: none
 }
 
-// Failed backs off. A user whose session is lost makes room for a new one.
+// Failed backs off after a failure. A user that lost its session is retired, and makes room for a new one.
 func (s *Seat) Failed(f Failure) error {
 	s.step = 0
 	s.failures++
@@ -189,7 +188,7 @@ func (s *Seat) Failed(f Failure) error {
 	}
 	switch {
 	case s.user == nil:
-		// What a persistent purchase met is noted already, and it does not fail.
+		// The errors of a persistent purchase are noted already, and it does not fail.
 		if f.Operation != "" && f.Name != platform.StoppedError {
 			s.stay.run.KeptAway(f.ErrorKind)
 		}
@@ -204,7 +203,7 @@ func (s *Seat) Failed(f Failure) error {
 	return goOn()
 }
 
-// leave ends the stay of this seat, and with the last one the stay.
+// leave ends this seat, and the stay with the last one.
 func (s *Seat) leave() error {
 	s.stay.open--
 	if s.stay.open == 0 {
@@ -213,8 +212,8 @@ func (s *Seat) leave() error {
 	return nil
 }
 
-// retire takes a user away whose session is lost, and then goes on. It forgets one that need not be drained any more: where each
-// new one is refused, there are many.
+// retire removes a user that lost its session, and then calls goOn. The stay forgets the user if it need not be drained: there may
+// be many when the service refuses each new one.
 func (s *Stay) retire(user *User, goOn func() error) {
 	callback := s.register()
 	user.retire(s.life.Work, func(stillQueued bool) {
@@ -227,8 +226,8 @@ func (s *Stay) retire(user *User, goOn func() error) {
 	})
 }
 
-// drain takes the users out of their queues, a few at a time, and closes their connections; a session that is held is held
-// to its end first, where the schedule ended the stay.
+// drain takes the users out of their queues, a few at a time, and closes their connections. If the schedule ended the stay,
+// sessions are held to their end first.
 func (s *Stay) drain() {
 	s.mu.Lock()
 	users := slices.Clone(s.users)
@@ -248,8 +247,8 @@ func (s *Stay) drain() {
 	wg.Wait()
 }
 
-// leaveStep is the time between two users who leave. A VU that is ramped down carries many, and they go one by one until the
-// ramp takes the next VU, as they would with a VU each.
+// leaveStep returns the time between two users' leaving. The users of a VU that is ramped down leave one by one until the ramp
+// takes the next VU, as they would with a VU each.
 func (s *Stay) leaveStep(users int) time.Duration {
 	if users == 0 || !s.life.Ended() || s.life.Aborted() {
 		return 0
@@ -263,8 +262,8 @@ const (
 	longestRetryAfter = 5 * time.Minute
 )
 
-// backOff is how long a user waits after a failure: what the server asks for, otherwise 1 s, 2 s, 4 s … 30 s; always with
-// some spread, so that users who failed together do not return together.
+// backOff returns how long a user waits after a failure: as long as the server asks for, otherwise 1 s, 2 s, 4 s … 30 s; always
+// with some spread, so that users who failed together do not return together.
 func backOff(failures int, retryAfter time.Duration) time.Duration {
 	spread := rand.Float64() // #nosec G404 -- spreads load, guards nothing
 	if retryAfter > 0 {
@@ -289,10 +288,10 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// ThinkTime is how long a user waits after what it did: a random time between the two, in seconds.
+// ThinkTime is the pause of a user after a step: a random time between the two, in seconds.
 type ThinkTime struct{ Least, Most float64 }
 
-// Next is the next one.
+// Next returns the next pause.
 func (t ThinkTime) Next() time.Duration {
 	return Seconds(t.Least + (t.Most-t.Least)*rand.Float64()) // #nosec G404 -- a think time guards nothing
 }

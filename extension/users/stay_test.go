@@ -42,7 +42,7 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
-// connected() runs on the event loop, where a connect to a server that hangs would hold all users up.
+// connected() runs on the event loop, where waiting for a server that hangs would hold up all users.
 func TestConnectedDoesNotWaitForAConnectThatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	user := &User{}

@@ -11,13 +11,13 @@ import (
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
-// Why a token was lost, as the tag of tokens_lost says.
+// Why a token was lost: the values of the tag why of tokens_lost.
 const (
 	lostWithoutRefund  = "left_without_refund"                // left the queue, but the token did not come back
 	lostAlreadyMatched = string(contract.LeaveAlreadyMatched) // queued again within an hour of a match, and left
 )
 
-// User is one user, as one VU sees it.
+// User is one user of one VU.
 type User struct {
 	Account    *platform.User
 	Operations Operations // under way
@@ -32,17 +32,17 @@ type User struct {
 	socket     *sessions.Socket // nil: not connected
 }
 
-// NewUser returns a user with this account, whose connection is given besides.
+// NewUser returns a user with this account and its connection.
 func NewUser(service *Service, vu VU, account *platform.User, connection Connection) *User {
 	return &User{service: service, vu: vu, Account: account, connection: connection}
 }
 
-// Count counts an operation of the user's, as Service.Count does.
+// Count counts an operation of the user, as Service.Count does.
 func (u *User) Count(life *Lifetime, operation string, err error) {
 	u.service.Count(u.vu, life, operation, err)
 }
 
-// Join joins a queue. If it is expected to, any other answer than queued, under the key that was planned, is an error.
+// Join joins a queue. With isExpected, any answer but queued, under the planned key if there is one, is an error.
 func (u *User) Join(ctx context.Context, body []byte, isExpected bool, queueKey string) (platform.Joined, error) {
 	u.noteOnSocket((*sessions.Socket).Joining)
 	joined, err := u.join(ctx, body)
@@ -69,7 +69,7 @@ func (u *User) noteOnSocket(f func(*sessions.Socket)) {
 	}
 }
 
-// Leave leaves the queue. If it is expected to, any other answer than left is an error.
+// Leave leaves the queue. With isExpected, any answer but left is an error.
 func (u *User) Leave(ctx context.Context, isExpected bool) (platform.Left, error) {
 	left, err := u.leave(ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func (u *User) Leave(ctx context.Context, isExpected bool) (platform.Left, error
 	return left, err
 }
 
-// leave leaves the queue and counts a refund that did not come.
+// leave leaves the queue and counts a missing refund.
 func (u *User) leave(ctx context.Context) (platform.Left, error) {
 	left, err := u.Account.Leave(ctx)
 	if err == nil && left.LostToken() {
@@ -96,7 +96,7 @@ func (u *User) leave(ctx context.Context) (platform.Left, error) {
 	return left, err
 }
 
-// Balance reads the balance, which must be within these bounds.
+// Balance reads the balance. One that is not from least to most is an error.
 func (u *User) Balance(ctx context.Context, least, most int) (int, error) {
 	balance, err := u.Account.Balance(ctx)
 	if err == nil {
@@ -105,15 +105,15 @@ func (u *User) Balance(ctx context.Context, least, most int) (int, error) {
 	return balance, err
 }
 
-// Buyer returns a function that buys tokens, and counts that. A user who is about to arrive in a stay when Buyer is called buys
-// persistently, see seed.
+// Buyer returns a function that buys tokens and counts the purchase. It is persistent, see seed, for a user that is about to
+// arrive in a stay when Buyer is called.
 func (u *User) Buyer(life *Lifetime, tokens int) func(ctx context.Context) error {
 	isArriving := life.Staying && !u.present.Load()
 	return func(ctx context.Context) error { return u.seed(ctx, life, tokens, isArriving) }
 }
 
-// seed buys tokens, and counts that. Where it is persistent, as for a user who is about to arrive in a stay, a purchase that
-// fails is sent again until it is credited or the stay ends, as Stripe does, so that the account is not thrown away.
+// seed buys tokens and counts the purchase. With persistent, as for a user that is about to arrive in a stay, a purchase that
+// fails is sent again, as Stripe does, until it is credited or the stay ends, so that the account is not wasted.
 func (u *User) seed(ctx context.Context, life *Lifetime, tokens int, persistent bool) error {
 	for failures := 1; ; failures++ {
 		if persistent && life.wanting.Err() != nil {
@@ -151,15 +151,15 @@ func (u *User) arrive() {
 	}
 }
 
-// gone counts the user as present no more.
+// gone counts the user as no longer present.
 func (u *User) gone() {
 	if u.present.CompareAndSwap(true, false) {
 		u.service.Run.Arrive(-1)
 	}
 }
 
-// drain closes the user at the end of a stay. A leave that fails is an operation that failed, and so is a user who is left
-// behind, whatever the reason.
+// drain closes the user at the end of a stay. A failed leave counts as a failed operation, and so does a user that may still be
+// queued, whatever the reason.
 func (u *User) drain(life *Lifetime) {
 	defer u.gone()
 	err := u.Close(life.Work)
@@ -180,9 +180,9 @@ var errLeftBehind = &platform.Error{
 	Message: platform.OpLeave + " was not answered before the time for leaving was over; the user may still be queued",
 }
 
-// retire takes a user whose session is lost out of the queue, as far as that can be done, so that nobody is matched with it:
-// its socket closes, and without one it leaves with its access token, if that is still good. It goes on in the background, as
-// an operation of the user; then f is told whether the user may be queued all the same.
+// retire takes a user that lost its session out of the queue, if possible, so that no user is matched with it: its socket closes,
+// and without one it leaves with its access token, if that is still valid. This happens in the background, as an operation of
+// the user; then f is called with whether the user may still be queued.
 func (u *User) retire(ctx context.Context, f func(stillQueued bool)) {
 	u.service.Run.Expel(u.Account)
 	u.gone()
