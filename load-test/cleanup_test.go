@@ -3,6 +3,7 @@ package loadtest_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.k6.io/k6/v2/errext/exitcodes"
 
+	"github.com/verity-app/xk6-verity/extension/campaign"
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
@@ -113,4 +115,22 @@ func TestAccountsOfARunThatIsStoppedAreDeletedFor10Seconds(t *testing.T) {
 	require.Less(t, took, 25*time.Second)
 	require.Equal(t, 20, target.observe(t).Answers[routeDelete][http.StatusNoContent])
 	require.Contains(t, r.stdout, "20 of the 20 that this run made were deleted\n")
+}
+
+// A campaign says how many accounts its runs deleted, in its log, on its page and at the end.
+func TestACampaignDeletesTheAccountsOfItsRuns(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n  - profile: small-spike\n").with("--cleanup")
+	r := e.run(t)
+	require.Equal(t, exitcodes.ExitCode(0), r.exit, r.stdout+r.stderr)
+	require.Equal(t, "passed|passed", e.states(t))
+	s := target.state(t)
+	require.Equal(t, 20+10, s.Answers[routeSignUp][http.StatusCreated])
+	require.Equal(t, 20+10, s.deleted(t))
+	require.Contains(t, r.stdout, "\n30 accounts deleted, 0 left on the service.\n")
+	require.Regexp(t, `\*\*small-queue\*\* ends after \d+s: passed; 20 accounts deleted, 0 left on the service\n`, e.log(t))
+	page, err := os.ReadFile(filepath.Join(e.dir, campaign.PageFile)) // #nosec G304 -- the test's own
+	require.NoError(t, err)
+	require.Contains(t, string(page), "10 accounts deleted, 0 left on the service")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -257,4 +258,4 @@ func (e *downError) Unwrap() error { return ErrDown }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func inMs(ms float64) string { return figure(ms) + " ms" }
+func inMs(ms float64) string { return figure(math.Round(10*ms)/10) + " ms" }

@@ -469,7 +469,11 @@ func (e *Engine) step(ctx context.Context, s *StepRecord) error {
 	for _, line := range s.lines() {
 		e.say(KindVerdict, s.Name, "%s", line)
 	}
-	e.say(KindStep, s.Name, "ends after %s: %s", short(s.Ended.Sub(s.Began)), s.State)
+	ends := fmt.Sprintf("ends after %s: %s", short(s.Ended.Sub(s.Began)), s.State)
+	if accounts := accountsText(s.Facts); accounts != "" {
+		ends += "; " + accounts
+	}
+	e.say(KindStep, s.Name, "%s", ends)
 	e.save()
 	if s.State == StateNotProven && (s.AcceptNotProven || slices.Contains(e.Options.AcceptNotProven, s.Name)) {
 		e.accept(s)

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -65,7 +64,7 @@ type stepRow struct {
 	Claims         []report.ClaimRow
 	NoClaims       string
 	Links          []link
-	FactTexts      []string
+	Accounts       string
 }
 
 // tick is something that happened while a step ran, or before it.
@@ -222,7 +221,7 @@ func (r *Record) stepRow(i int, line timeline) stepRow {
 	s := r.Steps[i]
 	row := stepRow{
 		StepRecord: s, ID: fmt.Sprintf("step-%d", i+1), Mark: stateMark(s.State), Class: stateClass(s.State), Word: stateWord(s.State),
-		FactTexts: factTexts(s.Facts),
+		Accounts: accountsText(s.Facts),
 	}
 	if s.Verdict != nil {
 		row.NoClaims = s.Verdict.NoClaims
@@ -261,21 +260,6 @@ func (r *Record) endBefore(at time.Time) (end time.Time) {
 		}
 	}
 	return end
-}
-
-// factTexts are the facts of a step, with words for those that a reader asks for.
-func factTexts(facts map[string]int64) []string {
-	words := map[string]string{
-		report.FactAccountsDeleted: "accounts deleted", report.FactAccountsKept: "accounts left on the service",
-		report.FactLeftBehind: "users left behind in the queue",
-	}
-	var texts []string
-	for _, name := range slices.Sorted(maps.Keys(facts)) {
-		if word, ok := words[name]; ok {
-			texts = append(texts, fmt.Sprintf("%s: %d", word, facts[name]))
-		}
-	}
-	return texts
 }
 
 func eventClass(kind Kind) string {

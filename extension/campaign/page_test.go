@@ -14,7 +14,7 @@ import (
 // drawnRecord is a campaign of which two steps have passed, one is not proven, and one was broken off a day later.
 func drawnRecord() *Record {
 	began := time.Date(2026, 11, 28, 22, 0, 0, 0, time.UTC)
-	at := func(d time.Duration) time.Time { return began.Add(d) }
+	at := began.Add
 	claimed := func(kinds ...string) (claims []evidence.Claim) {
 		for _, kind := range kinds {
 			claims = append(claims, evidence.Claim{Kind: kind})
@@ -100,7 +100,7 @@ func TestThePageHasTheTargetsWithTheClaimThatDecided(t *testing.T) {
 	require.Equal(t, 4, strings.Count(page, `<tr class="claim `))
 	for _, part := range []string{
 		"✗ FAIL: the campaign ended at purchase-spike", "1,800 to 2,300 users waiting at once <small>match-full</small>", "✓ match p95 2.8 s <small>match-full</small>",
-		"claimed by sessions-1000", "38 to 41 ms", "accounts deleted: 500", "PROFILE=match-dry ./k6 run",
+		"claimed by sessions-1000", "38 to 41 ms", "500 accounts deleted, 0 left on the service", "PROFILE=match-dry ./k6 run",
 		`<a href="match-dry/match-dry.html">match-dry.html</a>`, "see the service&#39;s log, then go on with --resume", "2026-11-29 23:00:00 UTC, after 25h0m0s",
 		"Left out: 23h30m0s from 22:30:00 UTC.", "GET /health takes 2 ms; nobody is queued or in a session", "22:00-02:00 Australia/Sydney",
 	} {

@@ -132,7 +132,7 @@ const (
 )
 
 // Needs is how long a window must still be open for the step to begin.
-func (s Step) Needs() time.Duration { return s.Length() + StepMargin }
+func (s Step) Needs() time.Duration { return s.Length() + StepMargin + s.cleanupMargin() }
 
 // Length is that of the load.
 func (s Step) Length() time.Duration { return time.Duration(s.LengthSeconds * float64(time.Second)) }

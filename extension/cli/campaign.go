@@ -45,6 +45,7 @@ type campaignOptions struct {
 	yes             bool
 	acceptNotProven []string
 	noBreaker       bool
+	cleanup         bool
 	window, tz      string
 	wait            bool
 	runners         string
@@ -102,6 +103,7 @@ was refused, and 108 where the service is down.`,
 	flags.BoolVar(&o.yes, "yes", false, "do not ask before a step")
 	flags.StringArrayVar(&o.acceptNotProven, "accept-not-proven", nil, "go on after this `STEP` although it is NOT PROVEN; may be repeated")
 	flags.BoolVar(&o.noBreaker, "no-breaker", false, "do not watch the service, and end no step before its time")
+	flags.BoolVar(&o.cleanup, "cleanup", false, "after each step, delete the accounts that its run made")
 	flags.StringVar(&o.window, "window", "", "begin no step that could not end within these times of day `FROM-UNTIL`, such as 22:00-02:00")
 	flags.StringVar(&o.tz, "tz", "", "the time `ZONE` of --window, such as Australia/Sydney (default: UTC)")
 	flags.BoolVar(&o.wait, "wait", false, "wait for the window to open")
@@ -148,6 +150,9 @@ func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error 
 		return refused(err)
 	}
 	o.known = known
+	if o.cleanup {
+		plan = plan.Cleaning()
+	}
 	if o.list {
 		return refused(listSteps(gs.Stdout, plan, o.selection))
 	}
@@ -192,6 +197,9 @@ func (o *campaignOptions) words() []string {
 func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engine, heading, command string) error {
 	err := engine.Run(ctx, command)
 	writeSteps(gs.Stdout, heading, engine.Record)
+	if accounts := engine.Record.Accounts(); accounts != "" {
+		_, _ = fmt.Fprintf(gs.Stdout, "\n%s.\n", accounts)
+	}
 	if !gs.Flags.Quiet {
 		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s, and its page %s.\n", engine.Folder.Path(campaign.LogFile), engine.Folder.Path(campaign.PageFile))
 	}
@@ -392,6 +400,9 @@ func resumeCommand(gs *state.GlobalState, o campaignOptions) string {
 	}
 	if o.runners != "" {
 		words = append(words, "--runner-count", strconv.Itoa(o.runnerCount))
+	}
+	if o.cleanup {
+		words = append(words, "--cleanup")
 	}
 	if len(o.k6Flags) > 0 {
 		words = append(words, "-- (and k6's flags)")

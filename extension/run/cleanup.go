@@ -15,9 +15,11 @@ const (
 	// deletedAtOnce is how many may be under way, and deleteTimeout how long each may take.
 	deletedAtOnce = 10
 	deleteTimeout = 10 * time.Second
-	// cleanupLimit is how long all of it may take, 12,000 accounts, and abortedCleanupLimit for somebody who stopped the run and waits.
-	cleanupLimit        = 10 * time.Minute
-	abortedCleanupLimit = 10 * time.Second
+	// cleanupLimit is how long all of it may take, 12,000 accounts.
+	cleanupLimit = 10 * time.Minute
+	// abortedCleanupLimit and abortedDeleteTimeout are for somebody who stopped the run and waits.
+	abortedCleanupLimit  = 10 * time.Second
+	abortedDeleteTimeout = 3 * time.Second
 	// silentDeletions is after how many in a row without an answer the service is taken to hang.
 	silentDeletions = 10
 )
@@ -31,9 +33,9 @@ func (r *Run) NoteAccount(user *platform.User) {
 
 // DeleteAccounts deletes the accounts that NoteAccount kept, each with its user's own token, at a gentle rate. The requests are no load.
 func (r *Run) DeleteAccounts(ctx context.Context, connection platform.HTTP, isAborted bool) report.Cleanup {
-	limit := cleanupLimit
+	limit, timeout := cleanupLimit, deleteTimeout
 	if isAborted {
-		limit = abortedCleanupLimit
+		limit, timeout = abortedCleanupLimit, abortedDeleteTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -41,7 +43,7 @@ func (r *Run) DeleteAccounts(ctx context.Context, connection platform.HTTP, isAb
 	users := r.accounts.made
 	r.accounts.made = nil
 	r.mu.Unlock()
-	c := cleanup{connection: connection, users: users, ended: make(chan deletion)}
+	c := cleanup{connection: connection, timeout: timeout, users: users, ended: make(chan deletion)}
 	c.found.Accounts = len(users)
 	c.run(ctx)
 	r.Record.CleanedUp(c.found)
@@ -51,6 +53,7 @@ func (r *Run) DeleteAccounts(ctx context.Context, connection platform.HTTP, isAb
 // cleanup is the deletion of accounts, as far as it has come.
 type cleanup struct {
 	connection platform.HTTP
+	timeout    time.Duration    // of one account
 	users      []*platform.User // who are still to be deleted
 	underWay   int
 	silent     int       // without an answer, in a row
@@ -105,7 +108,7 @@ func (c *cleanup) begin(ctx context.Context) {
 	c.users = c.users[1:]
 	c.underWay++
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
+		ctx, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 		wasGone, err := user.Through(c.connection).Delete(ctx)
 		c.ended <- deletion{user, wasGone, err}

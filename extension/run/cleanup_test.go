@@ -142,6 +142,9 @@ func TestAServiceThatHangsIsLeftAlone(t *testing.T) {
 		require.Less(t, took, 25*time.Second)
 		require.Equal(t, 1000, found.Kept["users_me_delete TimeoutError"]+found.Kept["the service did not answer"])
 		require.LessOrEqual(t, found.Kept["users_me_delete TimeoutError"], 20)
+
+		_, took, _ = cleanUp(t, a, 1000, true)
+		require.Less(t, took, 7*time.Second, "somebody waits")
 	})
 }
 
