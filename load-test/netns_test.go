@@ -251,7 +251,7 @@ func processOf(t *testing.T, shell int) *os.Process {
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", shell, shell))
 	require.NoError(t, err)
 	for _, pid := range append(strings.Fields(string(children)), strconv.Itoa(shell)) {
-		name, err := os.ReadFile(fmt.Sprintf("/proc/%s/comm", pid))
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%s/comm", pid)) //nolint:gosec // of a process that the test started
 		require.NoError(t, err)
 		if string(name) == "k6\n" {
 			number, err := strconv.Atoi(pid)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -68,10 +69,10 @@ func runTogether(t *testing.T, count int, script, url string, flags func(i int) 
 		_ = runner.Wait() // judged by what is merged
 		require.Contains(t, []int{0, 99, 110}, runner.ProcessState.ExitCode(), said[i].String())
 	}
-	return merge(t, ctx, c, count)
+	return merge(ctx, t, c, count)
 }
 
-func merge(t *testing.T, ctx context.Context, c container, count int) mergedRun {
+func merge(ctx context.Context, t *testing.T, c container, count int) mergedRun {
 	t.Helper()
 	m := mergedRun{dir: c.results}
 	folder := filepath.Join(c.results, "merged")
@@ -103,7 +104,7 @@ func standinProcess(t *testing.T, flags ...string) (url string, stop func() stan
 	return "http://" + address, func() (account standin.Stats) {
 		require.NoError(t, cmd.Process.Signal(os.Interrupt))
 		require.NoError(t, cmd.Wait())
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(file) //nolint:gosec // the test's own
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(text, &account))
 		return account
@@ -141,7 +142,7 @@ func TestMergedPercentiles(t *testing.T) {
 // readSamples reads the times of an operation that was answered as asked, in ms.
 func readSamples(t *testing.T, path, operation string) (samples []float64) {
 	t.Helper()
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // the test's own
 	require.NoError(t, err)
 	defer func() { _ = file.Close() }()
 	reader := csv.NewReader(file)
@@ -150,7 +151,7 @@ func readSamples(t *testing.T, path, operation string) (samples []float64) {
 	column := func(name string) int { return slices.Index(header, name) }
 	for {
 		row, err := reader.Read()
-		if err == io.EOF { //nolint:errorlint // csv returns it as it is
+		if errors.Is(err, io.EOF) {
 			return samples
 		}
 		require.NoError(t, err)
@@ -219,7 +220,7 @@ func writeSynthetic(t *testing.T, dir string, index, count, seconds, rate int, b
 		}},
 		evidence.Runner{Index: index, Count: count, Segment: fmt.Sprintf("%d/%d:%d/%d", index, count, index+1, count), Began: began, ClockError: 50 * time.Millisecond}))
 	operations := []string{"queue_join", "queue_leave", "tokens_balance", "auth_refresh", "stripe_webhook"}
-	n := uint64(index)
+	n := uint64(index) //nolint:gosec // it is small
 	for second := range seconds {
 		at := began.Add(time.Duration(second) * time.Second)
 		for k := range rate {
@@ -240,7 +241,7 @@ func writeSynthetic(t *testing.T, dir string, index, count, seconds, rate int, b
 		}
 	}
 	require.NoError(t, r.Close(evidence.End{At: began.Add(time.Duration(seconds) * time.Second), Thresholds: 17, UptimeBefore: -1, UptimeAfter: -1}))
-	file, err := os.Create(filepath.Join(dir, fmt.Sprintf("x-runner-%d-of-%d%s", index+1, count, evidence.Extension)))
+	file, err := os.Create(filepath.Join(dir, fmt.Sprintf("x-runner-%d-of-%d%s", index+1, count, evidence.Extension))) //nolint:gosec // the test's own
 	require.NoError(t, err)
 	require.NoError(t, r.Run().Write(file))
 	info, err := file.Stat()

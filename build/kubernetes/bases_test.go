@@ -88,6 +88,8 @@ func TestTheIndexedJob(t *testing.T) {
 	require.Nil(t, job.Spec.MaxFailedIndexes)
 	require.GreaterOrEqual(t, *pod.TerminationGracePeriodSeconds, int64(30))
 
+	requireApart(t, job)
+
 	command := strings.Join(pod.Containers[0].Command, " ")
 	require.Contains(t, command, fmt.Sprintf("$$(k6 x verity segment %d)", *job.Spec.Completions))
 	requireScenario(t, b, command)
@@ -102,11 +104,23 @@ func TestTheTestRun(t *testing.T) {
 		pod := podOf(t, job)
 		requirePod(t, b, pod)
 		require.Equal(t, []string{secretName}, secretsOf(pod.Containers[0]), "runner %d", i+1)
-		require.NotNil(t, pod.Affinity.PodAntiAffinity)
+		requireApart(t, job)
 		require.GreaterOrEqual(t, pod.Containers[0].LivenessProbe.TimeoutSeconds, int32(5))
 	}
 	requireScenario(t, b, b.testRun.Spec.Script.LocalFile)
 	requireMerge(t, b)
+}
+
+// requireApart requires that runners avoid each other: by labels that they have.
+func requireApart(t *testing.T, job batchv1.Job) {
+	t.Helper()
+	preferred := podOf(t, job).Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution
+	require.Len(t, preferred, 1)
+	require.Equal(t, "kubernetes.io/hostname", preferred[0].PodAffinityTerm.TopologyKey)
+	require.NotEmpty(t, preferred[0].PodAffinityTerm.LabelSelector.MatchLabels)
+	for name, value := range preferred[0].PodAffinityTerm.LabelSelector.MatchLabels {
+		require.Equal(t, value, job.Spec.Template.Labels[name], name)
+	}
 }
 
 // requireScenario requires the scenario of the profile that is run.

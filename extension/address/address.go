@@ -3,6 +3,7 @@
 package address
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -25,6 +26,18 @@ func Fault(raw string) string {
 	default:
 		return HostFault(u)
 	}
+}
+
+// Parse returns the http or https URL of a server. Its errors follow the name of the option or variable; mustBe, such as "must be the URL
+// of …", is part of them.
+func Parse(raw, mustBe string) (*url.URL, error) {
+	if raw == "" {
+		return nil, errors.New("is not set; it " + mustBe)
+	}
+	if fault := Fault(raw); fault != "" {
+		return nil, errors.New(mustBe + ", got " + fault)
+	}
+	return url.Parse(raw) // Fault has parsed it
 }
 
 // HostFault returns why the host or port of a URL is invalid, or "" if both are valid. The port is optional.

@@ -28,6 +28,20 @@ func TestFault(t *testing.T) {
 	}
 }
 
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"": "is not set; it must be a URL", "whsec_hunter2": "must be a URL, got a value that does not begin with http:// or https:// (it is " +
+			"not shown, for it may be a secret)", "ftp://host": `must be a URL, got the scheme "ftp"`,
+	} {
+		_, err := address.Parse(raw, "must be a URL")
+		require.EqualError(t, err, want)
+	}
+	u, err := address.Parse("https://staging.example.com/x", "must be a URL")
+	require.NoError(t, err)
+	require.Equal(t, "staging.example.com", u.Host)
+}
+
 func FuzzFault(f *testing.F) {
 	for _, seed := range []string{"https://host", "http://[::1]:1/", "//", "http:%", "https://u:p@h?q#f", "whsec_x"} {
 		f.Add(seed)

@@ -77,7 +77,7 @@ func TestTheWaitEnds(t *testing.T) {
 	dir := t.TempDir()
 	runnerFile{index: 0}.write(t, dir)
 	w, _ := newWait(dir, 0)
-	require.NoError(t, w.until(t.Context(), 50*time.Millisecond), "what there is is merged")
+	require.NoError(t, w.until(t.Context(), 50*time.Millisecond), "then what is there is merged")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.EqualError(t, w.until(ctx, time.Hour), "interrupted while waiting for the evidence of the runners")

@@ -6,6 +6,7 @@ import (
 	"github.com/grafana/sobek"
 
 	"github.com/verity-app/xk6-verity/extension/preflight"
+	"github.com/verity-app/xk6-verity/extension/runner"
 )
 
 // planMemory is the function planMemory of the module.
@@ -19,6 +20,6 @@ func (m *Module) planMemory(load sobek.Value) map[string]any {
 	})
 	return map[string]any{
 		"needed":    float64(crowd.Memory()) * m.root.share,
-		"available": float64(preflight.AvailableMemory()),
+		"available": float64(runner.AvailableMemory()),
 	}
 }

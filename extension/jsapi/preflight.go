@@ -68,9 +68,16 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	})
 }
 
-// CheckHealth is Verity.checkHealth. A target that is not a healthy Verity aborts the run.
+// CheckHealth is Verity.checkHealth. A base URL or a secret that is missing refuses the run, and a target that is not a healthy Verity
+// aborts it.
 func (v *Verity) CheckHealth() *sobek.Promise {
-	client := v.ready("checkHealth").Client(v.service.Timeout)
+	state := v.m.vuState("checkHealth")
+	if err := v.missing(); err != nil {
+		v.m.refuseWith(err.Error())
+		promise, _, _ := v.m.vu.Runtime().NewPromise()
+		return promise
+	}
+	client := state.Client(v.service.Timeout)
 	return v.m.look(func(ctx context.Context) (judge func() error) {
 		_, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
 		return func() error {
@@ -82,8 +89,8 @@ func (v *Verity) CheckHealth() *sobek.Promise {
 	})
 }
 
-// look carries out work that is no load off the event loop, and judges what it found on it. An error of that ends the run, unless it says
-// that the run has ended.
+// look runs work that is no load off the event loop, and the function that it returns on it. An error of that function ends the run;
+// ErrStopped rejects the promise.
 func (m *Module) look(work func(ctx context.Context) (judge func() error)) *sobek.Promise {
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
 	callback := m.vu.RegisterCallback()
@@ -189,10 +196,14 @@ func (m *Module) refuse(message sobek.Value) {
 	if !ok || text == "" {
 		m.throw("refuse takes a message, got %s", show(message))
 	}
+	m.refuseWith(text)
+}
+
+func (m *Module) refuseWith(text string) {
 	if m.vu.State() == nil {
 		m.root.run.ReportRefusal(text, m.root.env(stepSummary))
 	} else if lib.GetScenarioState(m.vu.Context()) == nil {
-		m.root.ending.Refuse(k6.Refusal(text))
+		m.root.ending.Refuse(k6.RefusalError(text))
 	}
-	m.vu.Runtime().Interrupt(k6.Refusal(text))
+	m.vu.Runtime().Interrupt(k6.RefusalError(text))
 }

@@ -108,9 +108,9 @@ func (u *user) choose(call sobek.FunctionCall) any {
 		}
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
-			set(object, "status", answer.Status)
+			set(object, "status", string(answer.Status))
 			if answer.Outcome != "" {
-				set(object, "outcome", answer.Outcome)
+				set(object, "outcome", string(answer.Outcome))
 			}
 			if len(answer.Deadline) > 0 {
 				set(object, "deadline", u.m.parse(answer.Deadline))
@@ -120,7 +120,7 @@ func (u *user) choose(call sobek.FunctionCall) any {
 	})
 }
 
-// ignoreRejection lets a promise be rejected that nobody awaits yet.
+// ignoreRejection lets a promise be rejected before the script awaits it.
 func (m *Module) ignoreRejection(promise *sobek.Promise) {
 	rt := m.vu.Runtime()
 	ignore := handler(rt, func(sobek.Value) error { return nil })

@@ -5,10 +5,8 @@
 package payments
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -47,8 +45,7 @@ func NewSigner(secret string) (*Signer, error) {
 // Sign returns the Stripe-Signature header for exactly this body at this time: t=<Unix seconds>,v1=<hex HMAC-SHA256>.
 // Verity accepts times up to 300 s in the past and any in the future.
 func (s *Signer) Sign(body []byte, at time.Time) string {
-	mac := webhook.ComputeSignature(at, body, s.secret)
-	return "t=" + strconv.FormatInt(at.Unix(), 10) + ",v1=" + hex.EncodeToString(mac)
+	return webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: s.secret, Timestamp: at}).Header
 }
 
 // String keeps the secret out of logs and error messages that print a Signer.

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"errors"
-	"net/url"
 	"strings"
 
 	"github.com/verity-app/xk6-verity/extension/address"
@@ -17,15 +16,9 @@ const errBaseURL = "must be an http or https URL of scheme, host and port only, 
 // /auth/refresh and the sockets are bound to the root of the host. The error repeats at most the scheme and the port, as the
 // value may be a secret that was put into the wrong variable.
 func ParseBaseURL(raw string) (string, error) {
-	if raw == "" {
-		return "", errors.New("is not set; it " + errBaseURL)
-	}
-	if fault := address.Fault(raw); fault != "" {
-		return "", errors.New(errBaseURL + ", got " + fault)
-	}
-	u, err := url.Parse(raw)
+	u, err := address.Parse(raw, errBaseURL)
 	if err != nil {
-		return "", errors.New(errBaseURL) // unreachable: address.Fault has parsed it
+		return "", err
 	}
 	if u.User != nil || strings.Contains(u.Path, "@") {
 		return "", errors.New("must not contain credentials (they would be shown in logs and results)")

@@ -45,7 +45,8 @@ func (t accessToken) expired(now time.Time) bool {
 	return !t.expires.IsZero() && !now.Before(t.expires)
 }
 
-// lifetimeOf returns exp − iat of a JWT. It does not verify the signature.
+// lifetimeOf returns exp − iat of a JWT. It does not verify the signature, and so reads the two numbers by itself: golang-jwt refuses a
+// token whose header names an algorithm that it does not know.
 func lifetimeOf(jwt string) (time.Duration, error) {
 	parts := strings.Split(jwt, ".")
 	if len(parts) != 3 {

@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -37,7 +35,7 @@ func PaceGC(ctx context.Context) bool {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return false
 	}
-	pacing := pacingFor(memoryLimit())
+	pacing := pacingFor(AvailableMemory())
 	go func() {
 		before := debug.SetGCPercent(mostPercent)
 		defer debug.SetGCPercent(before)
@@ -103,38 +101,4 @@ func readBytes(name string) uint64 {
 		return 0
 	}
 	return sample[0].Value.Uint64()
-}
-
-// memoryLimit returns how much memory in bytes this process may use: its container's limit or the machine's memory, whichever
-// is less; 0: neither is known.
-func memoryLimit() uint64 {
-	limit := parseMeminfo(readFile("/proc/meminfo"))
-	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		n, err := strconv.ParseUint(strings.TrimSpace(readFile(path)), 10, 64)
-		if err == nil && (limit == 0 || n < limit) {
-			limit = n
-		}
-	}
-	return limit
-}
-
-// parseMeminfo returns MemTotal in bytes.
-func parseMeminfo(text string) uint64 {
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) >= 2 && fields[0] == "MemTotal:" {
-			kb, _ := strconv.ParseUint(fields[1], 10, 64)
-			return kb << 10
-		}
-	}
-	return 0
-}
-
-// readFile returns "" for a file that cannot be read.
-func readFile(path string) string {
-	text, err := os.ReadFile(path) // #nosec G304 -- one of the kernel's own files
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,7 +53,7 @@ func TestMonitorSeesABusyProcess(t *testing.T) {
 	for range 8 * runtime.GOMAXPROCS(0) {
 		go func() {
 			for ctx.Err() == nil {
-				_ = parseMeminfo("MemTotal: 1 kB") // no call into the scheduler
+				_ = strings.Fields("MemTotal: 1 kB") // no call into the scheduler
 			}
 		}()
 	}
@@ -101,9 +102,7 @@ func TestPace(t *testing.T) {
 	require.Equal(t, fullPacing, pacingFor(0))
 	require.Equal(t, fullPacing, pacingFor(64<<30))
 	require.Equal(t, pacing(192<<20), pacingFor(768<<20))
-	require.EqualValues(t, 2048, parseMeminfo("MemFree: 7 kB\nMemTotal:  2 kB\n"))
-	require.Zero(t, parseMeminfo(""))
-	require.Positive(t, memoryLimit())
+	require.Positive(t, AvailableMemory())
 	require.Positive(t, func() uint64 { runtime.GC(); return liveHeap() }())
 }
 

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"errors"
-	"net/url"
 	"strings"
 
 	"github.com/verity-app/xk6-verity/extension/address"
@@ -15,15 +14,9 @@ const errAddress = "must be an http or https URL, with the path under which Prom
 // ParseURL checks the address of a Prometheus and returns it without a trailing slash. The error repeats at most the scheme and
 // the port, as the value may be a secret that was put into the wrong variable.
 func ParseURL(raw string) (string, error) {
-	if raw == "" {
-		return "", errors.New("is not set; it " + errAddress)
-	}
-	if fault := address.Fault(raw); fault != "" {
-		return "", errors.New(errAddress + ", got " + fault)
-	}
-	u, err := url.Parse(raw)
+	u, err := address.Parse(raw, errAddress)
 	if err != nil {
-		return "", errors.New(errAddress) // unreachable: address.Fault has parsed it
+		return "", err
 	}
 	if u.User != nil {
 		return "", errors.New("must not contain credentials (they would be shown in logs and results); a bearer token has " +

@@ -97,7 +97,7 @@ func TestARunnerThatBeganLate(t *testing.T) {
 	run.Runners[3].Began = run.Header.Began.Add(time.Minute)
 	claim := evidence.Claim{Kind: verdict.KindUsers, Least: 1000}
 	require.Equal(t, verdict.Pass, judged(run, claim).Status, "the level was reached")
-	eachSecond(run, func(at int, s *evidence.Second) {
+	eachSecond(run, func(_ int, s *evidence.Second) {
 		s.Levels[evidence.LevelPresent] = min(s.Levels[evidence.LevelPresent], 750)
 	})
 	result := judged(run, claim)
