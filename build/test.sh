@@ -17,10 +17,10 @@ go_test() { # go_test FLAG_OR_PACKAGE...; without vet, which build/lint.sh runs
 
 rooms=$(go list ./... | grep -v '/load-test$')
 # shellcheck disable=SC2086 # each package is an argument
-go_test -race -timeout=5m $rooms
+go_test -race -timeout=10m $rooms
 go_test -timeout=5m -run '^TestThePlanPredictsTheMatcher$' ./extension/standin # measures time, so without -race
 go_test -timeout=5m ./extension/verdict # the rate of wrong verdicts in thousands of simulated runs, too slow with -race
-go_test -race -timeout=12m -count=1 ./load-test # not cached: go does not notice changes of ./k6
+go_test -race -timeout=30m -count=1 ./load-test # not cached: go does not notice changes of ./k6
 
 sed -n 's/^SKIP/skipped:/p' "$results"
 count() { grep -c "^$1" "$results" || true; }
