@@ -20,11 +20,11 @@ const maxPerMinute = 1e12
 type lookOptions struct {
 	plan     preflight.Plan
 	override bool // a ✗ does not stop the run
-	trial    bool // two users match before the load
+	trial    bool // let two users match before the load
 	json     bool // print JSON instead of a table
 }
 
-// Preflight is Verity.preflight. A target that is not a healthy Verity aborts the run, as CheckHealth does, and a ✗ ends it
+// Preflight is Verity.preflight. A target that is not a healthy Verity aborts the run, as with CheckHealth, and so does a ✗
 // unless it is overridden.
 func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	options := v.readLook(plan)
@@ -106,7 +106,7 @@ func (m *Module) look(work func(ctx context.Context) (judge func() error)) *sobe
 	return promise
 }
 
-// judgePreflight shows what was found, and refuses the run for it unless that is overridden.
+// judgePreflight shows the checks, and refuses the run for a ✗ unless that is overridden.
 func (m *Module) judgePreflight(checks []preflight.Check, options lookOptions) error {
 	err := m.root.run.ShowPreflight(checks, options.override, options.json)
 	if err == nil && !options.override {
@@ -156,15 +156,15 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 // abortTest ends the run as test.abort() does.
 func (m *Module) abortTest(err error) error {
 	if lib.GetScenarioState(m.vu.Context()) == nil {
-		m.root.ending.Refuse(err) // k6 keeps the reason of an iteration only
+		m.root.ending.Refuse(err) // k6 keeps the reason only for an abort in an iteration
 	}
 	return k6.Abort(err)
 }
 
-// runnerShare is the function runnerShare of the module: the part of the test that this runner makes.
+// runnerShare is the function runnerShare of the module: this runner's share of the test.
 func (m *Module) runnerShare() float64 { return k6.Share(m.vuState("runnerShare").Options) }
 
-// refuse is the function refuse of the module. Interrupting the runtime ends the script, whatever it would catch.
+// refuse is the function refuse of the module. It interrupts the runtime, since a script cannot catch that.
 func (m *Module) refuse(message sobek.Value) {
 	text, ok := export(message).(string)
 	if !ok || text == "" {
