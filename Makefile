@@ -7,7 +7,7 @@ SHELL := /bin/sh
 
 # What goes into ./k6: the Go sources and the files that they embed. The folders are there so that a deleted file counts.
 rooms := extension js load-test examples
-sources := $(wildcard *.go) index.d.ts jsconfig.json $(shell find $(rooms) \
+sources := $(wildcard *.go docs/*.md docs/*.json) build/bench/README.md index.d.ts jsconfig.json $(shell find $(rooms) \
 	\( -name testdata -o -name node_modules \) -prune -o \
 	\( -type d -o -type f ! -name '*_test.go' \) -print)
 

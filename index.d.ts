@@ -302,7 +302,7 @@ declare module 'k6/x/verity' {
 
     /**
      * Requests /health once, without k6's http metrics. A target that cannot be reached or is not a Verity aborts the run with
-     * one message and exit code 108.
+     * one message and exit code 108; without a base URL, or without the secret of its signer, the run is refused with exit code 107.
      */
     checkHealth(): Promise<void>;
 

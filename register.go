@@ -21,9 +21,10 @@ import (
 	"github.com/verity-app/xk6-verity/extension/version"
 )
 
-// scripts are the scenarios, their shared modules, the examples and the types, so that the binary alone can run and unpack them.
+// scripts are the scenarios, their shared modules, the examples, the types and the pages that their READMEs link to, so that the binary
+// alone can run and unpack them.
 //
-//go:embed js/*.js js/*.json load-test/*.js load-test/README.md examples/*.js examples/*.ts examples/README.md index.d.ts jsconfig.json .dashboard.json
+//go:embed js/*.js js/*.json load-test/*.js load-test/README.md examples/*.js examples/*.ts examples/README.md index.d.ts jsconfig.json .dashboard.json docs/*.md docs/*.json build/bench/README.md
 var scripts embed.FS
 
 func init() {

@@ -322,7 +322,7 @@ func TestACampaignOfRunnersElsewhere(t *testing.T) {
 	require.Equal(t, "passed", e.states(t))
 	for _, line := range []string{
 		"**small-queue, preflight:** left to the runners", "`PROFILE=small-queue REPORT_DIR=" + runners, "x verity segment INDEX 2) --no-thresholds load-test/",
-		"**small-queue, wait:** the evidence of 2 of 2 runners came\n", "**small-queue, verdict:** PASS: 20 users present at once",
+		"**small-queue, wait:** the evidence of 2 of 2 runners is whole\n", "**small-queue, verdict:** PASS: 20 users present at once",
 	} {
 		require.Contains(t, e.log(t), line)
 	}

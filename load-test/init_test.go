@@ -1,7 +1,10 @@
 package loadtest_test
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,6 +37,35 @@ func TestInitUnpacksWhatRuns(t *testing.T) {
 	r = k6("x", "verity", "init", dir).run(t)
 	require.Equal(t, exitcodes.ScriptException, r.exit)
 	require.Contains(t, r.stderr, "is not empty; name another folder")
+}
+
+// The pages that come along link to nothing that did not.
+func TestLinksOfTheUnpackedPagesResolve(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.Zero(t, k6("x", "verity", "init", dir).run(t).exit)
+	link := regexp.MustCompile(`\]\(([^)#: ]+)(?:#[^)]*)?\)`)
+	seen := map[string]int{}
+	require.NoError(t, filepath.WalkDir(dir, func(page string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(page) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		name, err := filepath.Rel(dir, page)
+		require.NoError(t, err)
+		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
+			seen[filepath.ToSlash(name)]++
+			target := filepath.Join(filepath.Dir(page), match[1])
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s, which is not there", name, match[1])
+			}
+		}
+		return nil
+	}))
+	require.Positive(t, seen["load-test/README.md"])
+	require.Positive(t, seen["examples/README.md"])
+	require.Positive(t, seen["docs/evidence.md"])
 }
 
 func TestTheTypeScriptExample(t *testing.T) {

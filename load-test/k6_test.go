@@ -146,6 +146,8 @@ type summary struct {
 		Median     float64         `json:"med"`
 		P95        float64         `json:"p(95)"`
 		Max        float64         `json:"max"`
+		Passes     int             `json:"passes"`
+		Fails      int             `json:"fails"`
 		Thresholds map[string]bool `json:"thresholds"`
 	} `json:"metrics"`
 }

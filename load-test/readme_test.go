@@ -50,6 +50,19 @@ func TestTheScenarioOfTheReadme(t *testing.T) {
 		r.requireOneError(t, "connection refused")
 		require.Contains(t, r.stdout, "✗ run          stopped before the load: ")
 	})
+	for variable, says := range map[string]string{
+		"BASE_URL": "baseUrl of Verity is not set; it must be an http or https URL of scheme, host and port only, such as https://staging.example.com",
+		"STRIPE_WEBHOOK_SECRET": "STRIPE_WEBHOOK_SECRET is not set; give it in the environment, or under that name in a k6 secret source " +
+			"(--secret-source): no secret sources are configured",
+	} {
+		t.Run("without "+variable, func(t *testing.T) {
+			t.Parallel()
+			r := k6Run(script, &target{url: "http://127.0.0.1:1", secret: secret}, variable+"=").run(t)
+			require.Equal(t, exitcodes.ScriptException, r.exit)
+			r.requireOneError(t, says)
+			require.NotContains(t, r.stderr, `\tat `, "a stack of the script")
+		})
+	}
 	t.Run("a wrong secret", func(t *testing.T) {
 		t.Parallel()
 		r := k6Run(script, startNode(t, conditions{}), "STRIPE_WEBHOOK_SECRET=whsec_wrong").run(t)

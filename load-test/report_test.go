@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -42,6 +43,16 @@ func readReport(t *testing.T, dir, name string) (markdown string, junit suites) 
 	require.NoError(t, err)
 	require.NoError(t, xml.Unmarshal(inXML, &junit))
 	return string(text), junit
+}
+
+// requireSchema requires that JUnit reports are as the schema of Jenkins' xunit plugin says.
+func requireSchema(t *testing.T, files ...string) {
+	t.Helper()
+	xmllint, err := exec.LookPath("xmllint")
+	require.NoError(t, err, "it is in Debian's package libxml2-utils")
+	schema := filepath.Join("..", "extension", "report", "testdata", "jenkins-junit.xsd")
+	out, err := exec.CommandContext(t.Context(), xmllint, append([]string{"--noout", "--nonet", "--schema", schema}, files...)...).CombinedOutput() // #nosec G204 -- the test's own
+	require.NoError(t, err, "%s", out)
 }
 
 // With REPORT_DIR set a run writes its results as Markdown and as JUnit, and keeps k6's own summary.
@@ -128,6 +139,7 @@ func TestReportsOfARefusedRun(t *testing.T) {
 			require.Equal(t, 1, junit.Errors)
 			require.Zero(t, junit.Failures-preflightFailures(junit))
 			require.Contains(t, junit.Suites[0].Cases[0].Error.Message, c.says)
+			requireSchema(t, filepath.Join(dir, c.report+".xml"))
 			require.NoFileExists(t, filepath.Join(dir, c.report+".html"))
 			require.NoFileExists(t, filepath.Join(dir, c.report+evidence.Extension))
 			appended, err := os.ReadFile(shown) // #nosec G304 -- the test's own
@@ -188,6 +200,7 @@ func TestReportsAreMadeAgain(t *testing.T) {
 		}
 	}
 	require.Equal(t, strings.Join(written, "\n")+"\n", r.stdout)
+	requireSchema(t, written[1], written[4])
 
 	killed := filepath.Join(dir, "killed"+evidence.Extension)
 	whole, err := os.ReadFile(file) // #nosec G304 -- the test's own

@@ -17,8 +17,8 @@ func newInitCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Unpack the scenarios of this binary into a folder, to run and to change them",
-		Long: `Unpack the scenarios of this binary into a folder: load-test/ with its README, js/ with what they share, examples/, and the
-types of k6/x/verity for an editor. A folder with files in it is refused, unless --force overwrites those of the same name.`,
+		Long: `Unpack the scenarios of this binary into a folder: load-test/ with its README, js/ with what they share, examples/, docs/,
+and the types of k6/x/verity for an editor. A folder with files in it is refused, unless --force overwrites those of the same name.`,
 		Example: `  k6 x verity init verity-load
   k6 x verity init --force verity-load`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -16,7 +16,6 @@ import (
 	"go.k6.io/k6/v2/errext"
 
 	"github.com/verity-app/xk6-verity/extension/campaign"
-	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
 // remoteSteps are carried out by runners that somebody starts elsewhere: the campaign says how, and judges the evidence that comes.
@@ -29,13 +28,10 @@ type remoteSteps struct {
 	resumes bool // evidence that is there may be of the step that was going on
 	target  string
 	width   int
-	every   time.Duration // between two looks
 	out     io.Writer
 }
 
 const (
-	// lookForEvidence is the time between two looks. A file that does not grow in between is looked into.
-	lookForEvidence = 5 * time.Second
 	// leadTime is how long somebody has to start the runners before they begin together.
 	leadTime = 3 * time.Minute
 	// mostShown is for how many runners the command is printed one by one.
@@ -57,13 +53,14 @@ func newRemoteSteps(k6 *steps, target string, width int, o campaignOptions) (*re
 	if reports, err := filepath.Abs(o.reportDir); err != nil || reports == dir {
 		return nil, errors.Join(errors.New("--runners must be another folder than --report-dir: the runners write into it"), err)
 	}
-	return &remoteSteps{k6, dir, o.runnerCount, o.runnerWait, o.resume, target, width, lookForEvidence, os.Stdout}, nil
+	return &remoteSteps{k6, dir, o.runnerCount, o.runnerWait, o.resume, target, width, os.Stdout}, nil
 }
 
 // Check also refuses evidence of an earlier run where that of this step is to come.
 func (r *remoteSteps) Check(ctx context.Context, step campaign.Step) error {
-	if found, _ := r.files(step); len(found) > 0 && !r.resumes {
-		return fmt.Errorf("there is evidence already in %s; move it away, or give another folder as --runners", filepath.Join(r.dir, step.Name))
+	from := r.EvidenceDir(step, "")
+	if found, err := evidenceFiles(from); err == nil && len(found) > 0 && !r.resumes {
+		return fmt.Errorf("there is evidence already in %s; move it away, or give another folder as --runners", from)
 	}
 	return r.steps.Check(ctx, step)
 }
@@ -107,15 +104,9 @@ func (r *remoteSteps) Run(ctx context.Context, step campaign.Step, dir string, s
 		return 0, err
 	}
 	limit := leadTime + step.Needs() + r.wait
-	say(campaign.KindWait, fmt.Sprintf("waiting for the evidence of %d runners in %s, for %s at most", r.count, from, minutes(limit.Seconds())))
-	came, err := r.await(ctx, step, limit, say)
-	if err != nil {
+	if err := r.await(ctx, from, limit, say); err != nil {
 		return 0, err
 	}
-	if came == 0 {
-		return 0, &campaign.StopError{Code: campaign.ExitNotProven, Reason: fmt.Sprintf("no evidence came to %s within %s", from, minutes(limit.Seconds()))}
-	}
-	say(campaign.KindWait, fmt.Sprintf("the evidence of %d of %d runners came", came, r.count))
 	return r.judge(step, from, dir)
 }
 
@@ -148,52 +139,31 @@ func (r *remoteSteps) tell(step campaign.Step, now time.Time) error {
 	return err
 }
 
-// files are the evidence of runners that is there, with its size.
-func (r *remoteSteps) files(step campaign.Step) (map[string]int64, error) {
-	entries, err := os.ReadDir(r.EvidenceDir(step, ""))
-	if err != nil {
-		return nil, err
+// await waits for the evidence of all runners, or until the time is over. Where the campaign was stopped in this step, what came meanwhile counts.
+func (r *remoteSteps) await(ctx context.Context, from string, limit time.Duration, say func(campaign.Kind, string)) error {
+	w := evidenceWait{
+		args: []string{from}, expect: r.count, every: lookEvery, patient: killedAfter, said: lines(func(line string) { say(campaign.KindWait, line) }),
+		files: map[string]*watched{},
 	}
-	sizes := map[string]int64{}
-	for _, entry := range entries {
-		name := entry.Name()
-		if info, err := entry.Info(); err == nil && strings.HasSuffix(name, evidence.Extension) && !strings.HasSuffix(name, mergedExtension) {
-			sizes[name] = info.Size()
-		}
+	if !r.resumes {
+		w.began = time.Now()
 	}
-	return sizes, nil
+	err := w.until(ctx, limit)
+	if ctx.Err() != nil {
+		say(campaign.KindNext, "end the runners: Ctrl-C on each of them, or kubectl delete job")
+	}
+	return err
 }
 
-// await returns how many files of evidence there are once that of all runners is whole, or the time is over.
-func (r *remoteSteps) await(ctx context.Context, step campaign.Step, limit time.Duration, say func(campaign.Kind, string)) (int, error) {
-	ended := map[string]bool{}
-	sizes := map[string]int64{}
-	over := time.Now().Add(limit)
-	for {
-		found, err := r.files(step)
-		if err != nil {
-			return 0, err
-		}
-		for name, size := range found {
-			if !ended[name] && sizes[name] == size && r.hasEnd(step, name) {
-				ended[name] = true
-				say(campaign.KindWait, fmt.Sprintf("the evidence %s is whole, %d of %d", name, len(ended), r.count))
-			}
-		}
-		if sizes = found; len(ended) >= r.count || time.Now().After(over) {
-			return len(found), nil
-		}
-		sleep(ctx, r.every)
-		if ctx.Err() != nil {
-			say(campaign.KindNext, "end the runners: Ctrl-C on each of them, or kubectl delete job")
-			return 0, ctx.Err()
-		}
-	}
-}
+// lines is a writer of whole lines.
+type lines func(line string)
 
-func (r *remoteSteps) hasEnd(step campaign.Step, name string) bool {
-	run, err := evidence.ReadFile(filepath.Join(r.EvidenceDir(step, ""), name))
-	return err == nil && run.End != nil
+// Write hands on the lines.
+func (l lines) Write(text []byte) (int, error) {
+	for line := range strings.Lines(string(text)) {
+		l(strings.TrimSuffix(line, "\n"))
+	}
+	return len(text), nil
 }
 
 // judge merges the evidence into the step's folder and prints what it proves. The exit code is that of one runner with all of the load.

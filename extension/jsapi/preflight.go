@@ -25,11 +25,11 @@ const (
 type lookOptions struct {
 	plan     preflight.Plan
 	override bool // a ✗ does not stop the run
-	trial    bool // two users match before the load
+	trial    bool // let two users match before the load
 	json     bool // print JSON instead of a table
 }
 
-// Preflight is Verity.preflight. A target that is not a healthy Verity aborts the run, as CheckHealth does, and a ✗ ends it
+// Preflight is Verity.preflight. A target that is not a healthy Verity aborts the run, as with CheckHealth, and so does a ✗
 // unless it is overridden.
 func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	options := v.readLook(plan)
@@ -68,9 +68,16 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	})
 }
 
-// CheckHealth is Verity.checkHealth. A target that is not a healthy Verity aborts the run.
+// CheckHealth is Verity.checkHealth. A base URL or a secret that is missing refuses the run, and a target that is not a healthy Verity
+// aborts it.
 func (v *Verity) CheckHealth() *sobek.Promise {
-	client := v.ready("checkHealth").Client(v.service.Timeout)
+	state := v.m.vuState("checkHealth")
+	if err := v.missing(); err != nil {
+		v.m.refuseWith(err.Error())
+		promise, _, _ := v.m.vu.Runtime().NewPromise()
+		return promise
+	}
+	client := state.Client(v.service.Timeout)
 	return v.m.look(func(ctx context.Context) (judge func() error) {
 		_, err := platform.CheckHealth(ctx, client, v.service.BaseURL)
 		return func() error {
@@ -82,8 +89,8 @@ func (v *Verity) CheckHealth() *sobek.Promise {
 	})
 }
 
-// look carries out work that is no load off the event loop, and judges what it found on it. An error of that ends the run, unless it says
-// that the run has ended.
+// look runs work that is no load off the event loop, and the function that it returns on it. An error of that function ends the run;
+// ErrStopped rejects the promise.
 func (m *Module) look(work func(ctx context.Context) (judge func() error)) *sobek.Promise {
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
 	callback := m.vu.RegisterCallback()
@@ -104,7 +111,7 @@ func (m *Module) look(work func(ctx context.Context) (judge func() error)) *sobe
 	return promise
 }
 
-// judgePreflight shows what was found, and refuses the run for it unless that is overridden.
+// judgePreflight shows the checks, and refuses the run for a ✗ unless that is overridden.
 func (m *Module) judgePreflight(checks []preflight.Check, options lookOptions) error {
 	err := m.showPreflight(checks, options)
 	if err == nil && !options.override {
@@ -159,7 +166,7 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 	}
 }
 
-// showPreflight keeps what was found for the report, and prints it.
+// showPreflight keeps the checks for the report, and prints them.
 func (m *Module) showPreflight(checks []preflight.Check, options lookOptions) error {
 	table := m.root.run.Record.Preflight(checks, options.override)
 	text := preflight.JSON(checks)
@@ -175,24 +182,28 @@ func (m *Module) showPreflight(checks []preflight.Check, options lookOptions) er
 // abortTest ends the run as test.abort() does.
 func (m *Module) abortTest(err error) error {
 	if lib.GetScenarioState(m.vu.Context()) == nil {
-		m.root.ending.Refuse(err) // k6 keeps the reason of an iteration only
+		m.root.ending.Refuse(err) // k6 keeps the reason only for an abort in an iteration
 	}
 	return k6.Abort(err)
 }
 
-// runnerShare is the function runnerShare of the module: the part of the test that this runner makes.
+// runnerShare is the function runnerShare of the module: this runner's share of the test.
 func (m *Module) runnerShare() float64 { return k6.Share(m.vuState("runnerShare").Options) }
 
-// refuse is the function refuse of the module. Interrupting the runtime ends the script, whatever it would catch.
+// refuse is the function refuse of the module. It interrupts the runtime, since a script cannot catch that.
 func (m *Module) refuse(message sobek.Value) {
 	text, ok := export(message).(string)
 	if !ok || text == "" {
 		m.throw("refuse takes a message, got %s", show(message))
 	}
+	m.refuseWith(text)
+}
+
+func (m *Module) refuseWith(text string) {
 	if m.vu.State() == nil {
 		m.root.run.ReportRefusal(text, m.root.env(stepSummary))
 	} else if lib.GetScenarioState(m.vu.Context()) == nil {
-		m.root.ending.Refuse(k6.Refusal(text))
+		m.root.ending.Refuse(k6.RefusalError(text))
 	}
-	m.vu.Runtime().Interrupt(k6.Refusal(text))
+	m.vu.Runtime().Interrupt(k6.RefusalError(text))
 }

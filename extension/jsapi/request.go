@@ -54,7 +54,7 @@ func (u *user) readRequest(method, path, options sobek.Value) platform.Request {
 	return request
 }
 
-// body reads the body of a request: a string goes as it is, anything else as JSON.
+// body reads the body of a request: a string is sent as it is, anything else as JSON.
 func (r reader) body(into *[]byte) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		if text, ok := export(value).(string); ok {
@@ -67,7 +67,7 @@ func (r reader) body(into *[]byte) func(string, sobek.Value) {
 	}
 }
 
-// answerObject is what request resolves to. A cookie may be a refresh token, which no script sees.
+// answerObject returns the value that request resolves to, without cookies: one may be a refresh token, which scripts never get.
 func (m *Module) answerObject(rt *sobek.Runtime, answer *platform.Answer, text []byte) *sobek.Object {
 	headers := rt.NewObject()
 	for _, name := range sortedKeys(answer.Header) {
@@ -108,9 +108,9 @@ func (u *user) choose(call sobek.FunctionCall) any {
 		}
 		return func(rt *sobek.Runtime) any {
 			object := rt.NewObject()
-			set(object, "status", answer.Status)
+			set(object, "status", string(answer.Status))
 			if answer.Outcome != "" {
-				set(object, "outcome", answer.Outcome)
+				set(object, "outcome", string(answer.Outcome))
 			}
 			if len(answer.Deadline) > 0 {
 				set(object, "deadline", u.m.parse(answer.Deadline))
@@ -120,7 +120,7 @@ func (u *user) choose(call sobek.FunctionCall) any {
 	})
 }
 
-// ignoreRejection lets a promise be rejected that nobody awaits yet.
+// ignoreRejection lets a promise be rejected before the script awaits it.
 func (m *Module) ignoreRejection(promise *sobek.Promise) {
 	rt := m.vu.Runtime()
 	ignore := handler(rt, func(sobek.Value) error { return nil })

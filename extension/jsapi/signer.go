@@ -44,7 +44,7 @@ func (m *Module) newStripeSigner(call sobek.ConstructorCall) *sobek.Object {
 	return m.vu.Runtime().ToValue(signer).ToObject(m.vu.Runtime())
 }
 
-// findSigner takes the secret as given, or from a k6 secret source.
+// findSigner returns a signer with this secret or, if it is "", with that of a k6 secret source.
 func (m *Module) findSigner(secret string) (*payments.Signer, error) {
 	if secret == "" {
 		found, err := m.secret(secretName)
@@ -108,7 +108,7 @@ func (s *StripeSigner) CheckoutCompleted(purchase sobek.Value) *SignedEvent {
 	return signed
 }
 
-// SignedEvent is a signed webhook as a script sees it. Sent through Verity.webhook as it is, it is booked to its user.
+// SignedEvent is a signed webhook for a script. If Verity.webhook sends this object itself, the sale is booked to its user.
 type SignedEvent struct {
 	ID      string            `js:"id"`
 	Body    string            `js:"body"`

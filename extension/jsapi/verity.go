@@ -3,6 +3,7 @@ package jsapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -25,10 +26,11 @@ const (
 // Verity is the class Verity.
 type Verity struct {
 	m *Module
-	// keepsAccounts has the accounts remembered that are made, for DeleteAccounts.
+	// keepsAccounts keeps the accounts that are made, for DeleteAccounts.
 	keepsAccounts bool
 	service       *users.Service
 	signer        func() (*payments.Signer, error)
+	sells         bool             // a signer was given
 	connection    users.Connection // of webhooks, which come from Stripe and not from a user
 }
 
@@ -48,7 +50,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 			if !ok {
 				m.throw("signer of Verity must be a StripeSigner, such as new StripeSigner(secret); what it got may be a secret and is not shown")
 			}
-			v.signer = given.signer
+			v.signer, v.sells = given.signer, true
 		},
 	})
 	if v.service.BaseURL != "" {
@@ -66,7 +68,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
 }
 
-// ready throws where no request can be made: in the init context, and without a base URL.
+// ready returns the VU's state. It throws if no request can be made: in the init context, and without a base URL.
 func (v *Verity) ready(what string) *k6.VU {
 	state := v.m.vuState(what)
 	if v.service.BaseURL == "" {
@@ -150,4 +152,16 @@ func (r reader) statuses(into *[]int) func(string, sobek.Value) {
 		}
 		*into = list
 	}
+}
+
+// missing says which value was not set from the environment: one with which no user can be signed up, or buy.
+func (v *Verity) missing() error {
+	if _, err := platform.ParseBaseURL(v.service.BaseURL); err != nil {
+		return fmt.Errorf("baseUrl of Verity %w", err)
+	}
+	if !v.sells {
+		return nil
+	}
+	_, err := v.signer()
+	return err
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -69,6 +70,51 @@ func TestThePageHasWhatTheRunMeasured(t *testing.T) {
 	require.NotContains(t, page, "Sessions at once")
 	require.Equal(t, 3, strings.Count(page, "</script>"), "no word of the service ends a script")
 	require.NotContains(t, page, "<script>alert")
+}
+
+// A run of which there is nothing, or little, has a page all the same.
+func TestThePageOfARunWithLittleInIt(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 11, 28, 6, 0, 0, 0, time.UTC)
+	failed := &evidence.Cell{Failed: map[string]int64{"TimeoutError": 7}}
+	for name, c := range map[string]struct {
+		run  *evidence.Run
+		want string
+	}{
+		"nothing":     {&evidence.Run{}, "Nothing was measured."},
+		"only a time": {&evidence.Run{Header: evidence.Header{Scenario: "x", Began: began}}, "the evidence has no end"},
+		"only failures": {&evidence.Run{
+			Header:  evidence.Header{Scenario: "x", Began: began, Limits: evidence.DefaultLimits()},
+			Seconds: map[int64]*evidence.Second{began.Unix(): {Cells: map[evidence.Series]*evidence.Cell{{Metric: evidence.MetricRequest, Label: "queue_join"}: failed}}},
+		}, "<td>queue_join</td><td>0</td><td></td><td></td><td></td><td></td><td>7</td>"},
+	} {
+		require.Contains(t, drawnPage(t, c.run), c.want, name)
+	}
+}
+
+// As in the claims, what failed is slower than all that was answered.
+func TestPercentilesCountFailures(t *testing.T) {
+	t.Parallel()
+	answered := evidence.HistogramOf(1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000)
+	for _, c := range []struct {
+		failed int64
+		q      float64
+		want   float64
+	}{
+		{0, 0.5, 5}, {0, 0.95, 10}, {0, 1, 10}, {1, 0.5, 6}, {1, 0.95, math.Inf(1)}, {10, 0.5, 10}, {11, 0.5, math.Inf(1)},
+	} {
+		found := quantileOf(answered, c.failed, c.q)
+		if math.IsInf(c.want, 1) {
+			require.True(t, math.IsInf(found, 1), "%v: %g", c, found)
+			continue
+		}
+		require.InEpsilon(t, c.want, found, 0.01, "%v", c)
+	}
+	require.True(t, math.IsInf(quantileOf(evidence.HistogramOf(), 3, 0.5), 1))
+	require.True(t, math.IsNaN(quantileOf(evidence.HistogramOf(), 0, 0.5)))
+	text, err := json.Marshal(numbers{1, math.Inf(1), math.NaN()})
+	require.NoError(t, err)
+	require.JSONEq(t, `[1,1e+308,null]`, strings.ReplaceAll(string(text), "1e999", "1e+308"))
 }
 
 func TestUPlotIsThatOfItsPackage(t *testing.T) {

@@ -70,8 +70,7 @@ func (r *Run) writeStepSummary(found *report.Report, path string) (line string) 
 	return ""
 }
 
-// judge ends the evidence, adds its verdict to a report, and returns it; nil if there is none, as for a script that never called
-// describeRun.
+// judge ends the evidence, adds its verdict to a report, and returns it; nil if there is none, since the load never began.
 func (r *Run) judge(found *report.Report) *evidence.Run {
 	if !r.isDescribed() {
 		return nil
