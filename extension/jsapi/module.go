@@ -32,12 +32,12 @@ type RootModule struct {
 	process   *k6.Process
 	ending    k6.Ending
 	unstarted k6.Unstarted
-	advised   sync.Once // that a match is heard on a socket only
+	advised   sync.Once // the warning of a user without a socket
 
 	requestNames platform.RequestNames
 
 	paced   sync.Once
-	forgot  sync.Once // an await; told
+	forgot  sync.Once // the warning of a missing await
 	command string
 	share   float64 // of the test, that this runner makes
 	part    string  // which of several runners this is, such as 1 of 2, where k6's flags say so
@@ -59,11 +59,11 @@ func New(out io.Writer) *RootModule {
 	return &RootModule{run: account, process: &k6.Process{Run: account}, share: 1, secretSources: func() []string { return nil }}
 }
 
-// SetCommand tells which command of k6 this process carries out, such as run or inspect.
+// SetCommand sets the command of k6 that this process carries out, such as run or inspect.
 func (r *RootModule) SetCommand(name string) { r.command = name }
 
-// SetSegment tells which part of the test this runner makes, where the options are not known yet: --execution-segment and its sequence
-// as they were given. What is no segment, and a segment without its sequence, is refused elsewhere.
+// SetSegment sets --execution-segment and its sequence as they were given, for calls before k6's options are known. What is no segment, and
+// a segment without its sequence, is refused elsewhere.
 func (r *RootModule) SetSegment(segment, sequence string) {
 	r.share, r.part = k6.ReadSegment(segment, sequence)
 }
@@ -74,8 +74,8 @@ func (r *RootModule) SetOutput(out io.Writer, width int) {
 	r.run.SetOutput(out, width)
 }
 
-// ShowProgress has runs tell how they go on, unless isQuiet says otherwise when the load begins: in a line above the bars or, without
-// any, in lines of the output. It is called before any script runs.
+// ShowProgress makes runs show how they are going, unless isQuiet returns true when the load begins: in a line above the bars or, if they
+// are nil, in lines of the output. It is called before any script runs.
 func (r *RootModule) ShowProgress(bars *run.Bars, isQuiet func() bool) {
 	r.run.ShowProgress(bars, isQuiet)
 }
@@ -129,7 +129,7 @@ type Module struct {
 	secrets k6.Secrets
 	state   *k6.VU
 	life    *users.Lifetime
-	entered context.Context //nolint:containedctx // k6's: the one that the ending of the run knows of
+	entered context.Context //nolint:containedctx // k6's: the last one that was passed to ending
 
 	exports   map[string]any
 	userProto *sobek.Object

@@ -14,7 +14,7 @@ import (
 type plannedPlace struct {
 	m *Module
 	queue.Place
-	preferences sobek.Value // nil: nobody has looked at them
+	preferences sobek.Value // nil: the script has not read them
 }
 
 var _ sobek.DynamicObject = (*plannedPlace)(nil)

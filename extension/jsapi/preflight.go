@@ -89,8 +89,8 @@ func (v *Verity) CheckHealth() *sobek.Promise {
 	})
 }
 
-// look carries out work that is no load off the event loop, and judges what it found on it. An error of that ends the run, unless it says
-// that the run has ended.
+// look runs work that is no load off the event loop, and the function that it returns on it. An error of that function ends the run;
+// ErrStopped rejects the promise.
 func (m *Module) look(work func(ctx context.Context) (judge func() error)) *sobek.Promise {
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
 	callback := m.vu.RegisterCallback()
@@ -203,7 +203,7 @@ func (m *Module) refuseWith(text string) {
 	if m.vu.State() == nil {
 		m.root.run.ReportRefusal(text, m.root.env(stepSummary))
 	} else if lib.GetScenarioState(m.vu.Context()) == nil {
-		m.root.ending.Refuse(k6.Refusal(text))
+		m.root.ending.Refuse(k6.RefusalError(text))
 	}
-	m.vu.Runtime().Interrupt(k6.Refusal(text))
+	m.vu.Runtime().Interrupt(k6.RefusalError(text))
 }

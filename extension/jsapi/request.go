@@ -120,7 +120,7 @@ func (u *user) choose(call sobek.FunctionCall) any {
 	})
 }
 
-// ignoreRejection lets a promise be rejected that nobody awaits yet.
+// ignoreRejection lets a promise be rejected before the script awaits it.
 func (m *Module) ignoreRejection(promise *sobek.Promise) {
 	rt := m.vu.Runtime()
 	ignore := handler(rt, func(sobek.Value) error { return nil })

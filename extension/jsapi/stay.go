@@ -22,7 +22,7 @@ const (
 	maxThinkSeconds   = 24 * 3600
 )
 
-// stay is a script's part of the life of a VU's users.
+// stay is the script's part of a stay: its functions.
 type stay struct {
 	m      *Module
 	signUp sobek.Callable

@@ -14,8 +14,8 @@ import (
 	"go.k6.io/k6/v2/lib"
 )
 
-// Ending is what is known of why a run did not end as planned. k6 hands handleSummary nothing of that: the reason of an abort is kept in
-// the context of the run, that of a failed setup() nowhere.
+// Ending collects why a run did not end as planned. k6 passes none of it to handleSummary: it keeps the reason of an abort in the context
+// of the run, and that of a failed setup() nowhere.
 type Ending struct {
 	mu        sync.Mutex
 	run       context.Context //nolint:containedctx // k6's: one of the run, which holds why it was aborted

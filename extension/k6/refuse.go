@@ -7,19 +7,26 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// Refusal is why a run does not begin. k6 logs an exception of a script with its stack, which here is of no use: the fault
-// is in a variable and not in the script. So a Refusal is an exception whose stack is its message.
-type Refusal string
+// RefusalError is why a run does not begin. k6 logs an exception of a script with its stack, which here is of no use: the fault
+// is in a variable and not in the script. So a RefusalError is an exception whose stack is its message.
+type RefusalError string
 
 var _ interface {
 	errext.Exception
 	errext.HasExitCode
-} = Refusal("")
+} = RefusalError("")
 
-func (r Refusal) Error() string                 { return string(r) }
-func (r Refusal) StackTrace() string            { return string(r) }
-func (Refusal) AbortReason() errext.AbortReason { return errext.AbortedByScriptError }
-func (Refusal) ExitCode() exitcodes.ExitCode    { return exitcodes.ScriptException }
+// Error is the message.
+func (r RefusalError) Error() string { return string(r) }
+
+// StackTrace is the message too.
+func (r RefusalError) StackTrace() string { return string(r) }
+
+// AbortReason is that of a fault of the script.
+func (RefusalError) AbortReason() errext.AbortReason { return errext.AbortedByScriptError }
+
+// ExitCode is that of a refused configuration, 107.
+func (RefusalError) ExitCode() exitcodes.ExitCode { return exitcodes.ScriptException }
 
 // Abort ends the run as test.abort() does.
 func Abort(err error) error {

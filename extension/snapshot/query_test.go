@@ -167,3 +167,29 @@ func TestAddresses(t *testing.T) {
 			"it is not shown here, for it is a secret")
 	}
 }
+
+func TestReadChange(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		value any
+		want  Change
+		ok    bool
+	}{
+		"an expression":       {"up", Change{Name: "a", Expr: "up"}, true},
+		"nothing":             {nil, Change{Name: "a"}, true},
+		"an object":           {map[string]any{"expr": "up", "kind": "counter"}, Change{"a", "up", Counter}, true},
+		"without expression":  {map[string]any{"kind": "counter"}, Change{Name: "a", Kind: Counter}, false},
+		"with something else": {map[string]any{"expr": "up", "unit": "s"}, Change{}, false},
+		"a number in it":      {map[string]any{"expr": 5}, Change{}, false},
+		"a number":            {int64(5), Change{Name: "a"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			change, ok := ReadChange("a", tc.value)
+			require.Equal(t, tc.ok, ok)
+			if tc.want.Name != "" {
+				require.Equal(t, tc.want, change)
+			}
+		})
+	}
+}
