@@ -43,8 +43,8 @@ func (m *Module) arrival() *sobek.Object {
 	return object
 }
 
-// holdLast makes the iteration of the last event of the plan go on until the plan ends. k6 would otherwise show that the scenario was
-// interrupted at 95 % or so: a rate that falls to nothing makes its last event some time before.
+// holdLast makes the iteration of the plan's last event go on until the plan ends. Otherwise k6 shows the scenario as interrupted at
+// about 95 %, since a rate that falls to 0 sends its last event some time before the end.
 func (m *Module) holdLast(event *run.Event) {
 	if event.IsLast {
 		m.after(time.Until(event.PlanEnds)+users.EndGuard, true, users.DoNothing)

@@ -6,7 +6,7 @@ import (
 	"github.com/grafana/sobek"
 )
 
-// builtins are functions of the language that this module calls all the time, each looked up once.
+// builtins are the built-in functions that this module calls often, each looked up once.
 type builtins struct {
 	parseJSON, stringifyJSON, promiseThen sobek.Callable
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server with TLS that offers HTTP/2 sees HTTP/1.1 unless HTTP/2 is asked for.
+// The extension speaks HTTP/1.1 with a TLS server that offers HTTP/2, unless HTTP/2 is configured.
 func TestTransportsOfUsers(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{

@@ -17,7 +17,7 @@ func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Key
 
 var numbers = regexp.MustCompile(`\b\d+`)
 
-// scriptFailed tells of an error in the script itself, once for each, and marks the run as failed.
+// scriptFailed logs an error of the script itself, once for each kind, and marks the run as failed.
 func (m *Module) scriptFailed(reason sobek.Value) {
 	text := reason.String()
 	if object, ok := reason.(*sobek.Object); ok {
@@ -27,15 +27,15 @@ func (m *Module) scriptFailed(reason sobek.Value) {
 	}
 	m.state.TestStatus.MarkFailed()
 	m.root.ending.ScriptFailed()
-	// Messages that differ in a number only, such as a user's, are one fault.
+	// Messages that differ only in a number, such as a user's, are of one kind.
 	kind := numbers.ReplaceAllString(reason.String(), "#")
 	if m.root.run.Record.Errored(report.ErrorKind{Operation: "script", Name: kind}, reason.String()) {
 		m.state.Logger.Error("the script failed in a stay: " + text)
 	}
 }
 
-// countOperation is the function countOperation of the module: one more in operations and error_rate, and an error for the
-// summary.
+// countOperation is the function countOperation of the module: it counts an operation in operations and error_rate, and an error
+// for the summary.
 func (m *Module) countOperation(call sobek.FunctionCall) sobek.Value {
 	state := m.vuState("countOperation")
 	operation, ok := export(call.Argument(0)).(string)
@@ -50,7 +50,7 @@ func (m *Module) countOperation(call sobek.FunctionCall) sobek.Value {
 	return sobek.Undefined()
 }
 
-// noteError counts an error that the script hands over, under its operation and name, and logs the first of its kind.
+// noteError counts an error from the script under its operation and name, and logs the first of its kind.
 func (m *Module) noteError(operation string, reason sobek.Value) report.ErrorKind {
 	kind, example := errorKind(operation, reason), reason.String()
 	if object, ok := reason.(*sobek.Object); ok {
@@ -64,7 +64,7 @@ func (m *Module) noteError(operation string, reason sobek.Value) report.ErrorKin
 	return kind
 }
 
-// errorKind is that of an error that the script hands over.
+// errorKind returns the kind of an error from the script.
 func errorKind(operation string, reason sobek.Value) report.ErrorKind {
 	kind := report.ErrorKind{Operation: operation, Name: "Error"}
 	object, ok := reason.(*sobek.Object)

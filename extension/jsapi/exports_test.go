@@ -17,7 +17,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/run"
 )
 
-// declared reads index.d.ts: what the module exports, and the members of each class or interface.
+// declared reads index.d.ts: the module's exports, and the members of each class or interface.
 func declared(t *testing.T) (exports []string, members map[string][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../index.d.ts")
@@ -48,7 +48,7 @@ func declared(t *testing.T) (exports []string, members map[string][]string) {
 	return exports, members
 }
 
-// jsMembers lists what a script sees of a Go type: methods, and fields with a js tag.
+// jsMembers lists the members of a Go type that scripts see: methods, and fields with a js tag.
 func jsMembers(goType reflect.Type) []string {
 	var names []string
 	for method := range goType.Methods() {

@@ -27,7 +27,7 @@ import (
 
 const testSecret = "whsec_test"
 
-// A client of go-redis whose server was down knocks once a second, and closing it does not cut the last wait short.
+// A client of go-redis dials a server that is down once a second, and closing the client does not end the last wait.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
@@ -78,8 +78,8 @@ func (h *harness) run() *harness {
 	return h
 }
 
-// iterate puts the VU into an iteration of a scenario that ends with cancel, as k6 ends one: the context is cancelled and
-// JavaScript interrupted.
+// iterate puts the VU into an iteration of a scenario. As in k6, cancel ends it: the context is cancelled and JavaScript
+// interrupted.
 func (h *harness) iterate(config lib.ExecutorConfig) (cancel func()) {
 	ctx, stop := context.WithCancel(lib.WithScenarioState(h.VU.CtxField, &lib.ScenarioState{
 		Name: "test", Executor: config.GetType(), StartTime: time.Now(),
@@ -97,7 +97,7 @@ func (h *harness) iterate(config lib.ExecutorConfig) (cancel func()) {
 	return cancel
 }
 
-// until looks every millisecond whether something is so, and gives up after half a minute. Any goroutine may call it.
+// until checks every millisecond whether a condition holds, and gives up after half a minute. Any goroutine may call it.
 func (h *harness) until(is func() bool) {
 	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -113,7 +113,7 @@ func constantVUs(duration time.Duration) lib.ExecutorConfig {
 	return config
 }
 
-// exec runs a script on the event loop, the value of its last expression awaited, and waits for all callbacks.
+// exec runs a script on the event loop, awaits the value of its last expression, and waits for all callbacks.
 func (h *harness) exec(script string) (sobek.Value, error) {
 	value, err := h.RunOnEventLoop(script)
 	if err != nil {
@@ -125,7 +125,7 @@ func (h *harness) exec(script string) (sobek.Value, error) {
 	return value, nil
 }
 
-// execUntilCut runs a script whose iteration is cut. Whether JavaScript is interrupted at work or while it waits is chance.
+// execUntilCut runs a script whose iteration is cut. JavaScript may be interrupted while it runs or while it waits.
 func (h *harness) execUntilCut(script string) {
 	h.t.Helper()
 	if _, err := h.exec(script); err != nil {

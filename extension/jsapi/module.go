@@ -1,4 +1,4 @@
-// Package jsapi is the JavaScript module k6/x/verity: it turns JS values into calls on the other rooms, and their results
+// Package jsapi is the JavaScript module k6/x/verity: it turns JS values into calls of the other packages, and their results
 // into promises. index.d.ts at the root of the project is its reference.
 package jsapi
 
@@ -26,7 +26,7 @@ import (
 // Name is the name under which a script imports the module.
 const Name = "k6/x/verity"
 
-// RootModule is what all VUs of this process share.
+// RootModule is the state that all VUs of this process share.
 type RootModule struct {
 	run       *run.Run
 	process   *k6.Process
@@ -39,21 +39,21 @@ type RootModule struct {
 	paced   sync.Once
 	forgot  sync.Once // the warning of a missing await
 	command string
-	share   float64 // of the test, that this runner makes
-	part    string  // which of several runners this is, such as 1 of 2, where k6's flags say so
+	share   float64 // this runner's share of the test
+	part    string  // which of several runners this is, such as 1 of 2; "": k6's flags do not say
 
 	secretSources func() []string // values of --secret-source
 
 	layouts queue.Layouts // of shards
 
 	mu sync.Mutex
-	// lookupEnv reads the environment of the process, as k6 has it.
+	// lookupEnv looks up a variable in k6's copy of the process's environment.
 	lookupEnv func(string) (string, bool)
 }
 
 var _ modules.Module = (*RootModule)(nil)
 
-// New returns the module. Lines for the reader go to out, until SetOutput says otherwise.
+// New returns the module. Its output goes to out until SetOutput sets another.
 func New(out io.Writer) *RootModule {
 	account := run.New(out)
 	return &RootModule{run: account, process: &k6.Process{Run: account}, share: 1, secretSources: func() []string { return nil }}
@@ -68,8 +68,8 @@ func (r *RootModule) SetSegment(segment, sequence string) {
 	r.share, r.part = k6.ReadSegment(segment, sequence)
 }
 
-// SetOutput sets where lines for the reader go, k6's own stdout, which keeps them clear of its progress bars, and how many columns that
-// has; 0: lines are not broken. It is called before any script runs.
+// SetOutput sets the output, which is k6's own stdout so that lines do not mix with its progress bars, and its width in columns; 0:
+// lines are not wrapped. It is called before any script runs.
 func (r *RootModule) SetOutput(out io.Writer, width int) {
 	r.run.SetOutput(out, width)
 }
@@ -80,7 +80,7 @@ func (r *RootModule) ShowProgress(bars *run.Bars, isQuiet func() bool) {
 	r.run.ShowProgress(bars, isQuiet)
 }
 
-// env reads a variable of the process's environment, as k6 has it; "" where it is not set.
+// env returns a variable of k6's copy of the process's environment; "" if it is not set.
 func (r *RootModule) env(name string) string {
 	if r.lookupEnv == nil {
 		return ""
@@ -109,7 +109,7 @@ func paceRunner() {
 	runner.TerminateOnHangup()
 }
 
-// follow keeps what a VU that is being made knows of its run.
+// follow keeps the environment of a new VU's run, and watches how the run ends.
 func (r *RootModule) follow(vu modules.VU) {
 	init := vu.InitEnv()
 	if init.TestPreInitState == nil {
@@ -135,16 +135,16 @@ type Module struct {
 	userProto *sobek.Object
 	builtins  builtins
 	underWay  map[*sobek.Promise]underWay // promises in flight
-	seated    map[int]int                 // how many users each number has had
+	seated    map[int]int                 // number of a user: how many users have had it
 }
 
-// underWay is an operation that has yet to end.
+// underWay is an operation that has not ended.
 type underWay struct {
 	waiter waiter // to resume; nil if only the script waits
-	of     *user  // nil: of none
+	of     *user  // nil: of no user
 }
 
-// SetSecretSources sets where the names of k6's secret sources are: the values of --secret-source.
+// SetSecretSources sets the function that returns the names of k6's secret sources: the values of --secret-source.
 func (r *RootModule) SetSecretSources(configured func() []string) { r.secretSources = configured }
 
 // secret looks a secret up in k6's secret sources.
@@ -152,8 +152,7 @@ func (m *Module) secret(name string) (string, error) {
 	return k6.Secret(m.secrets, m.root.secretSources(), name)
 }
 
-// Exports returns what a script can import. k6 asks for it each time that a script touches an imported name, so everything
-// is made once.
+// Exports returns the module's exports. k6 calls it each time that a script uses an imported name, so they are made once.
 func (m *Module) Exports() modules.Exports {
 	if m.exports == nil {
 		m.exports = m.namedExports()
@@ -192,7 +191,7 @@ func (m *Module) namedExports() map[string]any {
 	}
 }
 
-// lifetime returns that of the current iteration.
+// lifetime returns the lifetime of the current iteration.
 func (m *Module) lifetime() *users.Lifetime {
 	ctx := m.vu.Context()
 	if m.life == nil || m.life.Iteration != ctx {
@@ -202,7 +201,7 @@ func (m *Module) lifetime() *users.Lifetime {
 	return m.life
 }
 
-// transportVariable names in the environment of the process how users are connected.
+// transportVariable is the environment variable of the HTTP protocol for users.
 const transportVariable = "VERITY_TRANSPORT"
 
 // vuState returns the VU's state with a transport for each user, or throws in the init context.
@@ -235,7 +234,7 @@ func (m *Module) vuState(what string) *k6.VU {
 // js is a result that becomes a JS value on the event loop.
 type js func(rt *sobek.Runtime) any
 
-// promise runs work off the event loop and settles the promise on it. It is the one bridge between the two.
+// promise runs work off the event loop and settles the promise on it. All operations go through it.
 func (m *Module) promise(of *user, work func(ctx context.Context) (js, error)) *sobek.Promise {
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
 	callback := m.vu.RegisterCallback()
@@ -269,14 +268,14 @@ func (m *Module) promise(of *user, work func(ctx context.Context) (js, error)) *
 	return promise
 }
 
-// waiter goes on once an operation is done.
+// waiter resumes when an operation is done.
 type waiter interface {
 	goOn(result sobek.Value) error
 	failed(reason sobek.Value) error
 }
 
-// await makes a waiter go on once an operation is done, and returns false where the promise is not that of an operation under
-// way. A promise's own then takes several kilobytes.
+// await resumes a waiter when an operation is done. It returns false if the promise does not belong to an operation under way, or
+// already has a waiter. Promise.then would take several kilobytes.
 func (m *Module) await(promise *sobek.Promise, w waiter) bool {
 	operation, isOperation := m.underWay[promise]
 	if !isOperation || operation.waiter != nil {
@@ -287,7 +286,7 @@ func (m *Module) await(promise *sobek.Promise, w waiter) bool {
 	return true
 }
 
-// awaited returns the waiter of an operation that is done now.
+// awaited removes an operation that is done, and returns its waiter.
 func (m *Module) awaited(promise *sobek.Promise) waiter {
 	operation := m.underWay[promise]
 	delete(m.underWay, promise)
@@ -305,7 +304,7 @@ func (m *Module) resolveOperation(promise *sobek.Promise, resolve func(any) erro
 	return w.goOn(result)
 }
 
-// rejectOperation lets a promise that is awaited count as handled, whether or not the script handles it too.
+// rejectOperation rejects a promise. One with a waiter counts as handled, whether or not the script handles it too.
 func (m *Module) rejectOperation(promise *sobek.Promise, reject func(any) error, reason *sobek.Object) error {
 	w := m.awaited(promise)
 	if w == nil {
@@ -318,8 +317,8 @@ func (m *Module) rejectOperation(promise *sobek.Promise, reject func(any) error,
 	return w.failed(reason)
 }
 
-// growStack makes the stack of a new goroutine as large as a request through k6's HTTP machinery needs, at one go. Growing by
-// halves on the way down, and copying each time, took a twentieth of the processor time of a request.
+// growStack grows the stack of a new goroutine in one step to the size that a request through k6's HTTP client needs. Growing it
+// stepwise, with a copy each time, took a twentieth of the processor time of a request.
 //
 //go:noinline
 func growStack() {

@@ -10,7 +10,7 @@ import (
 )
 
 // reader reads the options object of one call. An unknown key, a wrong type and a number out of range are TypeErrors that
-// name the option, what it got and what it takes.
+// name the option, the value and the values that it takes.
 type reader struct {
 	m    *Module
 	what string // the call, for messages
@@ -41,8 +41,8 @@ func (r reader) throw(option, format string, args ...any) {
 	r.m.throwOption(option, option+" of "+r.what, " "+fmt.Sprintf(format, args...))
 }
 
-// throwOption throws a TypeError about an option, with what it is called in the message. A script that took the option from
-// elsewhere, such as an environment variable, gets the message with that name by messageFor.
+// throwOption throws a TypeError about an option, which the message calls called. A script that took the option from elsewhere,
+// such as an environment variable, gets the message with that name from messageFor.
 func (m *Module) throwOption(option, called, fault string) {
 	thrown := m.vu.Runtime().NewTypeError("%s", called+fault)
 	set(thrown, "option", option)
@@ -128,7 +128,7 @@ func toNumber(value sobek.Value) (float64, bool) {
 	}
 }
 
-// show is how a refused value is shown: a string in quotes and cut short, an object by its kind.
+// show formats a refused value for a message: a string in quotes and shortened, an object by its kind.
 func show(value sobek.Value) string {
 	if value == nil || sobek.IsUndefined(value) {
 		return "undefined"

@@ -158,7 +158,7 @@ func TestRefusedCallsInARun(t *testing.T) {
 	}
 }
 
-// A stay that is called wrongly would be called again in each iteration, so it ends the run.
+// A wrong call of stay would be repeated in each iteration, so it ends the run.
 func TestRefusedStays(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ script, want string }{

@@ -9,8 +9,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
-// plannedPlace is what QueueShards.place returns: an object that a script can read, and whose body of a join is at hand. Users
-// ask for one before each join, so what scripts seldom look at is made when they do.
+// plannedPlace is the result of QueueShards.place: an object for the script, with the body of the join. Users get one before each
+// join, so its preferences are made only when a script reads them.
 type plannedPlace struct {
 	m *Module
 	queue.Place
@@ -19,7 +19,7 @@ type plannedPlace struct {
 
 var _ sobek.DynamicObject = (*plannedPlace)(nil)
 
-// Get is a property of the place.
+// Get returns a property of the place.
 func (p *plannedPlace) Get(key string) sobek.Value {
 	rt := p.m.vu.Runtime()
 	switch {
@@ -41,7 +41,7 @@ func (p *plannedPlace) Get(key string) sobek.Value {
 	}
 }
 
-// Set refuses: a place that differs is a new object, { ...place, city }.
+// Set refuses: a script makes a different place as a new object, { ...place, city }.
 func (p *plannedPlace) Set(string, sobek.Value) bool { return false }
 
 // Has reports whether there is such a property.
@@ -50,7 +50,7 @@ func (p *plannedPlace) Has(key string) bool { return p.Get(key) != nil }
 // Delete refuses, as Set does.
 func (p *plannedPlace) Delete(string) bool { return false }
 
-// Keys are the properties.
+// Keys returns the names of the properties.
 func (p *plannedPlace) Keys() []string {
 	keys := make([]string, 0, 5)
 	if p.City != nil {
@@ -62,17 +62,16 @@ func (p *plannedPlace) Keys() []string {
 	return append(keys, "preferences", "queueKey", "shard")
 }
 
-// plannedFields are the fields of a planned place that say where it is, and are not sent.
+// plannedFields are the fields of a planned place that describe it, and are not sent.
 var plannedFields = map[string]bool{"queueKey": true, "shard": true} //nolint:gochecknoglobals // a constant set
 
-// joinBody is the body of POST /queue/join for a place, with the fields that only describe a planned place left out, and the
-// queue key that was planned, "" for none.
+// joinBody returns the body of POST /queue/join for a place, without plannedFields, and the planned queue key, "" for none.
 func (m *Module) joinBody(place sobek.Value) (body []byte, queueKey string) {
 	object, ok := place.(*sobek.Object)
 	if !ok {
 		m.throw("join takes a place { city?, region?, preferences? }, got %s", show(place))
 	}
-	// Preferences that a script has seen, it may have changed.
+	// The script may have changed preferences that it has read.
 	if planned, ok := object.Export().(*plannedPlace); ok && planned.preferences == nil {
 		return planned.Body(), planned.QueueKey
 	}

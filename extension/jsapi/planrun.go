@@ -48,7 +48,7 @@ func (m *Module) planRun(options sobek.Value) *sobek.Object {
 	return object
 }
 
-// asksOf is what Verity.preflight takes.
+// asksOf returns a plan as the argument of Verity.preflight.
 func asksOf(asked preflight.Plan) map[string]any {
 	requests := make(map[string]any, len(asked.Requests))
 	for operation, load := range asked.Requests {
@@ -108,7 +108,7 @@ func (r reader) purchases(value sobek.Value) plan.Purchases {
 	return p
 }
 
-// flags reads what k6's flags make of a run.
+// flags reads the effect of k6's flags on a run.
 func (r reader) flags(into *plan.Flags) map[string]func(string, sobek.Value) {
 	return map[string]func(string, sobek.Value){
 		"start":      r.number(&into.Start, 0, maxPerMinute),

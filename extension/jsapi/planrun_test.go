@@ -56,7 +56,7 @@ func TestPlanRunOfPurchases(t *testing.T) {
 	require.True(t, plan.Asks.Requests["auth_signup"].OfEach)
 }
 
-// What planRun returns of a run without a known length, Verity.preflight takes as it is.
+// Verity.preflight accepts the result of planRun for a run without a known length.
 func TestPlanRunOfFlags(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -3,33 +3,28 @@ package jsapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 
 	"github.com/grafana/sobek"
-	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/k6"
-	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/preflight"
 	"github.com/verity-app/xk6-verity/extension/users"
 )
 
-const (
-	maxPerMinute = 1e12
-)
+const maxPerMinute = 1e12
 
 // lookOptions are the arguments of Verity.preflight.
 type lookOptions struct {
 	plan     preflight.Plan
 	override bool // a ✗ does not stop the run
-	trial    bool // two users match before the load
+	trial    bool // let two users match before the load
 	json     bool // print JSON instead of a table
 }
 
-// Preflight is Verity.preflight. A target that is not a healthy Verity aborts the run, as CheckHealth does, and a ✗ ends it
+// Preflight is Verity.preflight. A target that is not a healthy Verity aborts the run, as with CheckHealth, and so does a ✗
 // unless it is overridden.
 func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	options := v.readLook(plan)
@@ -38,7 +33,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	options.plan.Runner, options.plan.Runners, options.plan.Share = runner.Index+1, runner.Count, v.m.runnerShare()
 	service := preflight.Service{BaseURL: v.service.BaseURL}
 	if _, isPlanned := options.plan.Requests[platform.OpWebhook]; isPlanned {
-		service.Signer = v.mustSigner()
+		service.Signer = v.m.signerOf(v.signer)
 	}
 	client := state.Client(v.service.Timeout)
 	machine := preflight.ThisMachine(k6.Sources(state.Options.LocalIPs))
@@ -111,9 +106,9 @@ func (m *Module) look(work func(ctx context.Context) (judge func() error)) *sobe
 	return promise
 }
 
-// judgePreflight shows what was found, and refuses the run for it unless that is overridden.
+// judgePreflight shows the checks, and refuses the run for a ✗ unless that is overridden.
 func (m *Module) judgePreflight(checks []preflight.Check, options lookOptions) error {
-	err := m.showPreflight(checks, options)
+	err := m.root.run.ShowPreflight(checks, options.override, options.json)
 	if err == nil && !options.override {
 		err = preflight.Refusal(checks)
 	}
@@ -122,14 +117,6 @@ func (m *Module) judgePreflight(checks []preflight.Check, options lookOptions) e
 	}
 	m.root.ending.Refuse(err)
 	return k6.RefuseRun(err)
-}
-
-func (v *Verity) mustSigner() *payments.Signer {
-	signer, err := v.signer()
-	if err != nil {
-		common.Throw(v.m.vu.Runtime(), err)
-	}
-	return signer
 }
 
 func (v *Verity) readLook(value sobek.Value) lookOptions {
@@ -166,31 +153,18 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 	}
 }
 
-// showPreflight keeps what was found for the report, and prints it.
-func (m *Module) showPreflight(checks []preflight.Check, options lookOptions) error {
-	table := m.root.run.Record.Preflight(checks, options.override)
-	text := preflight.JSON(checks)
-	if !options.json {
-		text = m.root.run.Rendered(table)
-	}
-	if err := m.root.run.Write(text); err != nil {
-		return fmt.Errorf("writing the preflight: %w", err)
-	}
-	return nil
-}
-
 // abortTest ends the run as test.abort() does.
 func (m *Module) abortTest(err error) error {
 	if lib.GetScenarioState(m.vu.Context()) == nil {
-		m.root.ending.Refuse(err) // k6 keeps the reason of an iteration only
+		m.root.ending.Refuse(err) // k6 keeps the reason only for an abort in an iteration
 	}
 	return k6.Abort(err)
 }
 
-// runnerShare is the function runnerShare of the module: the part of the test that this runner makes.
+// runnerShare is the function runnerShare of the module: this runner's share of the test.
 func (m *Module) runnerShare() float64 { return k6.Share(m.vuState("runnerShare").Options) }
 
-// refuse is the function refuse of the module. Interrupting the runtime ends the script, whatever it would catch.
+// refuse is the function refuse of the module. It interrupts the runtime, since a script cannot catch that.
 func (m *Module) refuse(message sobek.Value) {
 	text, ok := export(message).(string)
 	if !ok || text == "" {

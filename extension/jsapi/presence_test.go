@@ -62,7 +62,7 @@ func TestUsersAreCountedWhileTheyAreThere(t *testing.T) {
 	}
 }
 
-// A service that fails all purchases keeps its accounts, and the run ends all the same.
+// A user whose purchases all fail keeps its account, and the run still ends.
 func TestAUserWithoutTokensKeepsItsAccount(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()
@@ -106,7 +106,7 @@ func TestOutsideOfAStayAPurchaseThatFailsRejectsAtOnce(t *testing.T) {
 	require.Equal(t, "HTTPError 500", h.mustExec(`client.signUp({ tokens: 1 }).catch((e) => e.name + ' ' + e.status)`).String())
 }
 
-// An account that is suspended cannot join any more; it leaves its queue before another takes its number, with another key.
+// A user whose account is suspended leaves its queue before another user takes its number, with another key.
 func TestAReplacementDoesNotMeetItsPredecessor(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()

@@ -18,14 +18,14 @@ import (
 // prometheusToken is the name of the bearer token, in the environment and in a k6 secret source.
 const prometheusToken = "PROMETHEUS_BEARER_TOKEN" // #nosec G101 -- its name, not its value
 
-// prometheusOptions are what snapshot and PrometheusWatch have in common. They are checked in the init context.
+// prometheusOptions are the options of both snapshot and PrometheusWatch. They are checked in the init context.
 type prometheusOptions struct {
 	url, token     string
 	timeoutSeconds float64
 	queries        []snapshot.Query
 }
 
-// read reads the options of a call; queries takes what that call does with queries.
+// read reads the options of a call; queries reads its option queries.
 func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(string, sobek.Value)) {
 	o.timeoutSeconds, o.queries = 5, snapshot.Defaults()
 	r.read(options, map[string]func(string, sobek.Value){
@@ -48,7 +48,7 @@ func (o *prometheusOptions) read(r reader, options sobek.Value, queries func(str
 	}
 }
 
-// prometheus returns a reader that connects as k6 does. The token is as given, or that of a k6 secret source, if it has one.
+// prometheus returns a reader that connects as k6 does, with the token of the options or of a k6 secret source, if there is one.
 func (m *Module) prometheus(o prometheusOptions, state *k6.VU) (*snapshot.Reader, error) {
 	token := o.token
 	if token == "" {
@@ -96,7 +96,7 @@ func (m *Module) snapshot(options sobek.Value) *sobek.Promise {
 	})
 }
 
-// applyQueries carries out changes on a list of queries.
+// applyQueries applies changes to a list of queries.
 func (r reader) applyQueries(name string, queries []snapshot.Query, changes []snapshot.Change) []snapshot.Query {
 	result, err := snapshot.Apply(queries, changes)
 	if err != nil {
@@ -139,8 +139,8 @@ func (r reader) eachQuery(name string, value sobek.Value, takes string, read fun
 	}
 }
 
-// PrometheusWatch is the class PrometheusWatch. What it read at the start is kept in the run's account, for teardown() has an instance of
-// its own.
+// PrometheusWatch is the class PrometheusWatch. The run's account keeps the readings of the start, since teardown() has an instance
+// of its own.
 type PrometheusWatch struct {
 	m       *Module
 	options prometheusOptions
@@ -170,7 +170,7 @@ func (p *PrometheusWatch) End() *sobek.Promise {
 	})
 }
 
-// read carries out a call that may be made in one place only.
+// read runs a call that is allowed in one place only.
 func (p *PrometheusWatch) read(call, where string, work func(context.Context, *snapshot.Reader, *k6.VU)) *sobek.Promise {
 	state := p.m.vuState(call)
 	if lib.GetScenarioState(p.m.vu.Context()) != nil {

@@ -29,8 +29,8 @@ type shardsOptions struct {
 	usersPerVU int
 }
 
-// QueueShards is the class QueueShards. The shards are laid out at first use: which of them are this runner's follows from
-// the execution segment, which the init context does not know.
+// QueueShards is the class QueueShards. The shards are laid out at first use: the execution segment, which decides which of them are
+// this runner's, is not known in the init context.
 type QueueShards struct {
 	m       *Module
 	options shardsOptions
@@ -103,7 +103,7 @@ func (s *QueueShards) place(call sobek.FunctionCall) sobek.Value {
 	if !common.IsNullish(user) {
 		reader{s.m, "place"}.whole(&number, 0, 1<<40)("the user", user)
 	}
-	// The numbers of a runner's users are without gaps on the runner itself, whatever its segment.
+	// On a runner, the numbers of its own users have no gaps, whatever its segment.
 	own := number - int(state.VUIDGlobal-state.VUID)*s.options.usersPerVU // #nosec G115 -- likewise
 	place, err := shards.Place(own, s.m.predecessors(number))
 	if err != nil {

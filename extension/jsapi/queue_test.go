@@ -83,7 +83,7 @@ func segment(t *testing.T, text string) *lib.ExecutionSegment {
 	return s
 }
 
-// Planned shards are enough for each runner to have as many as the others.
+// The number of planned shards is a multiple of the number of runners.
 func TestPlannedShardsAreSharedOutEvenly(t *testing.T) {
 	t.Parallel()
 	sequence, err := lib.NewExecutionSegmentSequenceFromString("0,1/2,1")
@@ -91,7 +91,7 @@ func TestPlannedShardsAreSharedOutEvenly(t *testing.T) {
 	for _, c := range []struct {
 		users, alone, together int
 	}{
-		{500, 1, 2}, // one key would do, but each runner needs one of its own
+		{500, 1, 2}, // one key would be enough, but each runner needs its own
 		{5000, 3, 4},
 	} {
 		for own, want := range map[string]int{"": c.alone, "0:1/2": c.together, "1/2:1": c.together} {

@@ -54,7 +54,7 @@ func (u *user) readRequest(method, path, options sobek.Value) platform.Request {
 	return request
 }
 
-// body reads the body of a request: a string goes as it is, anything else as JSON.
+// body reads the body of a request: a string is sent as it is, anything else as JSON.
 func (r reader) body(into *[]byte) func(string, sobek.Value) {
 	return func(name string, value sobek.Value) {
 		if text, ok := export(value).(string); ok {
@@ -67,7 +67,7 @@ func (r reader) body(into *[]byte) func(string, sobek.Value) {
 	}
 }
 
-// answerObject is what request resolves to. A cookie may be a refresh token, which no script sees.
+// answerObject returns the value that request resolves to, without cookies: one may be a refresh token, which scripts never get.
 func (m *Module) answerObject(rt *sobek.Runtime, answer *platform.Answer, text []byte) *sobek.Object {
 	headers := rt.NewObject()
 	for _, name := range sortedKeys(answer.Header) {

@@ -99,7 +99,7 @@ func TestTheNamesOfRequestsAreBounded(t *testing.T) {
 	require.Equal(t, 150, things)
 }
 
-// The order of a script that hears of everything: wait first, then do what brings the event about.
+// A script that calls waitFor before the operation that causes the event does not miss it.
 func TestFromTheMatchToAMutualMatch(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()
@@ -140,7 +140,7 @@ func TestAWaitThatIsInVain(t *testing.T) {
 		h.mustExec(`caught(user.waitFor('x'))`).String())
 	require.Equal(t, "SocketError|wait_for|0|wait_for: the user closed its socket before x came",
 		h.mustExec(`user.connect().then(() => { const wait = caught(user.waitFor('x')); return user.close().then(() => wait); })`).String())
-	// Made ahead of what fails, it is nobody's unhandled rejection.
+	// A promise of waitFor that rejects before it is awaited is no unhandled rejection.
 	h.mustExec(`user.connect().then(() => { user.waitFor('x', { timeoutSeconds: 0.05 }); return verity.think(0.2); })`)
 	time.AfterFunc(100*time.Millisecond, cancel)
 	begin := time.Now()
@@ -148,7 +148,7 @@ func TestAWaitThatIsInVain(t *testing.T) {
 	require.Less(t, time.Since(begin), 10*time.Second, "a wait ends with the run")
 }
 
-// One user's answer must not take the memory of all.
+// The answer to one user must not use up the memory of all.
 func TestAnAnswerThatIsTooLargeIsAProtocolError(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"directly", "through a proxy"} {

@@ -71,8 +71,8 @@ func (r reader) each(form string, read func(of reader, item sobek.Value)) func(s
 	}
 }
 
-// ExitCode is k6's, unless k6 found nothing wrong and the verdict did: then a FAIL counts as a crossed threshold, and NOT PROVEN as a run
-// that was marked as failed. k6 decides its own before the verdict can be known.
+// ExitCode returns k6's exit code or, if that is 0, the one for the verdict: FAIL counts as a crossed threshold, and NOT PROVEN as a
+// run that was marked as failed. k6 decides its exit code before there is a verdict.
 func (r *RootModule) ExitCode(code int) int {
 	found := r.run.Verdict(code == int(exitcodes.ThresholdsHaveFailed), r.ending.Text)
 	switch {
@@ -115,8 +115,8 @@ func (v *Verity) Audit(options sobek.Value) *sobek.Promise {
 	})
 }
 
-// prepareReports is the function prepareReports of the module. With a scenario, files of an earlier run of that name are removed, and a
-// run that is refused from here on has a report that says why. Without a folder, that is shown by GitHub Actions only.
+// prepareReports is the function prepareReports of the module. With a scenario, it removes the files of an earlier run of that name,
+// and a run that is refused later gets a report that says why; without a folder, only GitHub Actions shows that report.
 func (m *Module) prepareReports(dir string, of sobek.Value) {
 	if dir != "" {
 		if err := report.Prepare(dir); err != nil {

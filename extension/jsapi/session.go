@@ -14,7 +14,7 @@ const (
 	maxMatchSeconds = 3600
 	maxHoldSeconds  = 3600
 	maxWaitSeconds  = 3600
-	// defaultWait is how many seconds waitFor waits.
+	// defaultWait is the default timeout of waitFor, in seconds.
 	defaultWait = 30.0
 )
 
@@ -48,12 +48,12 @@ func (u *user) match(call sobek.FunctionCall) any {
 	})
 }
 
-// place reads a place, and the queue key that it plans.
+// place reads a place, and its planned queue key.
 func (u *user) place(into *users.Wish) func(string, sobek.Value) {
 	return func(_ string, value sobek.Value) { into.Body, into.QueueKey = u.m.joinBody(value) }
 }
 
-// setLoss says why the socket was lost that cut a wait.
+// setLoss sets the reason why the socket was lost, if it was.
 func setLoss(object *sobek.Object, lost sessions.Loss) {
 	if lost != "" {
 		set(object, "socketLost", string(lost))
@@ -103,7 +103,7 @@ func sessionObject(rt *sobek.Runtime, s users.Session) *sobek.Object {
 	return object
 }
 
-// waitFor waits from the moment of the call, so that what a later operation brings about is not missed.
+// waitFor waits for an event that arrives after this call, so that the event of a later operation is not missed.
 func (u *user) waitFor(call sobek.FunctionCall) any {
 	event, ok := export(call.Argument(0)).(string)
 	if !ok || event == "" {
@@ -125,6 +125,6 @@ func (u *user) waitFor(call sobek.FunctionCall) any {
 		payload, err := wait()
 		return func(*sobek.Runtime) any { return u.m.parse(payload) }, err
 	})
-	u.m.ignoreRejection(promise) // it may come before the script awaits this
+	u.m.ignoreRejection(promise) // it may be rejected before the script awaits it
 	return promise
 }

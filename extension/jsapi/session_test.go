@@ -151,7 +151,7 @@ func TestManySessionsInOneVU(t *testing.T) {
 	require.Greater(t, h.root.run.Sessions.Totals().Peak, 50.0, "they are held at once, not one after the other")
 }
 
-// A scheduled end lets sessions that started go on to theirs; users who wait for a match leave.
+// After a scheduled end, sessions are held to their end, and waiting users leave.
 func TestAScheduledEndHoldsSessionsToTheirEnd(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()

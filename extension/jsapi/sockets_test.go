@@ -11,7 +11,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
-// Users who do nothing on their sockets lose them all the same.
+// Losses are counted for users that do nothing on their sockets.
 func TestALostSocketIsCountedWhateverItsUserDoes(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()
@@ -60,7 +60,7 @@ func TestSocketsThatTheirUsersCloseAreNotLost(t *testing.T) {
 	require.Zero(t, lost)
 }
 
-// The fault of k6 v2.2.0: it went on and passed.
+// A fault of k6 v2.2.0: the run went on and passed.
 func TestAVUThatCannotStartFailsTheRun(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()

@@ -68,8 +68,8 @@ func (s *stay) read(state *k6.VU, options, cycle sobek.Value) users.StayOptions 
 	return o
 }
 
-// schedule is where the executor lets a stay end by itself: at the end of a constant-vus scenario, and after one cycle where iterations
-// are counted.
+// schedule returns when a stay ends by itself: at the end of a constant-vus scenario, or after one cycle if the executor counts
+// iterations.
 func (s *stay) schedule(state *k6.VU) (end time.Time, cycles int) {
 	scenario := lib.GetScenarioState(s.m.vu.Context())
 	switch config := state.Options.Scenarios[scenario.Name].(type) {
@@ -81,12 +81,12 @@ func (s *stay) schedule(state *k6.VU) (end time.Time, cycles int) {
 	return time.Time{}, 0
 }
 
-// refuseStay ends the whole run for a stay that was called wrongly: as an exception it would only end the iteration, and k6
-// would begin the next one at once, again and again.
+// refuseStay ends the whole run after a wrong call of stay: an exception would only end the iteration, and k6 would begin the next
+// one at once, with the same error.
 func (m *Module) refuseStay(thrown any) *sobek.Promise {
 	exception, ok := thrown.(*sobek.Object)
 	if !ok {
-		panic(thrown) // not for us
+		panic(thrown) // not a JavaScript exception
 	}
 	promise, _, _ := m.vu.Runtime().NewPromise()
 	message, _ := exported(exception, "message").(string)
@@ -96,7 +96,7 @@ func (m *Module) refuseStay(thrown any) *sobek.Promise {
 	return promise
 }
 
-// calledAt names the place in the script that calls now, for a message.
+// calledAt returns the place in the script of the current call, for a message.
 func (m *Module) calledAt() string {
 	for _, frame := range m.vu.Runtime().CaptureCallStack(0, nil) {
 		if name := frame.SrcName(); name != "" && name != "<native>" {
@@ -107,7 +107,7 @@ func (m *Module) calledAt() string {
 	return ""
 }
 
-// start seats the users and holds the iteration open until they are gone.
+// start begins the stay and holds the iteration open until its users are gone.
 func (s *stay) start(state *k6.VU, o users.StayOptions) *sobek.Promise {
 	m, life := s.m, s.m.lifetime()
 	promise, resolve, reject := m.vu.Runtime().NewPromise()
@@ -119,7 +119,7 @@ func (s *stay) start(state *k6.VU, o users.StayOptions) *sobek.Promise {
 		release(func() error { return reject(m.jsError(users.ErrStopped)) })
 		return promise
 	}
-	// The plan counts from the start of the scenario. The first VU of one of several runners may begin long after it.
+	// The plan begins with the scenario. The first VU of one of several runners may begin much later.
 	m.root.run.Begin(lib.GetScenarioState(m.vu.Context()).StartTime, k6.RunnerFor(state.Options), state.Logger)
 	go crowd.Await(func() {
 		if life.Ended() && !life.Aborted() {
@@ -130,7 +130,7 @@ func (s *stay) start(state *k6.VU, o users.StayOptions) *sobek.Promise {
 	return promise
 }
 
-// steps reads a cycle: one function, or one for each step.
+// steps reads a cycle: a function, or an array with one for each step.
 func (r reader) steps(cycle sobek.Value) []sobek.Callable {
 	var list []sobek.Value
 	if object, ok := cycle.(*sobek.Object); !ok || object.ClassName() != "Array" {
@@ -145,14 +145,14 @@ func (r reader) steps(cycle sobek.Value) []sobek.Callable {
 	return steps
 }
 
-// seat calls the script for one user of a stay, and is the waiter of what it returns.
+// seat calls the script for one user of a stay, and awaits the promises that the script returns.
 type seat struct {
 	*stay
 	*users.Seat
 	user *user
 
 	fulfilled func(sobek.Value) error // of the promise that is awaited now
-	// The functions that a promise of the script calls are made once, for each takes a kilobyte to make.
+	// The handlers for the script's promises. They are made once, since each takes a kilobyte.
 	onFulfilled, onRejected sobek.Value
 }
 
@@ -167,7 +167,7 @@ func (s *seat) SignUp(number int) error {
 		signedUp.Number = number
 		s.m.seat(number)
 		s.user = signedUp
-		s.onFulfilled, s.onRejected = nil, nil // signing up may be all that they were for
+		s.onFulfilled, s.onRejected = nil, nil // perhaps only signing up needed them
 		return s.SignedUp(signedUp.user)
 	})
 }
@@ -185,7 +185,7 @@ func (s *seat) tookStep(sobek.Value) error {
 	return s.Stepped()
 }
 
-// settle calls a function of the script and passes its result on, a promise's when it is settled.
+// settle calls a function of the script and passes its result on; that of a promise when it is settled.
 func (s *seat) settle(call func() (sobek.Value, error), fulfilled func(sobek.Value) error) error {
 	rt := s.m.vu.Runtime()
 	value, err := call()
@@ -208,10 +208,10 @@ func (s *seat) settle(call func() (sobek.Value, error), fulfilled func(sobek.Val
 	return err
 }
 
-// goOn takes the result of what the seat awaits.
+// goOn takes the result of the operation that the seat awaits.
 func (s *seat) goOn(result sobek.Value) error { return s.fulfilled(result) }
 
-// failed takes the reason why what the seat awaits failed.
+// failed takes the error of the operation that the seat awaits.
 func (s *seat) failed(reason sobek.Value) error {
 	failure, isOperation := failureOf(reason)
 	if !isOperation {
@@ -229,8 +229,8 @@ func (s *seat) thrown(err error) error {
 	return s.failed(exception.Value())
 }
 
-// failureOf reads what a rejection says. Errors of operations have an operation; anything else is a fault of the script, unless it says
-// that the run has ended.
+// failureOf reads the reason of a rejection. Errors of operations have an operation; anything else is an error of the script, unless
+// it is that the run has ended.
 func failureOf(reason sobek.Value) (f users.Failure, isOperation bool) {
 	object, ok := reason.(*sobek.Object)
 	if !ok {
@@ -263,11 +263,11 @@ func (m *Module) seat(number int) {
 	m.seated[number]++
 }
 
-// predecessors is how many users have had this number before. One of them may still be queued, so that its key is not for
-// another.
+// predecessors returns how many earlier users have had this number. One of them may still be queued, so its key must not be used
+// again.
 func (m *Module) predecessors(number int) int { return max(0, m.seated[number]-1) }
 
-// noticeForgotten warns, once in a run, of a step that has returned while an operation of its user is under way.
+// noticeForgotten warns, once in a run, about a step that returned while an operation of its user is under way.
 func (m *Module) noticeForgotten(of *user) {
 	if of.pending == 0 {
 		return
@@ -297,7 +297,7 @@ func (r reader) thinkTime(into *users.ThinkTime) func(string, sobek.Value) {
 	}
 }
 
-// think is the function think of the module. Its arguments are read by hand, for users call it all the time.
+// think is the function think of the module. It reads its arguments without a reader, since users call it often.
 func (m *Module) think(call sobek.FunctionCall) sobek.Value {
 	m.vuState("think")
 	minSeconds, maxSeconds := call.Argument(0), call.Argument(1)

@@ -204,7 +204,7 @@ func TestAUserWhoseSessionIsLostMakesRoomForANewOne(t *testing.T) {
 	require.GreaterOrEqual(t, server.Stats().Users, 2)
 }
 
-// A service that refuses every user it signs up is not asked for new ones ever faster than a failing one.
+// A service that refuses every new user gets sign-ups no faster than a service that fails.
 func TestUsersWhoAreAllRefusedComeSlowerAndSlower(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()
@@ -218,7 +218,7 @@ func TestUsersWhoAreAllRefusedComeSlowerAndSlower(t *testing.T) {
 	require.LessOrEqual(t, server.Stats().Users, 5, "after 0.5, 1, 2 and 4 s at the soonest")
 }
 
-// Its place in the queue goes with its socket: nobody is matched with a user who is gone, or left behind.
+// The socket's end takes the user out of the queue: no user is matched with it, and it is not left queued.
 func TestAUserWhoseSessionIsLostLeavesWithItsSocket(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).run()

@@ -49,14 +49,14 @@ func (m *Module) printSummary(options sobek.Value) sobek.Value {
 	return nothing
 }
 
-// ended adds to a summary what only k6 knows of a run that is over.
+// ended adds k6's part to the summary of a run that is over.
 func (r *RootModule) ended(s run.Summary) run.Summary {
 	s.Ending, s.Refused, s.Unstarted = r.ending.Text(s.Data.Took()), r.ending.Refused(), r.unstarted.Count()
 	s.StepSummary = r.env(stepSummary)
 	return s
 }
 
-// stepSummary names, in the environment, the file that GitHub Actions shows for a step.
+// stepSummary is the environment variable that names the file that GitHub Actions shows for a step.
 const stepSummary = "GITHUB_STEP_SUMMARY"
 
 func (r reader) json(into any) func(string, sobek.Value) {
@@ -67,7 +67,7 @@ func (r reader) json(into any) func(string, sobek.Value) {
 	}
 }
 
-// stringify is JSON.stringify, which keeps lone surrogates and drops what JSON cannot say, as the wire does.
+// stringify is JSON.stringify: like other clients' JSON, it keeps lone surrogates and drops values that JSON cannot represent.
 func (m *Module) stringify(value sobek.Value) []byte {
 	rt := m.vu.Runtime()
 	text, err := m.builtins.stringify(rt)(sobek.Undefined(), value)

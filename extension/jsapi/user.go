@@ -12,22 +12,22 @@ import (
 	"github.com/verity-app/xk6-verity/extension/users"
 )
 
-// user is the class User: what a script holds of a user, with the methods on its prototype. It is used on the event loop only.
+// user is the class User, with the methods on its prototype. It is used on the event loop only.
 type user struct {
 	m      *Module
 	user   *users.User
 	object *sobek.Object // see jsUser
 
 	pending int    // operations that have not settled, as the script sees them
-	last    string // the name of the last that began
+	last    string // name of the operation that began last
 
 	ID     string `js:"id"`
 	Number int    `js:"number"`
 }
 
-// userMethods are the methods of the class User. They sit on one prototype in each VU, for sobek wraps a method of a Go
-// value anew, by reflection, each time that a script touches it: a third of the memory and a tenth of the processor time
-// that a user took.
+// userMethods are the methods of the class User. They are on one prototype in each VU, since sobek wraps a method of a Go
+// value anew, by reflection, each time that a script reads it, which took a third of the memory and a tenth of the processor
+// time of a user.
 var userMethods = map[string]func(u *user, call sobek.FunctionCall) any{ //nolint:gochecknoglobals // a constant table
 	"join":        (*user).join,
 	"leave":       (*user).leave,
@@ -65,7 +65,7 @@ func (m *Module) userPrototype() *sobek.Object {
 	return proto
 }
 
-// jsUser makes the object of a user: one for as long as the user lives.
+// jsUser makes the script's object of a user, once per user.
 func (m *Module) jsUser(of *users.User) *sobek.Object {
 	rt := m.vu.Runtime()
 	u := &user{m: m, user: of, ID: of.Account.ID(), Number: -1}
@@ -76,7 +76,7 @@ func (m *Module) jsUser(of *users.User) *sobek.Object {
 	return u.object
 }
 
-// operation carries out one of the user's, and counts it where the service counts them.
+// operation runs an operation of the user, and counts it if the service counts them.
 func (u *user) operation(name string, work func(ctx context.Context) (js, error)) *sobek.Promise {
 	life := u.m.lifetime()
 	return u.promise(name, func(ctx context.Context) (js, error) {
@@ -108,8 +108,8 @@ func (u *user) join(call sobek.FunctionCall) any {
 	})
 }
 
-// adviseSocket warns, once in a run, of a user who joins a key that others share and cannot hear of its match. It is no error, for
-// the latency of a join can be measured without a match.
+// adviseSocket warns, once in a run, about a user without a socket that joins a shared key: it cannot receive its match. That is no
+// error, since the latency of a join can be measured without a match.
 func (u *user) adviseSocket(place sobek.Value) {
 	object, ok := place.(*sobek.Object)
 	if !ok || u.user.Connected() {
@@ -145,7 +145,7 @@ func (m *Module) expectedStatus(what string, options sobek.Value, status string)
 		return false
 	}
 	if object, ok := options.(*sobek.Object); ok && export(object.Get("expect")) == status && len(object.Keys()) == 1 {
-		return true // as scenarios say it before each request
+		return true // a fast path: scenarios pass it with each request
 	}
 	expected := false
 	reader{m, what}.read(options, map[string]func(string, sobek.Value){"expect": func(name string, value sobek.Value) {
@@ -165,11 +165,11 @@ func (u *user) balance(call sobek.FunctionCall) any {
 	})
 }
 
-// byAccount is what { expect } of balance says for the user's own account.
+// byAccount is the value of { expect } of balance for the balance of the user's account.
 const byAccount = "account"
 
-// expectedBalance reads { expect } of balance, which may be a number, byAccount or nothing. The account is that of now: the
-// answer goes into it.
+// expectedBalance reads { expect } of balance, which may be a number, byAccount or nothing. It reads the account before the request,
+// whose answer changes it.
 func (u *user) expectedBalance(options sobek.Value) (least, most int) {
 	least, most = 0, math.MaxInt
 	r := reader{u.m, "balance"}
@@ -193,7 +193,7 @@ func (u *user) buyTokens(call sobek.FunctionCall) any {
 	return u.promise(platform.OpWebhook, func(ctx context.Context) (js, error) { return resolved(sobek.Undefined()), buy(ctx) })
 }
 
-// tokens is the balance by the user's own account, or null where a request without an answer left it open.
+// tokens returns the balance of the user's account, or null if it is uncertain after a request without an answer.
 func (u *user) tokens(sobek.FunctionCall) any {
 	account := u.user.Account.Account()
 	if !account.Known {

@@ -26,7 +26,7 @@ const (
 // Verity is the class Verity.
 type Verity struct {
 	m *Module
-	// keepsAccounts has the accounts remembered that are made, for DeleteAccounts.
+	// keepsAccounts keeps the accounts that are made, for DeleteAccounts.
 	keepsAccounts bool
 	service       *users.Service
 	signer        func() (*payments.Signer, error)
@@ -68,7 +68,7 @@ func (m *Module) newVerity(call sobek.ConstructorCall) *sobek.Object {
 	return m.vu.Runtime().ToValue(v).ToObject(m.vu.Runtime())
 }
 
-// ready throws where no request can be made: in the init context, and without a base URL.
+// ready returns the VU's state. It throws if no request can be made: in the init context, and without a base URL.
 func (v *Verity) ready(what string) *k6.VU {
 	state := v.m.vuState(what)
 	if v.service.BaseURL == "" {
