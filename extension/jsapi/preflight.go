@@ -3,23 +3,18 @@ package jsapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 
 	"github.com/grafana/sobek"
-	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/lib"
 
 	"github.com/verity-app/xk6-verity/extension/k6"
-	"github.com/verity-app/xk6-verity/extension/payments"
 	"github.com/verity-app/xk6-verity/extension/platform"
 	"github.com/verity-app/xk6-verity/extension/preflight"
 	"github.com/verity-app/xk6-verity/extension/users"
 )
 
-const (
-	maxPerMinute = 1e12
-)
+const maxPerMinute = 1e12
 
 // lookOptions are the arguments of Verity.preflight.
 type lookOptions struct {
@@ -38,7 +33,7 @@ func (v *Verity) Preflight(plan sobek.Value) *sobek.Promise {
 	options.plan.Runner, options.plan.Runners, options.plan.Share = runner.Index+1, runner.Count, v.m.runnerShare()
 	service := preflight.Service{BaseURL: v.service.BaseURL}
 	if _, isPlanned := options.plan.Requests[platform.OpWebhook]; isPlanned {
-		service.Signer = v.mustSigner()
+		service.Signer = v.m.signerOf(v.signer)
 	}
 	client := state.Client(v.service.Timeout)
 	machine := preflight.ThisMachine(k6.Sources(state.Options.LocalIPs))
@@ -113,7 +108,7 @@ func (m *Module) look(work func(ctx context.Context) (judge func() error)) *sobe
 
 // judgePreflight shows the checks, and refuses the run for a ✗ unless that is overridden.
 func (m *Module) judgePreflight(checks []preflight.Check, options lookOptions) error {
-	err := m.showPreflight(checks, options)
+	err := m.root.run.ShowPreflight(checks, options.override, options.json)
 	if err == nil && !options.override {
 		err = preflight.Refusal(checks)
 	}
@@ -122,14 +117,6 @@ func (m *Module) judgePreflight(checks []preflight.Check, options lookOptions) e
 	}
 	m.root.ending.Refuse(err)
 	return k6.RefuseRun(err)
-}
-
-func (v *Verity) mustSigner() *payments.Signer {
-	signer, err := v.signer()
-	if err != nil {
-		common.Throw(v.m.vu.Runtime(), err)
-	}
-	return signer
 }
 
 func (v *Verity) readLook(value sobek.Value) lookOptions {
@@ -164,19 +151,6 @@ func (r reader) loads(into map[string]preflight.Load) func(string, sobek.Value) 
 		}
 		reader{r.m, name + " of " + r.what}.read(value, keys)
 	}
-}
-
-// showPreflight keeps the checks for the report, and prints them.
-func (m *Module) showPreflight(checks []preflight.Check, options lookOptions) error {
-	table := m.root.run.Record.Preflight(checks, options.override)
-	text := preflight.JSON(checks)
-	if !options.json {
-		text = m.root.run.Rendered(table)
-	}
-	if err := m.root.run.Write(text); err != nil {
-		return fmt.Errorf("writing the preflight: %w", err)
-	}
-	return nil
 }
 
 // abortTest ends the run as test.abort() does.

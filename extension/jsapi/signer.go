@@ -61,10 +61,11 @@ func (m *Module) findSigner(secret string) (*payments.Signer, error) {
 	return signer, nil
 }
 
-func (s *StripeSigner) must() *payments.Signer {
-	signer, err := s.signer()
+// signerOf returns a signer, or throws where there is none.
+func (m *Module) signerOf(find func() (*payments.Signer, error)) *payments.Signer {
+	signer, err := find()
 	if err != nil {
-		common.Throw(s.m.vu.Runtime(), err)
+		common.Throw(m.vu.Runtime(), err)
 	}
 	return signer
 }
@@ -78,7 +79,7 @@ func (s *StripeSigner) Sign(body, options sobek.Value) string {
 	at := time.Now()
 	r := reader{s.m, "sign"}
 	r.read(options, map[string]func(string, sobek.Value){"timestamp": r.timestamp(&at)})
-	return s.must().Sign([]byte(text), at)
+	return s.m.signerOf(s.signer).Sign([]byte(text), at)
 }
 
 // CheckoutCompleted is StripeSigner.checkoutCompleted.
@@ -94,7 +95,7 @@ func (s *StripeSigner) CheckoutCompleted(purchase sobek.Value) *SignedEvent {
 		"paymentStatus": r.text(&p.PaymentStatus),
 		"timestamp":     r.timestamp(&p.Timestamp),
 	})
-	event, err := s.must().CheckoutCompleted(p)
+	event, err := s.m.signerOf(s.signer).CheckoutCompleted(p)
 	if err != nil {
 		s.m.throw("checkoutCompleted: %s", err)
 	}

@@ -1,10 +1,12 @@
 package run
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
+	"github.com/verity-app/xk6-verity/extension/preflight"
 	"github.com/verity-app/xk6-verity/extension/report"
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
@@ -137,5 +139,15 @@ func (r *Run) Wrapped(line string) string {
 	return report.Wrap(line[:indent]+first+" ", rest, r.width)
 }
 
-// Rendered returns a table as text for the terminal.
-func (r *Run) Rendered(t report.Table) string { return t.Terminal(r.width) + "\n" }
+// ShowPreflight keeps what the preflight found for the report, and prints its table, or JSON. With override a check that failed is a warning.
+func (r *Run) ShowPreflight(checks []preflight.Check, override, asJSON bool) error {
+	table := r.Record.Preflight(checks, override)
+	text := preflight.JSON(checks)
+	if !asJSON {
+		text = table.Terminal(r.width) + "\n"
+	}
+	if err := r.Write(text); err != nil {
+		return fmt.Errorf("writing the preflight: %w", err)
+	}
+	return nil
+}

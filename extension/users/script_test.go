@@ -150,6 +150,6 @@ func TestAUserWhoseSessionIsLostIsReplaced(t *testing.T) {
 		return &Failure{ErrorKind: report.ErrorKind{Operation: platform.OpRefresh, Name: platform.AuthError, Status: 401}}
 	})
 	require.Equal(t, []string{"sign up 0", "0.0", "sign up 0", "0.0"}, steps[:4])
-	require.Equal(t, 2, len(slices.DeleteFunc(slices.Clone(steps), func(s string) bool { return s != "sign up 0" })))
+	require.Len(t, slices.DeleteFunc(slices.Clone(steps), func(s string) bool { return s != "sign up 0" }), 2)
 	require.EqualValues(t, 2, v.closed.Load(), "both close their connection, the first when it is replaced")
 }
