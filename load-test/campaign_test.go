@@ -54,7 +54,7 @@ func newExpedition(t *testing.T, target *target, plan string) expedition {
 	require.NoError(t, os.WriteFile(profiles, []byte(campaignProfiles), 0o600))
 	require.NoError(t, os.WriteFile(planFile, []byte(plan), 0o600))
 	c := k6("x", "verity", "campaign", "--plan", planFile, "--report-dir", filepath.Join(work, "reports"), "--", "--no-thresholds")
-	c.env = []string{"BASE_URL=" + target.url, "STRIPE_WEBHOOK_SECRET=" + target.secret, "PROFILES_FILE=" + profiles}
+	c.env = []string{"BASE_URL=" + target.url, "STRIPE_WEBHOOK_SECRET=" + target.secret, "PROFILES_FILE=" + profiles, "TMPDIR=" + work}
 	c.secrets = []string{target.secret}
 	return expedition{c, filepath.Join(work, "reports")}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/verity-app/xk6-verity/extension/report"
 )
 
 // Runner carries out steps. Its errors are *StopError where they have an exit code of their own.
@@ -407,7 +409,7 @@ func (s Step) load() string {
 	if s.Users == 0 {
 		return short(s.Length())
 	}
-	return fmt.Sprintf("%d users, %s", s.Users, short(s.Length()))
+	return fmt.Sprintf("%s users, %s", report.Thousands(s.Users), short(s.Length()))
 }
 
 // window returns when the window that is open closes, or the next one opens, and whether a step that begins now ends in it.

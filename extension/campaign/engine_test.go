@@ -389,6 +389,15 @@ func TestStepsThatMakeNoClaim(t *testing.T) {
 	require.Contains(t, c.log(t), "**b, verdict:** NO CLAIM, exit code 0, all 3 thresholds passed; TARGET_VUS=10 asks less")
 }
 
+func TestAStepThatDeletesItsAccountsStillHasToProve(t *testing.T) {
+	t.Parallel()
+	c := newTrial(t, t.TempDir()).create(t)
+	c.Record.Steps[1].Variables = map[string]string{"DELETE_ACCOUNTS": "1"}
+	c.runner.outcomes["b"] = []outcome{{operations: 10_000, thresholds: 3, noClaims: "THINK_TIME_MAX=60 asks less"}}
+	c.run(t)
+	require.EqualError(t, c.err, "b is NOT PROVEN: THINK_TIME_MAX=60 asks less")
+}
+
 func TestNotProvenIsAccepted(t *testing.T) {
 	t.Parallel()
 	c := newTrial(t, t.TempDir()).create(t)

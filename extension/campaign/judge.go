@@ -52,12 +52,22 @@ func (s *StepRecord) outcome(run *evidence.Run, ending string) (State, string) {
 		return StateNotProven, s.unproven()
 	case s.ExitCode == ExitNotProven:
 		return StateRefused, firstOf(ending, run.End.Interrupted, "k6 marked the run as failed; its summary says why")
-	case s.Verdict.Status == verdict.NoClaim && len(s.Claims) > 0 && len(s.Variables) == 0:
+	case s.Verdict.Status == verdict.NoClaim && len(s.Claims) > 0 && !s.isChanged():
 		return StateNotProven, s.Verdict.NoClaims
 	case s.Verdict.Status == verdict.NoClaim && s.Thresholds == 0:
 		return StateNotProven, "no claim is made and no threshold was judged"
 	}
 	return StatePassed, ""
+}
+
+// isChanged reports whether the plan changes the step's load, so that it may ask less of the service than its profile and claim nothing.
+func (s Step) isChanged() bool {
+	for name := range s.Variables {
+		if name != cleanupVariable {
+			return true
+		}
+	}
+	return false
 }
 
 // failure names the claims that are FAIL and the thresholds that were crossed.

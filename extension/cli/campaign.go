@@ -161,6 +161,9 @@ func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error 
 	defer stop()
 	o.kill = kill
 	engine, err := newCampaign(ctx, gs, dir, plan, o)
+	if ctx.Err() != nil {
+		return errext.WithExitCodeIfNone(errors.New("interrupted before the first request"), exitcodes.ExternalAbort)
+	}
 	if err != nil {
 		return refused(err)
 	}

@@ -169,7 +169,7 @@ func (l lines) Write(text []byte) (int, error) {
 // judge merges the evidence into the step's folder and prints what it proves. The exit code is that of one runner with all of the load.
 func (r *remoteSteps) judge(step campaign.Step, from, dir string) (int, error) {
 	run, _, err := readAndMerge([]string{from}, mergeOptions{expect: r.count})
-	if err == nil && (run.Header.Target != r.target || run.Header.Profile != step.Profile && run.Header.NoClaims == "") {
+	if err == nil && (strings.TrimSuffix(run.Header.Target, "/") != r.target || run.Header.Profile != step.Profile && run.Header.NoClaims == "") {
 		err = fmt.Errorf("it is of the profile %q on %s, and should be of %q on %s", run.Header.Profile, run.Header.Target, step.Profile, r.target)
 	}
 	if err != nil {
