@@ -3,6 +3,7 @@ package loadtest_test
 import (
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -46,19 +47,17 @@ func TestLinksOfTheUnpackedPagesResolve(t *testing.T) {
 	require.Zero(t, k6("x", "verity", "init", dir).run(t).exit)
 	link := regexp.MustCompile(`\]\(([^)#: ]+)(?:#[^)]*)?\)`)
 	seen := map[string]int{}
-	require.NoError(t, filepath.WalkDir(dir, func(page string, entry fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(page) != ".md" {
+	unpacked := os.DirFS(dir)
+	require.NoError(t, fs.WalkDir(unpacked, ".", func(page string, _ fs.DirEntry, err error) error {
+		if err != nil || path.Ext(page) != ".md" {
 			return err
 		}
-		text, err := os.ReadFile(page)
-		require.NoError(t, err)
-		name, err := filepath.Rel(dir, page)
+		text, err := fs.ReadFile(unpacked, page)
 		require.NoError(t, err)
 		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
-			seen[filepath.ToSlash(name)]++
-			target := filepath.Join(filepath.Dir(page), match[1])
-			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s links to %s, which is not there", name, match[1])
+			seen[page]++
+			if _, err := fs.Stat(unpacked, path.Join(path.Dir(page), match[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, match[1])
 			}
 		}
 		return nil

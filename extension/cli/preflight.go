@@ -138,7 +138,7 @@ func runPreflight(ctx context.Context, gs *state.GlobalState, script string, opt
 	}
 	args := slices.Concat([]string{"run", "--quiet", "--no-color", "--no-teardown", "--summary-mode=disabled", "--log-format=raw"},
 		options.passed, []string{script})
-	cmd := exec.CommandContext(ctx, binary, args...) // #nosec G204 -- this binary
+	cmd := exec.CommandContext(ctx, binary, args...) // #nosec G204 G702 -- this binary, its own flags
 	cmd.Env = append(preflightEnviron(os.Environ()), "PREFLIGHT_ONLY="+form, "SKIP_PREFLIGHT=")
 	if options.trial {
 		cmd.Env = append(cmd.Env, "TRIAL=1")

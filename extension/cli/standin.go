@@ -131,7 +131,7 @@ func serveStandin(gs *state.GlobalState, options standin.Options, accountFile st
 
 // withFlags names the flag of each option that is refused.
 func withFlags(err error) error {
-	joined, isJoined := err.(interface{ Unwrap() []error }) //nolint:errorlint // what errors.Join made, and not what it has in it
+	joined, isJoined := err.(interface{ Unwrap() []error })
 	if !isJoined {
 		return err
 	}
