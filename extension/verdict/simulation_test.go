@@ -341,11 +341,21 @@ func TestFalseVerdictsOnRatesAreRare(t *testing.T) {
 // beside returns a minute of a service, measured by a runner that delays each request and each answer as it delays its own
 // timers: by mean ms on average.
 func beside(seed uint64, mean float64, service func(r *rand.Rand) float64) *evidence.Run {
+	return besideSeveral(1, seed, mean, service)
+}
+
+// besideSeveral is beside of so many runners, merged.
+func besideSeveral(runners int, seed uint64, mean float64, service func(r *rand.Rand) float64) *evidence.Run {
 	const seconds, rate = 60, 50
 	r := rand.New(rand.NewPCG(seed, 15)) // #nosec G404 -- the same numbers each time
 	delay := func() float64 { return mean * r.ExpFloat64() }
-	return eachSecond(ended(seconds), func(_ int, s *evidence.Second) {
-		served, micros, late := &evidence.Cell{}, make([]int64, rate), make([]int64, 50)
+	run := ended(seconds)
+	run.Runners = nil
+	for i := range runners {
+		run.Runners = append(run.Runners, evidence.Runner{Index: i, Count: runners, Ended: true})
+	}
+	return eachSecond(run, func(_ int, s *evidence.Second) {
+		served, micros, late := &evidence.Cell{}, make([]int64, rate), make([]int64, 50*runners)
 		for i := range micros {
 			micros[i] = int64(1000 * (service(r) + delay() + delay()))
 			if micros[i] > limitMs*1000 {
@@ -375,17 +385,22 @@ func TestADelayedRunnerNeverFailsAHealthyService(t *testing.T) {
 	}
 }
 
+// The delays of several runners, each as long as that of one, make the verdict no less certain.
 func TestADelayedRunnerStillFailsASlowService(t *testing.T) {
-	n := max(seeds()/10, 10)
-	statuses, _ := tried(n, func(seed uint64) verdict.Result {
-		return verdict.Judge(beside(seed, 3, func(r *rand.Rand) float64 {
-			if r.Float64() < 0.08 {
-				return 150
-			}
-			return 20
-		}), joinsWithin).Claims[0]
-	})
-	require.GreaterOrEqual(t, percentOf(statuses[verdict.Fail], n), 90.0)
+	for _, runners := range []int{1, 4, 16} {
+		t.Run(fmt.Sprintf("runners: %d", runners), func(t *testing.T) {
+			n := max(seeds()/10, 10)
+			statuses, _ := tried(n, func(seed uint64) verdict.Result {
+				return verdict.Judge(besideSeveral(runners, seed, 4, func(r *rand.Rand) float64 {
+					if r.Float64() < 0.25 {
+						return 130
+					}
+					return 20
+				}), joinsWithin).Claims[0]
+			})
+			require.GreaterOrEqual(t, percentOf(statuses[verdict.Fail], n), 90.0)
+		})
+	}
 }
 
 func TestTheTrueQuantileLiesInTheInterval(t *testing.T) {

@@ -200,6 +200,7 @@ func (j *judge) delayedIn(second int64, micros float64) (share float64, read boo
 			lasted += float64(late) * float64(n) / 1e6
 		}
 	})
+	lasted /= float64(max(len(j.run.Runners), 1)) // a delay holds up the requests of one runner
 	return min(max(float64(readings)/float64(cell.OK.Count()), lasted), 1), true
 }
 
