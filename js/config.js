@@ -357,7 +357,7 @@ function vusFor({ spikeRate, think, replayRate }) {
  */
 export function requireTarget({ baseUrl, signer }) {
   if (baseUrl === '') {
-    refuse('BASE_URL is not set; it must be the http or https URL of the Verity under test, such as https://staging.example.com');
+    refuse('BASE_URL is not set; it must be an http or https URL of scheme, host and port only, such as https://staging.example.com');
   }
   refusing({}, () => signer.sign(''));
 }
