@@ -312,7 +312,7 @@ func TestACampaignOfRunnersElsewhere(t *testing.T) {
 		runner := k6(slices.Concat([]string{"run"}, flags, []string{"--no-thresholds", queueConcurrency})...)
 		runner.env = append(slices.Clone(e.env), "PROFILE=small-queue", "REPORT_DIR="+filepath.Join(runners, "small-queue"))
 		parallel.Go(func() {
-			require.Equal(t, exitcodes.MarkedAsFailed, runner.run(t).exit, "a runner alone proves nothing")
+			require.Zero(t, runner.run(t).exit, "a runner alone proves nothing, and does not fail for that")
 		})
 	}
 	parallel.Wait()
