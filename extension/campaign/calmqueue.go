@@ -8,7 +8,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
-// inRedis is what a look at the service's Redis found.
+// inRedis is the state read from the service's Redis.
 type inRedis struct {
 	queued, inSession int64
 	ghosts            queue.Ghosts
@@ -51,7 +51,7 @@ func (c *calm) lookAtQueue(ctx context.Context, base *Baseline) (unrests []unres
 	if err != nil {
 		return []unrest{{what: "redis", text: err.Error(), todo: "see whether the service's Redis is up, or unset REDIS_URL"}}, ""
 	}
-	before := func(n int64) int64 { return max(0, n) } // -1 where Redis was not read before the first step
+	before := func(n int64) int64 { return max(0, n) } // -1 if Redis was not read before the first step
 	if left := found.leftBehind(); left > before(base.LeftBehind) {
 		unrests = append(unrests, leftBehind(left, found.ghosts))
 	} else if found.queued > before(base.Queued) {
@@ -69,7 +69,7 @@ func (c *calm) lookAtQueue(ctx context.Context, base *Baseline) (unrests []unres
 	return unrests, found.text()
 }
 
-// leftBehind names a user who is queued by half, and how to take it out.
+// leftBehind names one half-queued user (see queue.Ghosts) and the commands that remove it.
 func leftBehind(n int64, ghosts queue.Ghosts) unrest {
 	one := slices.Concat(ghosts.Members, ghosts.States)[0]
 	return unrest{
@@ -78,7 +78,7 @@ func leftBehind(n int64, ghosts queue.Ghosts) unrest {
 	}
 }
 
-// usersAre is a number of users and the verb after it.
+// usersAre returns a number of users with its verb: "1 user is", "2 users are".
 func usersAre(n int64) string {
 	if n == 1 {
 		return "1 user is"
