@@ -321,7 +321,8 @@ func TestACampaignOfRunnersElsewhere(t *testing.T) {
 	require.Contains(t, r.stdout, "█ VERITY small-queue on "+target.url+": PASS")
 	require.Equal(t, "passed", e.states(t))
 	for _, line := range []string{
-		"**small-queue, preflight:** left to the runners", "`PROFILE=small-queue REPORT_DIR=" + runners, "x verity segment INDEX 2) --no-thresholds load-test/",
+		"**small-queue, preflight:** left to the runners", "`segment=$(", " x verity segment INDEX 2) && PROFILE=small-queue REPORT_DIR=" + runners,
+		" run $segment --no-thresholds load-test/",
 		"**small-queue, wait:** the evidence of 2 of 2 runners is whole\n", "**small-queue, verdict:** PASS: 20 users present at once",
 	} {
 		require.Contains(t, e.log(t), line)
