@@ -87,7 +87,9 @@ func leftBehind(n int64, ghosts queue.Ghosts) unrest {
 	}
 }
 
-func firstGhost(ghosts queue.Ghosts) queue.Ghost { return slices.Concat(ghosts.Members, ghosts.States)[0] }
+func firstGhost(ghosts queue.Ghosts) queue.Ghost {
+	return slices.Concat(ghosts.Members, ghosts.States)[0]
+}
 
 // howToRemove says how to remove users queued by half; there is at least one.
 func howToRemove(ghosts queue.Ghosts) string {
