@@ -14,22 +14,22 @@ import (
 )
 
 const (
-	// askEvery is the time between two requests for /health: 30 a minute, of the 120 that the service allows an address.
+	// askEvery is the interval between requests for /health: 30 a minute, of the 120 that the service allows an address.
 	askEvery = 2 * time.Second
-	// lookEvery is the time between two looks at the answers and at the evidence.
+	// lookEvery is the interval between checks of the answers and the evidence.
 	lookEvery = time.Second
-	// readEvery is the time between two readings of an expression.
+	// readEvery is the interval between readings of an expression.
 	readEvery = 5 * time.Second
 )
 
-// breaker is a Breaker that asks the service itself, its Prometheus, and the evidence of the step.
+// breaker is a Breaker that watches the service's /health, its Prometheus, and the evidence of the step.
 type breaker struct {
 	service   Service
 	health    healthClient
 	readEvery time.Duration
 }
 
-// NewBreaker returns a Breaker of a service.
+// NewBreaker returns a Breaker for a service.
 func NewBreaker(service Service) Breaker {
 	return &breaker{service: service, health: newHealthClient(service), readEvery: readEvery}
 }
@@ -68,7 +68,7 @@ func (b *breaker) Watch(ctx context.Context, step Step, dir string, since time.T
 	}
 }
 
-// oneAtATime lets several goroutines call say.
+// oneAtATime makes say safe for concurrent use.
 func oneAtATime(say func(text string)) func(text string) {
 	var mu sync.Mutex
 	return func(text string) {
@@ -78,7 +78,7 @@ func oneAtATime(say func(text string)) func(text string) {
 	}
 }
 
-// askHealth asks again and again, whether the last request is answered or not: one that hangs must not keep the next back.
+// askHealth requests /health at each interval, even while an earlier request is unanswered: one that hangs must not delay the next.
 func (b *breaker) askHealth(ctx context.Context, pulse *pulse, say func(text string)) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -99,7 +99,7 @@ func (b *breaker) askHealth(ctx context.Context, pulse *pulse, say func(text str
 	}
 }
 
-// watchLimit reads an expression again and again until it is beyond its bound for long enough.
+// watchLimit reads an expression at each interval until its value has been beyond the bound for long enough.
 func (b *breaker) watchLimit(ctx context.Context, limit Limit, crossed chan<- Break, say func(text string)) {
 	reader, err := b.readerOf(limit)
 	if err != nil {
@@ -134,7 +134,7 @@ func (b *breaker) readerOf(limit Limit) (*snapshot.Reader, error) {
 	return newReader(b.service, []snapshot.Query{{Name: limit.Name, Kind: snapshot.Gauge, Expr: limit.Query}})
 }
 
-// operations are those of the runners whose evidence grows in a folder.
+// operations follows the operations of all runners whose evidence grows in a folder.
 type operations struct {
 	dir       string
 	since     time.Time
@@ -142,18 +142,18 @@ type operations struct {
 	followers map[string]*followed // by path
 }
 
-// followed is the evidence of one runner; one that cannot be read has no follower any more.
+// followed is the evidence of one runner; follower is nil once the file cannot be read.
 type followed struct {
 	follower *evidence.Follower
 	recent   recentOperations
 }
 
 func newOperations(dir string, since time.Time, say func(text string)) *operations {
-	// File systems keep times that are less fine than a clock's.
+	// File systems store times less precisely than the clock.
 	return &operations{dir: dir, since: since.Add(-2 * time.Second), say: say, followers: map[string]*followed{}}
 }
 
-// look reads what is new, and judges the last 30 s of all runners together.
+// look reads new evidence, and judges the last 30 s of all runners together.
 func (o *operations) look(now time.Time) Break {
 	o.find()
 	var sum operationCounts
@@ -164,11 +164,11 @@ func (o *operations) look(now time.Time) Break {
 	return sum.judge(now)
 }
 
-// find begins to follow files that are new.
+// find starts to follow new files.
 func (o *operations) find() {
 	entries, err := os.ReadDir(o.dir)
 	if err != nil {
-		return // there is none before the step has written something
+		return // the folder does not exist before the step writes to it
 	}
 	for _, entry := range entries {
 		path := filepath.Join(o.dir, entry.Name())

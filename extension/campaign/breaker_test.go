@@ -26,7 +26,7 @@ import (
 
 // The tests run in bubbles of testing/synctest, whose clock begins at midnight and runs as fast as the test.
 
-// fakeService answers GET /health as a test wants, without a network.
+// fakeService answers GET /health with a function of the test, without a network.
 type fakeService func(request *http.Request) (*http.Response, error)
 
 func (f fakeService) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -36,19 +36,19 @@ func (f fakeService) RoundTrip(request *http.Request) (*http.Response, error) {
 	return f(request)
 }
 
-// answers is an HTTP answer.
+// answers returns an HTTP response.
 func answers(status int, body string) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {"30"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
-// healthyFor is the answer of a process that has been up for so long.
+// healthyFor returns the answer of a process with this uptime.
 func healthyFor(uptime time.Duration) (*http.Response, error) {
 	return answers(http.StatusOK, fmt.Sprintf(`{"status":"ok","timestamp":"now","uptimeSeconds":%g}`, uptime.Seconds()))
 }
 
 func healthyAlways(*http.Request) (*http.Response, error) { return healthyFor(time.Hour) }
 
-// hangs answers nothing until the request is given up.
+// hangs does not answer before the request is cancelled.
 func hangs(request *http.Request) (*http.Response, error) {
 	<-request.Context().Done()
 	return nil, request.Context().Err()
@@ -64,7 +64,7 @@ func breakerOf(service fakeService) *breaker {
 	}
 }
 
-// said are what a breaker or a calm says.
+// said collects the texts that a breaker or a calm reports.
 type said struct {
 	mu    sync.Mutex
 	lines []string
@@ -82,7 +82,7 @@ func (s *said) all() []string {
 	return s.lines
 }
 
-// watchFor watches for so long at most. It returns what was found, after how long, and what was said.
+// watchFor watches for at most this time. It returns what was found, how long that took, and the lines reported.
 func watchFor(t *testing.T, b *breaker, dir string, most time.Duration) (found Break, took time.Duration, lines []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), most)
@@ -153,7 +153,7 @@ func TestAServiceThatNeverAnsweredIsDown(t *testing.T) {
 	})
 }
 
-// What is answered slowly, late or with a 429 is answered by a service that is there.
+// An answer that is slow, late or a 429 shows that the service is up.
 func TestAServiceThatAnswersIsWatchedToTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -255,7 +255,7 @@ type load struct {
 	unanswered float64
 }
 
-// record writes the evidence of a runner, second by second, until the context ends: 0.1 s after the seconds at which the file is written.
+// record writes the evidence of a runner second by second until the context ends: 0.1 s after the seconds at which the file is written.
 func record(ctx context.Context, t *testing.T, dir, name string, offset time.Duration, at func(second int) load) {
 	t.Helper()
 	r := evidence.New(nil)
@@ -288,7 +288,7 @@ func record(ctx context.Context, t *testing.T, dir, name string, offset time.Dur
 	}
 }
 
-// watchLoad watches a step with one runner of this load, whose service is healthy.
+// watchLoad watches a step with one runner of this load against a healthy service.
 func watchLoad(t *testing.T, offset time.Duration, at func(second int) load) (found Break, took time.Duration, lines []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -298,7 +298,7 @@ func watchLoad(t *testing.T, offset time.Duration, at func(second int) load) (fo
 		defer close(recorded)
 		record(ctx, t, dir, "match-dry", offset, at)
 	}()
-	time.Sleep(300 * time.Millisecond) // the looks come after what was recorded and written
+	time.Sleep(300 * time.Millisecond) // the checks come after the evidence was recorded and written
 	found, took, lines = watchFor(t, breakerOf(healthyAlways), dir, 5*time.Minute)
 	cancel()
 	<-recorded
@@ -397,7 +397,7 @@ func TestSeveralRunnersAreJudgedTogether(t *testing.T) {
 	})
 }
 
-// What an earlier run left in the folder is not the step's, and what is over is not judged.
+// Evidence that an earlier run left in the folder is not the step's, and evidence of a run that is over is not judged.
 func TestEvidenceOfAnotherRunIsLeftOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -428,7 +428,7 @@ func TestEvidenceOfAnotherRunIsLeftOut(t *testing.T) {
 	})
 }
 
-// prometheusOf is the API of a Prometheus in which an expression has a value, which is text of JSON.
+// prometheusOf serves the API of a Prometheus; values returns the value of an expression as JSON text.
 func prometheusOf(t *testing.T, values func(query string) (value string, ok bool)) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -538,7 +538,7 @@ func TestALimitThatCannotBeReadIsSaidOnceAndEndsNothing(t *testing.T) {
 	}
 }
 
-// The real client is refused, redirected and answered.
+// The real client meets answers, a redirect and a refused connection.
 func TestTheHealthOfARealServer(t *testing.T) {
 	t.Parallel()
 	status, location := http.StatusOK, ""

@@ -16,21 +16,21 @@ import (
 const (
 	// calmLimit is how long the service may take to become calm.
 	calmLimit = 5 * time.Minute
-	// calmEvery is the time between two looks. With 3 requests for /health in each it is 36 a minute, of the 120 that are allowed.
+	// calmEvery is the interval between checks. With 3 requests for /health in each, that is 36 a minute of the 120 that are allowed.
 	calmEvery = 5 * time.Second
-	// baselineLimit is how long it may take to read how the service is before the first step, a minute of being throttled included.
+	// baselineLimit is how long reading the service's state before the first step may take, including a minute of being throttled.
 	baselineLimit = 90 * time.Second
-	// redisLimit is how long a look at Redis may take.
+	// redisLimit is how long reading Redis may take.
 	redisLimit = 20 * time.Second
 )
 
-// The requests for /health whose median counts.
+// The numbers of requests for /health of which the median counts.
 const (
 	baselineAsks = 5
 	calmAsks     = 3
 )
 
-// calm is a Calm that asks the service itself, its Redis and its Prometheus, as far as they are known.
+// calm is a Calm that checks the service's /health and, if their addresses are known, its Redis and its Prometheus.
 type calm struct {
 	service Service
 	health  healthClient
@@ -39,7 +39,7 @@ type calm struct {
 	limit   time.Duration // see calmLimit
 }
 
-// NewCalm returns a Calm of a service. An error names the variable that cannot be used.
+// NewCalm returns a Calm for a service. An error names the variable with the invalid value.
 func NewCalm(service Service) (Calm, error) {
 	c := &calm{service: service, health: newHealthClient(service), every: calmEvery, limit: calmLimit}
 	if service.RedisURL != "" {
@@ -47,7 +47,7 @@ func NewCalm(service Service) (Calm, error) {
 		if err != nil {
 			return nil, fmt.Errorf("REDIS_URL: %w", err)
 		}
-		_ = probe.Close() // it has not connected
+		_ = probe.Close() // it has no connection yet
 	}
 	if service.PrometheusURL == "" {
 		return c, nil
@@ -96,7 +96,7 @@ func (c *calm) Baseline(ctx context.Context) (*Baseline, error) {
 	return base, nil
 }
 
-// firstHealth is how long an answer takes. One that is throttled is asked again later.
+// firstHealth returns the median time of an answer. It retries while it is throttled.
 func (c *calm) firstHealth(ctx context.Context) (time.Duration, error) {
 	for {
 		took, bad := c.medianHealth(ctx, baselineAsks)
@@ -112,7 +112,7 @@ func (c *calm) firstHealth(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// medianHealth asks so many times, one after the other, and stops at an answer that is not healthy.
+// medianHealth makes a number of requests, one after the other, and stops at the first answer that is not healthy.
 func (c *calm) medianHealth(ctx context.Context, asks int) (median time.Duration, bad *healthAnswer) {
 	all := make([]time.Duration, asks)
 	for i := range all {
@@ -126,7 +126,7 @@ func (c *calm) medianHealth(ctx context.Context, asks int) (median time.Duration
 	return all[asks/2], nil
 }
 
-// pause waits, and returns false where the context ended first.
+// pause waits for d and returns true, or false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -136,13 +136,13 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// unrest is something that is not calm yet.
+// unrest is one respect in which the service is not calm yet.
 type unrest struct {
 	what   string // one word for its kind
 	text   string
 	todo   string
 	isDown bool
-	wait   time.Duration // until when there is no use in asking again
+	wait   time.Duration // the least time to wait before the next check
 }
 
 // Wait implements Calm.
@@ -175,7 +175,7 @@ func (c *calm) Wait(ctx context.Context, base *Baseline, say func(text string)) 
 	}
 }
 
-// look returns what is not calm; text says what is, where all is.
+// look returns everything that is not calm. If there is nothing, text describes the state of the service.
 func (c *calm) look(ctx context.Context, base *Baseline) (found []unrest, text string) {
 	texts := []string{}
 	for _, part := range []func(context.Context, *Baseline) ([]unrest, string){c.lookAtHealth, c.lookAtQueue, c.lookAtGauges} {
@@ -213,7 +213,7 @@ func (c *calm) lookAtHealth(ctx context.Context, base *Baseline) (found []unrest
 	}}, ""
 }
 
-// slowest is how many ms an answer of /health may take: twice what it took before the first step, or 25 ms more, for what is quick varies.
+// slowest returns how many ms an answer of /health may take: twice the time before the first step, or 25 ms more, as short times vary.
 func slowest(base float64) float64 { return max(2*base, base+25) }
 
 func kindsOf(found []unrest) string {
@@ -232,7 +232,7 @@ func textsOf(found []unrest) string {
 	return strings.Join(texts, "; ")
 }
 
-// notCalm says what is not calm, and what to do.
+// notCalm returns the error that says what is not calm, and what to do.
 func notCalm(found []unrest, waited time.Duration) error {
 	var todo []string
 	isDown := false
@@ -249,7 +249,7 @@ func notCalm(found []unrest, waited time.Duration) error {
 	return errors.New(text)
 }
 
-// downError is an ErrDown with a text of its own.
+// downError wraps ErrDown with a text of its own.
 type downError struct{ text string }
 
 func (e *downError) Error() string { return e.text }

@@ -24,7 +24,7 @@ func calmOf(service fakeService) *calm {
 	}
 }
 
-// after is a healthy service that takes a time for each answer.
+// after returns a healthy service that takes this time for each answer.
 func after(took time.Duration) fakeService {
 	return func(*http.Request) (*http.Response, error) {
 		time.Sleep(took)
@@ -174,7 +174,7 @@ func TestHealthIsNotAskedTooOftenWhileWaiting(t *testing.T) {
 	})
 }
 
-// verityOf is a service that is healthy.
+// verityOf starts a healthy service and returns its URL.
 func verityOf(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -184,7 +184,7 @@ func verityOf(t *testing.T) string {
 	return server.URL
 }
 
-// newCalm looks often.
+// newCalm returns a calm with short intervals.
 func newCalm(t *testing.T, service Service) *calm {
 	t.Helper()
 	made, err := NewCalm(service)
@@ -258,7 +258,7 @@ func TestTheQueueMustBeAsItWas(t *testing.T) {
 	require.Contains(t, strings.Join(left.all(), "\n"), "; 100 users are queued, 100 by half, and 0 users are in a session: take them out of Redis, as with: "+
 		"redis-cli ZREM queue:zset:sydney:1 ghost000; redis-cli DEL queue:user:ghost000")
 
-	// What was there before the first step may be there after it.
+	// A user left half-queued before the first step may still be there after it.
 	redis.FlushAll()
 	queued("ada")
 	redis.Del("queue:user:ada")
@@ -343,7 +343,7 @@ func TestACalmThatCannotBe(t *testing.T) {
 	}
 }
 
-// A Prometheus that refuses the token says so before the first step, without the token.
+// A Prometheus that refuses the token is reported before the first step, without the token.
 func TestAPrometheusThatRefuses(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,20 +11,20 @@ import (
 	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
-// lastingGauges are those of snapshot.Defaults that stay high after a load although the service is calm: it keeps for an hour which users it
-// has matched.
+// lastingGauges are the gauges of snapshot.Defaults that stay high after a load although the service is calm: it remembers matched users for
+// an hour.
 var lastingGauges = []string{"redis_memory_bytes"} //nolint:gochecknoglobals // a constant list
 
-// pooledGauges count connections. A service keeps those of its pools open, once it has needed them.
+// pooledGauges count connections. A service keeps pooled connections open after it needed them.
 var pooledGauges = []string{"redis_clients", "postgres_connections"} //nolint:gochecknoglobals // a constant list
 
-// pooled is how many connections may stay.
+// pooled is how many connections may stay open beyond the highest number before the first step.
 const pooled = 20
 
-// gaugeHistory is over how much time before the first step it is read how a gauge varies by itself.
+// gaugeHistory is the time before the first step over which the normal variation of a gauge is read.
 const gaugeHistory = "5m"
 
-// gaugesOf are those that a campaign looks at.
+// gaugesOf returns the gauges that a campaign checks; queries is the value of PROMETHEUS_QUERIES.
 func gaugesOf(queries string) ([]snapshot.Query, error) {
 	all := snapshot.Defaults()
 	if queries != "" {
@@ -41,7 +41,7 @@ func gaugesOf(queries string) ([]snapshot.Query, error) {
 	}), nil
 }
 
-// firstGauges reads the gauges, and how they varied before. One that has no series has no entry.
+// firstGauges reads the gauges and their variation before the first step. A gauge without a value has no entry.
 func (c *calm) firstGauges(ctx context.Context) (map[string]Gauge, error) {
 	values, err := c.readGauges(ctx, c.gauges)
 	if err != nil {
@@ -58,7 +58,7 @@ func (c *calm) firstGauges(ctx context.Context) (map[string]Gauge, error) {
 	return gauges, nil
 }
 
-// varied is a gauge with its spread; that is the value alone where Prometheus cannot tell it.
+// varied returns a gauge with its least and most value; both are the value itself if Prometheus has no history of it.
 func (c *calm) varied(ctx context.Context, query snapshot.Query, value float64) Gauge {
 	least, most := query.Name+" least", query.Name+" most"
 	spread, err := c.readGauges(ctx, []snapshot.Query{
@@ -78,7 +78,7 @@ func (c *calm) varied(ctx context.Context, query snapshot.Query, value float64) 
 	return gauge
 }
 
-// readGauges reads numbers by name.
+// readGauges returns the values of queries by name; a query without a value has no entry.
 func (c *calm) readGauges(ctx context.Context, queries []snapshot.Query) (map[string]float64, error) {
 	reader, err := newReader(c.service, queries)
 	if err != nil {
@@ -129,8 +129,8 @@ func (c *calm) lookAtGauges(ctx context.Context, base *Baseline) (unrests []unre
 	return unrests, gaugesText(calm)
 }
 
-// near is between which values a gauge is near its start: from a quarter of the least that it was before the first step to twice the
-// most. For what is below 0 it is the other way round.
+// near returns the bounds within which a gauge counts as calm: a quarter of its least value before the first step, and twice its most. For
+// negative values the factors are swapped.
 func (g Gauge) near(name string) (low, high float64) {
 	low, high = min(g.Least/4, 2*g.Least), max(2*g.Most, g.Most/4)
 	if slices.Contains(pooledGauges, name) {

@@ -12,7 +12,7 @@ import (
 // then, a known defect of the service (docs/verity-api.md, Queue); 1,000 of them delay each match by 0.6 s, and so many by 0.06 s.
 const fewGhosts = 100
 
-// inRedis is what a look at the service's Redis found.
+// inRedis is the state read from the service's Redis.
 type inRedis struct {
 	queued, inSession int64
 	ghosts            queue.Ghosts
@@ -55,7 +55,7 @@ func (c *calm) lookAtQueue(ctx context.Context, base *Baseline) (unrests []unres
 	if err != nil {
 		return []unrest{{what: "redis", text: err.Error(), todo: "see whether the service's Redis is up, or unset REDIS_URL"}}, ""
 	}
-	before := func(n int64) int64 { return max(0, n) } // -1 where Redis was not read before the first step
+	before := func(n int64) int64 { return max(0, n) } // -1 if Redis was not read before the first step
 	whole := found.queued - int64(len(found.ghosts.Members))
 	if left := found.leftBehind(); left > before(base.LeftBehind)+fewGhosts {
 		unrests = append(unrests, leftBehind(left, found.ghosts))
@@ -78,7 +78,7 @@ func (c *calm) lookAtQueue(ctx context.Context, base *Baseline) (unrests []unres
 	return unrests, text
 }
 
-// leftBehind names a user who is queued by half, and how to take it out.
+// leftBehind names one half-queued user (see queue.Ghosts) and the commands that remove it.
 func leftBehind(n int64, ghosts queue.Ghosts) unrest {
 	one := firstGhost(ghosts)
 	return unrest{

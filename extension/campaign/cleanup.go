@@ -9,17 +9,17 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
-// cleanupVariable has a run delete the accounts that it made.
+// cleanupVariable makes a run delete the accounts that it created.
 const cleanupVariable = "DELETE_ACCOUNTS"
 
-// A run deletes 20 accounts a second, for 10 minutes at most; that of few takes no longer than leastCleanup.
+// A run deletes 20 accounts a second, for 10 minutes at most; the margin for it is at least leastCleanup.
 const (
 	deletedPerSecond = 20
 	mostCleanup      = 10 * time.Minute
 	leastCleanup     = 30 * time.Second
 )
 
-// Cleaning returns the plan with steps whose runs delete the accounts that they made.
+// Cleaning returns a copy of the plan in which each run deletes the accounts that it created, unless its step sets the variable.
 func (p Plan) Cleaning() Plan {
 	p.Steps = slices.Clone(p.Steps)
 	for i := range p.Steps {
@@ -30,7 +30,7 @@ func (p Plan) Cleaning() Plan {
 	return p
 }
 
-// cleanupMargin is how long a step needs beside its load to delete accounts.
+// cleanupMargin returns the time that a step needs after its load to delete accounts.
 func (s Step) cleanupMargin() time.Duration {
 	if s.Variables[cleanupVariable] != "1" {
 		return 0
@@ -38,7 +38,7 @@ func (s Step) cleanupMargin() time.Duration {
 	return min(leastCleanup+time.Duration(s.Users)*time.Second/deletedPerSecond, mostCleanup)
 }
 
-// Accounts says how many accounts the runs have deleted and how many they have left; "" where none was to be deleted.
+// Accounts says how many accounts the runs deleted and how many they left; "" if no run was to delete any.
 func (r *Record) Accounts() string {
 	facts := map[string]int64{}
 	for i := range r.Steps {

@@ -12,54 +12,54 @@ import (
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
-// Runner carries out steps. Its errors are *StopError where they have an exit code of their own.
+// Runner runs steps. An error that has its own exit code is a *StopError.
 type Runner interface {
-	// Check returns why a step would be refused, as far as that is known without a request.
+	// Check returns the error for which a step would be refused, as far as it is known without a request.
 	Check(ctx context.Context, step Step) error
-	// Preflight looks whether the service and this machine can take a step, and returns what it found, and an error where they cannot.
+	// Preflight checks whether the service and this machine can run a step. It returns its findings, and an error if they cannot.
 	Preflight(ctx context.Context, step Step) (found []string, err error)
-	// Command is how somebody would run the step at a shell, without secrets.
+	// Command returns the shell command that runs the step, without secrets.
 	Command(step Step, dir string) string
-	// EvidenceDir is where the evidence of a step grows while it runs.
+	// EvidenceDir returns the folder in which the evidence of a step grows while it runs.
 	EvidenceDir(step Step, dir string) string
-	// Run carries out a step whose reports and evidence go to dir, and returns k6's exit code. When ctx ends, it ends the step as Ctrl-C does:
-	// users leave, the summary comes. It calls say with what the log is to have.
+	// Run runs a step, writes its reports and evidence to dir, and returns k6's exit code. When ctx ends, it ends the step as Ctrl-C does:
+	// users leave, and the summary is printed. It calls say with lines for the log.
 	Run(ctx context.Context, step Step, dir string, say func(kind Kind, text string)) (exitCode int, err error)
 }
 
-// StopError is why a campaign ends before its last step.
+// StopError is the reason for which a campaign ends before its last step.
 type StopError struct {
 	Code   int    // the exit code
 	Reason string // one sentence
-	Next   string // what to do; "" where the reason says it
+	Next   string // what to do; "" if the reason says it
 }
 
-// Error is the reason.
+// Error returns the reason.
 func (s *StopError) Error() string { return s.Reason }
 
-// Options say how an Engine goes through a plan.
+// Options configure how an Engine runs a plan.
 type Options struct {
-	// Window is the time of day in which steps may run; nil for any. With Wait the campaign waits for it to open.
+	// Window is the time of day in which steps may run; nil means any. With Wait the campaign waits for it to open.
 	Window *Window
 	Wait   bool
-	// Yes answers the question before each step that is no dry run. Ask asks it; nil where there is nobody to ask.
+	// Yes consents to each step that is not a dry run. Without it Ask asks the user; nil means there is no terminal to ask at.
 	Yes bool
 	Ask func(ctx context.Context, question string) (yes bool, err error)
-	// AcceptNotProven are steps after which the campaign goes on although they are NOT PROVEN.
+	// AcceptNotProven names steps after which the campaign goes on even if they are NOT PROVEN.
 	AcceptNotProven []string
-	// KeepGoing goes on after any step that did not pass, for a target that can take no harm.
+	// KeepGoing continues after a step that did not pass, for a target that load cannot harm.
 	KeepGoing bool
-	// NoBreaker says that it was decided to do without a breaker.
+	// NoBreaker records the decision to run without a breaker.
 	NoBreaker bool
-	// WarnOnly makes of a preflight that fails a warning.
+	// WarnOnly turns a refusal by the preflight into a warning.
 	WarnOnly bool
-	// Who decides, such as user@host.
+	// Who is the name under which decisions are logged, such as user@host.
 	Who string
-	// Resume is the command that goes on with the campaign.
+	// Resume is the command that resumes the campaign.
 	Resume string
 }
 
-// Engine goes through the plan of a record. Runner, Folder and Record are required.
+// Engine runs the plan of a record. Runner, Folder and Record are required.
 type Engine struct {
 	Runner  Runner
 	Folder  *Folder
@@ -67,19 +67,19 @@ type Engine struct {
 	Calm    Calm    // nil: the campaign does not wait between steps
 	Breaker Breaker // nil: nothing ends a step before its time
 	Options Options
-	// Show is called with each line of the log; nil for nobody.
+	// Show, unless nil, is called with each line of the log.
 	Show func(Event)
-	// Page makes campaign.html; nil for none.
+	// Page renders campaign.html; nil means no page.
 	Page func(*Record) ([]byte, error)
-	// Now and Sleep are those of package time; tests have their own. Sleep returns early when ctx ends.
+	// Now and Sleep stand for those of package time; tests set their own. Sleep returns early when ctx ends.
 	Now   func() time.Time
 	Sleep func(ctx context.Context, d time.Duration)
 
-	mu      sync.Mutex // guards Record.Events and writing: the watchers of a step say what they find
-	writing error      // why the log or the record could not be written
+	mu      sync.Mutex // guards Record.Events and writing: the breaker logs from its own goroutine
+	writing error      // the first error of writing the log, the record or the page
 }
 
-// Check returns why the campaign must not begin, as far as that is known without a request to the service.
+// Check returns the error for which the campaign must not begin, as far as it is known without a request to the service.
 func (e *Engine) Check(ctx context.Context) error {
 	steps := e.remaining()
 	if w := e.Options.Window; w != nil {
@@ -106,7 +106,7 @@ func (e *Engine) Check(ctx context.Context) error {
 	return nil
 }
 
-// remaining are the steps that are not done.
+// remaining returns the steps that are not done.
 func (e *Engine) remaining() []Step {
 	var steps []Step
 	for _, s := range e.Record.Steps {
@@ -117,8 +117,8 @@ func (e *Engine) remaining() []Step {
 	return steps
 }
 
-// Run goes through the steps that are not done, and returns nil when all have passed or were accepted. Otherwise the error is a *StopError.
-// With the end of ctx it ends as with Ctrl-C. command is how it was started, without secrets.
+// Run runs the steps that are not done, and returns nil when all have passed or were accepted. Otherwise the error is a *StopError.
+// When ctx ends, the campaign ends as interrupted. command is the command that started the campaign, without secrets.
 func (e *Engine) Run(ctx context.Context, command string) error {
 	e.begin(command)
 	err := e.run(ctx)
@@ -141,7 +141,7 @@ func (e *Engine) Run(ctx context.Context, command string) error {
 	return nil
 }
 
-// written returns why the log or the record could not be written.
+// written returns the first error of writing the log, the record or the page.
 func (e *Engine) written() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -171,7 +171,7 @@ func (e *Engine) begin(command string) {
 	e.save()
 }
 
-// lastDone is the last step that is done, or the beginning.
+// lastDone names the last step that is done, for the log; without one it names the beginning.
 func (e *Engine) lastDone() string {
 	for _, s := range slices.Backward(e.Record.Steps) {
 		if s.State.Done() {
@@ -203,7 +203,7 @@ func (e *Engine) passed() string {
 	return fmt.Sprintf("%s passed", counted(len(e.Record.Steps), "step"))
 }
 
-// during says which step was interrupted.
+// during names the step in which, or before which, the campaign was interrupted.
 func (e *Engine) during() string {
 	for _, s := range e.Record.Steps {
 		if !s.State.Done() && s.State != StatePending {
@@ -276,7 +276,7 @@ func (e *Engine) accept(s *StepRecord) {
 	e.save()
 }
 
-// firstFailure returns why the first step that is not done ended, of a campaign that kept going.
+// firstFailure returns the error of the first step that is not done, after a campaign with KeepGoing.
 func (e *Engine) firstFailure() error {
 	for i := range e.Record.Steps {
 		if s := &e.Record.Steps[i]; !s.State.Done() {
@@ -286,7 +286,7 @@ func (e *Engine) firstFailure() error {
 	return nil
 }
 
-// preflight looks before the first load, for each scenario with its largest step, so that what stands in the way of a later step is known now.
+// preflight runs the preflight of each scenario's largest step before the first load, so that obstacles of later steps are found now.
 func (e *Engine) preflight(ctx context.Context, steps []Step) error {
 	for _, step := range largest(steps) {
 		found, err := e.Runner.Preflight(ctx, step)
@@ -309,7 +309,7 @@ func (e *Engine) preflight(ctx context.Context, steps []Step) error {
 	return nil
 }
 
-// largest is the step with the most users of each scenario, in the order of the plan.
+// largest returns, for each scenario, the step with the most users, in the order of the plan.
 func largest(steps []Step) []Step {
 	var of []Step
 	for _, step := range steps {
@@ -345,7 +345,7 @@ func (e *Engine) calmStop(err error, when string) error {
 	return &StopError{code, fmt.Sprintf("%s: %s", when, err), "once the service is well again, go on with: " + e.Options.Resume}
 }
 
-// ready waits until a step may begin: within the window, with a calm service, and with the consent of the user.
+// ready returns when a step may begin: within the window, with a calm service, and with the user's consent.
 func (e *Engine) ready(ctx context.Context, step Step, isFirst bool) error {
 	for {
 		if err := e.awaitWindow(ctx, step, ExitNotProven); err != nil {
@@ -404,7 +404,7 @@ func (e *Engine) confirm(ctx context.Context, step Step) error {
 	return nil
 }
 
-// load is how many users there are, and for how long.
+// load returns the number of users and the length of a step, for the log.
 func (s Step) load() string {
 	if s.Users == 0 {
 		return short(s.Length())
@@ -412,7 +412,7 @@ func (s Step) load() string {
 	return fmt.Sprintf("%s users, %s", report.Thousands(s.Users), short(s.Length()))
 }
 
-// window returns when the window that is open closes, or the next one opens, and whether a step that begins now ends in it.
+// window returns when the open window, or else the next one, opens and closes, and reports whether a step that begins now ends within it.
 func (e *Engine) window(step Step) (opens, closes time.Time, fits bool) {
 	if e.Options.Window == nil {
 		return time.Time{}, time.Time{}, true
@@ -421,10 +421,10 @@ func (e *Engine) window(step Step) (opens, closes time.Time, fits bool) {
 	return opens, closes, isOpen && !e.Now().Add(step.Needs()).After(closes)
 }
 
-// patience is how long a wait for the window sleeps at most: the clock of a machine that was suspended jumps.
+// patience is the longest single sleep while waiting for the window: after a machine was suspended its clock jumps.
 const patience = 20 * time.Second
 
-// awaitWindow returns once the step would end within the window. Without Wait it does not wait, and the campaign ends with the code.
+// awaitWindow returns nil once the window for the step is open. Without Options.Wait it does not wait: its error ends the campaign with code.
 func (e *Engine) awaitWindow(ctx context.Context, step Step, code int) error {
 	opens, closes, fits := e.window(step)
 	if fits {
@@ -452,10 +452,10 @@ func (e *Engine) awaitWindow(ctx context.Context, step Step, code int) error {
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") + " UTC" }
 
-// errWindow is why a step ends that is still running when the window closes.
+// errWindow is the cause with which a step is ended if it still runs when the window closes.
 var errWindow = errors.New("the window closed")
 
-// step carries out a step and judges it.
+// step runs a step, judges it and logs its result.
 func (e *Engine) step(ctx context.Context, s *StepRecord) error {
 	dir, err := e.Folder.stepFolder(s.Name)
 	if err != nil {
@@ -486,7 +486,7 @@ func (e *Engine) step(ctx context.Context, s *StepRecord) error {
 	return e.stopAt(s)
 }
 
-// carryOut runs the step while the breaker watches. cause is why it was ended, if it was.
+// carryOut runs the step while the breaker watches. cause is the reason for which the step was ended early, if it was.
 func (e *Engine) carryOut(ctx context.Context, s *StepRecord, dir string) (broken Break, cause, err error) {
 	running, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -515,7 +515,7 @@ func (e *Engine) carryOut(ctx context.Context, s *StepRecord, dir string) (broke
 	return broken, context.Cause(running), err
 }
 
-// conclude sets the state of a step that has ended.
+// conclude sets the state of a step that has ended, and the reason for it.
 func (e *Engine) conclude(ctx context.Context, s *StepRecord, dir string, broken Break, cause, err error) {
 	s.judge(dir)
 	switch {
@@ -536,7 +536,7 @@ func (e *Engine) conclude(ctx context.Context, s *StepRecord, dir string, broken
 	}
 }
 
-// stopAt is the end of the campaign by a step that is not done.
+// stopAt returns the error that ends the campaign at a step that is not done.
 func (e *Engine) stopAt(s *StepRecord) *StopError {
 	stop := &StopError{s.ExitCode, fmt.Sprintf("%s: %s", s.Name, s.Reason), "look into the reports in " + e.Folder.Path(s.Name) + "; then go on with: " + e.Options.Resume}
 	switch s.State {
@@ -564,7 +564,7 @@ func (e *Engine) stopAt(s *StepRecord) *StopError {
 	return stop
 }
 
-// say writes a line of the log, and keeps it in the record.
+// say writes a line of the log and adds it to the record.
 func (e *Engine) say(kind Kind, step, format string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -591,7 +591,7 @@ func (e *Engine) save() {
 	e.note(err)
 }
 
-// note keeps the first error of writing. The lock is held.
+// note keeps the first error of writing. The caller holds the lock.
 func (e *Engine) note(err error) {
 	if e.writing == nil {
 		e.writing = err

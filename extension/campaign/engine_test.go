@@ -21,7 +21,7 @@ import (
 // fewErrors is a claim that 10,000 operations prove and 100 do not.
 var fewErrors = []evidence.Claim{{Kind: verdict.KindErrors, Below: 0.001}} //nolint:gochecknoglobals // constant
 
-// outcome is how a step of the fake runner ends: k6's exit code, and the evidence that it leaves.
+// outcome is how a step of the fake runner ends: k6's exit code and the evidence it writes.
 type outcome struct {
 	exit       int
 	operations int64 // 0: no evidence
@@ -42,7 +42,7 @@ var (
 	unproven = outcome{exit: 110, operations: 100, thresholds: 3}                                                            //nolint:gochecknoglobals // constant
 )
 
-// fakeRunner carries out nothing. Its steps end as is written here, one after the other.
+// fakeRunner runs nothing. Its steps end with the given outcomes, one after the other.
 type fakeRunner struct {
 	outcomes  map[string][]outcome
 	refusal   map[string]string
@@ -85,7 +85,7 @@ func (f *fakeRunner) Run(ctx context.Context, step Step, dir string, _ func(Kind
 	return todo.exit, errors.Join(todo.leave(step, dir), todo.err)
 }
 
-// leave writes the evidence and the report of a step.
+// leave writes the evidence and the JUnit report of a step.
 func (o outcome) leave(step Step, dir string) error {
 	if o.ending != "" {
 		text := `<testsuites><testsuite><testcase name="x"><error message="` + o.ending + `"></error></testcase></testsuite></testsuites>`
@@ -187,7 +187,7 @@ func newTrial(t *testing.T, dir string) *trial {
 	return c
 }
 
-// create gives the trial the folder of a new campaign.
+// create opens the folder of a new campaign for the trial.
 func (c *trial) create(t *testing.T) *trial {
 	t.Helper()
 	var err error
@@ -198,7 +198,7 @@ func (c *trial) create(t *testing.T) *trial {
 	return c
 }
 
-// reopen gives it that of a campaign which was stopped.
+// reopen opens the folder of a stopped campaign for the trial.
 func (c *trial) reopen(t *testing.T) *trial {
 	t.Helper()
 	var err error
@@ -218,7 +218,7 @@ func (c *trial) run(t *testing.T) *trial {
 	return c
 }
 
-// log is the campaign.md, without the times.
+// log returns the text of campaign.md, without the times.
 func (c *trial) log(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(c.dir, LogFile))
@@ -234,7 +234,7 @@ func (c *trial) states() string {
 	return strings.Join(states, "|")
 }
 
-// saved is what campaign.json has.
+// saved returns the record in campaign.json.
 func (c *trial) saved(t *testing.T) Record {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(c.dir, RecordFile))
@@ -379,7 +379,7 @@ func TestStepsThatMakeNoClaim(t *testing.T) {
 	t.Parallel()
 	c := newTrial(t, t.TempDir()).create(t)
 	c.Record.Steps[0].Claims = nil
-	c.Record.Steps[1].Variables = map[string]string{"TARGET_VUS": "10"} // of a plan file, which wants it so
+	c.Record.Steps[1].Variables = map[string]string{"TARGET_VUS": "10"} // set by a plan file
 	c.Record.Steps[2].Claims = nil
 	c.runner.outcomes["b"] = []outcome{{operations: 10_000, thresholds: 3, noClaims: "TARGET_VUS=10 asks less"}}
 	c.runner.outcomes["c"] = []outcome{{operations: 10_000}}
@@ -450,7 +450,7 @@ func TestAStepThatWasNotProvenIsAcceptedLater(t *testing.T) {
 	require.Equal(t, "passed|accepted|passed", again.states())
 }
 
-// A campaign that was killed leaves a step that is running.
+// After a campaign was killed, its record has a step in the state running.
 func TestACampaignThatWasKilledGoesOn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

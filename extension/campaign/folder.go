@@ -14,7 +14,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
-// Folder is where a campaign writes: its log, line by line, its record and its page. It belongs to one campaign, and to one process at a time.
+// Folder is the folder of one campaign, with its log, its record and its page. One process at a time may have it open.
 type Folder struct {
 	dir     string
 	log     *os.File
@@ -23,7 +23,7 @@ type Folder struct {
 	day     string // of the last line
 }
 
-// Create makes the folder of a new campaign. secrets are what none of its files may have.
+// Create creates the folder of a new campaign. No text written through Said contains any of the secrets.
 func Create(dir string, secrets []string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- for others to read
 		return nil, notAFolder(dir, err)
@@ -69,7 +69,7 @@ func open(dir string, secrets []string) (*Folder, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("a campaign is running in %s: wait for its end, or name another --report-dir", dir), log.Close())
 	}
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // longest first: one secret may be part of another
 	var replaced []string
 	for _, secret := range secrets {
 		if secret != "" {
@@ -86,28 +86,28 @@ func notAFolder(dir string, err error) error {
 	return fmt.Errorf("--report-dir must be a folder that this process may write to, got %q: %w", dir, err)
 }
 
-// Close ends the log.
+// Close closes the log and releases the folder.
 func (f *Folder) Close() error {
 	f.unlock()
 	return f.log.Close()
 }
 
-// Path is that of something in the folder.
+// Path returns the path of a file or folder in the folder.
 func (f *Folder) Path(name ...string) string {
 	return filepath.Join(slices.Concat([]string{f.dir}, name)...)
 }
 
-// Said is a text as it may be kept and shown: on one line, and without secrets.
+// Said returns a text that may be stored and shown: on one line and without secrets.
 func (f *Folder) Said(text string) string { return f.secrets.Replace(plain.Text(text)) }
 
-// Head writes what a reader of the log needs to know first.
+// Head writes the heading of the log: the target, the versions and the time zone.
 func (f *Folder) Head(r *Record) error {
 	_, err := fmt.Fprintf(f.log, "# Campaign on %s\n\nCampaign %s of xk6-verity %s (k6 %s), build %.12s. All times are UTC.\n",
 		f.Said(r.Target), r.ID, r.Tool, r.K6, r.Build)
 	return errors.Join(err, f.log.Sync())
 }
 
-// Append writes a line of the log, and returns when it is on the disk.
+// Append writes a line of the log and returns when it is on disk.
 func (f *Folder) Append(event Event) error {
 	var text strings.Builder
 	if day := dayOf(event.At); day != f.day {
@@ -124,17 +124,17 @@ func (f *Folder) Append(event Event) error {
 
 func dayOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// Line is an event for a terminal.
+// Line returns the event as a line for a terminal.
 func (e Event) Line() string {
 	return fmt.Sprintf("%s %s %s", e.At.UTC().Format(time.TimeOnly), e.about(), e.Text)
 }
 
-// markdown is an event in the log.
+// markdown returns the event as a line of the log.
 func (e Event) markdown() string {
 	return fmt.Sprintf("%s **%s** %s", e.At.UTC().Format(time.TimeOnly), e.about(), escaped(e.Text))
 }
 
-// about is what an event is about: its step, and its kind where the text alone does not say it.
+// about returns the subject of an event: its step, and its kind unless the text makes it clear.
 func (e Event) about() string {
 	about := e.Step
 	if about == "" {
@@ -148,7 +148,7 @@ func (e Event) about() string {
 	}
 }
 
-// escaped keeps Markdown from taking a text for more than it is. Code stays code.
+// escaped escapes Markdown in a text, except within code marked by backquotes.
 func escaped(text string) string {
 	parts := strings.Split(text, "`")
 	for i := range parts {
@@ -161,7 +161,7 @@ func escaped(text string) string {
 
 var inMarkdown = strings.NewReplacer("<", "&lt;", "|", "\\|", "[", "\\[", "]", "\\]", "*", "\\*") //nolint:gochecknoglobals // a constant table
 
-// Save writes campaign.json: a reader meets the old one or the new one.
+// Save replaces campaign.json atomically: a concurrent reader gets the old file or the complete new one.
 func (f *Folder) Save(r *Record) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -170,7 +170,7 @@ func (f *Folder) Save(r *Record) error {
 	return f.replace(RecordFile, append(text, '\n'))
 }
 
-// replace puts a file in its place whole.
+// replace writes a file of the folder atomically.
 func (f *Folder) replace(name string, text []byte) error {
 	path := f.Path(name)
 	temporary := path + ".part"
@@ -188,7 +188,7 @@ func (f *Folder) replace(name string, text []byte) error {
 	return nil
 }
 
-// stepFolder makes the folder of a step, and moves one with files of an earlier attempt aside.
+// stepFolder creates the folder of a step. It renames a folder that holds files of an earlier attempt.
 func (f *Folder) stepFolder(step string) (string, error) {
 	dir := f.Path(step)
 	entries, err := os.ReadDir(dir)
@@ -208,9 +208,9 @@ func (f *Folder) stepFolder(step string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o755) // #nosec G301 -- for others to read
 }
 
-// files are those in the folder of a step, as paths from the campaign's folder.
+// files returns the files in the folder of a step, as paths relative to the campaign's folder.
 func (f *Folder) files(step string) []string {
-	entries, _ := os.ReadDir(f.Path(step)) // a folder that is not there has none
+	entries, _ := os.ReadDir(f.Path(step)) // a missing folder has no files
 	var files []string
 	for _, entry := range entries {
 		if entry.Type().IsRegular() {

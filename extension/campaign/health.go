@@ -13,7 +13,7 @@ import (
 // healthTimeout is how long an answer to GET /health may take.
 const healthTimeout = 10 * time.Second
 
-// healthClient asks a service for its health, over a connection of its own each time: as somebody does who comes from outside.
+// healthClient requests a service's health, each time over a new connection, as a new client would.
 type healthClient struct {
 	client  *http.Client
 	baseURL string
@@ -23,30 +23,30 @@ func newHealthClient(service Service) healthClient {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: service.TLS.Clone(), DisableKeepAlives: true}
 	return healthClient{baseURL: service.BaseURL, client: &http.Client{
 		Transport: transport,
-		// Who is redirected has not reached the service.
+		// A redirect is not an answer of the service.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// healthAnswer is what came of asking once.
+// healthAnswer is the result of one request.
 type healthAnswer struct {
 	at   time.Time // when it came
 	took time.Duration
-	// isAlive is an answer of a service that is there: a healthy one, or a 429, for only a service that runs counts requests.
+	// isAlive means that the service is up: the answer is healthy, or a 429, which only a running service sends.
 	isAlive bool
-	// isThrottled is a 429, and retryAfter what it says.
+	// isThrottled means a 429; retryAfter is the time that it asks to wait.
 	isThrottled bool
 	retryAfter  time.Duration
-	// inFront is a 403 of something before the service, such as a firewall. It says nothing about the service.
+	// inFront means a 403 from something in front of the service, such as a firewall. It says nothing about the service.
 	inFront bool
 	uptime  time.Duration // of a healthy answer
 	why     string        // of one that is not healthy
 }
 
-// isHealthy reports whether the service said that it is well.
+// isHealthy reports whether the service answered that it is healthy.
 func (a healthAnswer) isHealthy() bool { return a.isAlive && !a.isThrottled }
 
-// began is when the process that gave a healthy answer began.
+// began returns the time at which the process that gave a healthy answer started.
 func (a healthAnswer) began() time.Time { return a.at.Add(-a.uptime) }
 
 func (h healthClient) ask(ctx context.Context) healthAnswer {
@@ -62,7 +62,7 @@ func (h healthClient) ask(ctx context.Context) healthAnswer {
 	}
 	var why *platform.HealthError
 	if !errors.As(err, &why) {
-		answer.why = err.Error() // CheckHealth has no other type
+		answer.why = err.Error() // not expected: CheckHealth returns only *HealthError
 		return answer
 	}
 	answer.isThrottled = why.Status == http.StatusTooManyRequests
@@ -73,5 +73,5 @@ func (h healthClient) ask(ctx context.Context) healthAnswer {
 	return answer
 }
 
-// clock writes a time for a sentence of the log.
+// clock formats a time of day for the log.
 func clock(at time.Time) string { return at.UTC().Format("15:04:05 UTC") }

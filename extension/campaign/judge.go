@@ -22,7 +22,7 @@ const (
 	ExitNotProven   = 110
 )
 
-// judge says what became of a step that ended by itself, from its exit code and its evidence.
+// judge sets the verdict, the state and the reason of a step that ended by itself, from its exit code and its evidence.
 func (s *StepRecord) judge(dir string) {
 	run := readEvidence(dir)
 	if run != nil {
@@ -35,7 +35,7 @@ func (s *StepRecord) judge(dir string) {
 	s.State, s.Reason = s.outcome(run, readEnding(dir))
 }
 
-// outcome is the state that follows, and one sentence on why it is not passed. ending is how the report says that the run ended.
+// outcome returns the state of the step, and one sentence on why it is not passed. ending is the error in the JUnit report, if any.
 func (s *StepRecord) outcome(run *evidence.Run, ending string) (State, string) {
 	switch {
 	case s.ExitCode == ExitInterrupted:
@@ -60,7 +60,7 @@ func (s *StepRecord) outcome(run *evidence.Run, ending string) (State, string) {
 	return StatePassed, ""
 }
 
-// isChanged reports whether the plan changes the step's load, so that it may ask less of the service than its profile and claim nothing.
+// isChanged reports whether the plan changes the step's load. Such a step may load the service less than its profile, and make no claim.
 func (s Step) isChanged() bool {
 	for name := range s.Variables {
 		if name != cleanupVariable {
@@ -86,7 +86,7 @@ func (s *StepRecord) failure() string {
 	return firstOf(strings.Join(parts, "; "), "k6 found a crossed threshold; its summary says which")
 }
 
-// unproven gives the reasons of the claims that are NOT PROVEN, each once.
+// unproven returns the reasons of the claims that are NOT PROVEN, each once.
 func (s *StepRecord) unproven() string {
 	var reasons []string
 	for _, claim := range s.Verdict.Claims {
@@ -113,10 +113,10 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// mergedExtension is that of the evidence of several runners together, which stands beside that of each.
+// mergedExtension is the extension of the merged evidence of several runners, which is in the same folder as theirs.
 const mergedExtension = "-merged" + evidence.Extension
 
-// readEvidence returns the evidence in a step's folder: the merged one, if there is one; nil where there is none that can be read.
+// readEvidence returns the evidence in a step's folder, the merged evidence if there is any; nil if there is none that can be read.
 func readEvidence(dir string) *evidence.Run {
 	paths, _ := filepath.Glob(filepath.Join(dir, "*"+evidence.Extension)) // the pattern is well formed
 	if at := slices.IndexFunc(paths, func(path string) bool { return strings.HasSuffix(path, mergedExtension) }); at >= 0 {
@@ -132,7 +132,7 @@ func readEvidence(dir string) *evidence.Run {
 	return run
 }
 
-// readEnding returns what the JUnit report in a step's folder says of a run that did not end as planned; "" where there is nothing.
+// readEnding returns the error in the JUnit report in a step's folder, which says why a run did not end as planned; "" if there is none.
 func readEnding(dir string) string {
 	paths, _ := filepath.Glob(filepath.Join(dir, "*.xml")) // the pattern is well formed
 	for _, path := range paths {
@@ -152,7 +152,7 @@ func readEnding(dir string) string {
 	return ""
 }
 
-// lines says what was found, for the log: the verdict, and below it each claim.
+// lines returns the lines of the log on the result of a step: the verdict, and one line for each claim.
 func (s *StepRecord) lines() []string {
 	if s.Verdict == nil {
 		return nil

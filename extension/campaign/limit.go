@@ -11,14 +11,14 @@ import (
 	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
-// limitWatch is how an expression has been so far.
+// limitWatch is the state of a limit that is being watched.
 type limitWatch struct {
 	limit  Limit
-	beyond time.Time // since when on end; zero: it is not
-	said   bool      // that it cannot be read
+	beyond time.Time // since when without interruption; zero if it is not beyond
+	said   bool      // that it cannot be read was reported
 }
 
-// look judges a reading; problem is why there was none, once.
+// look judges a reading. problem says why there is no value; it is returned once.
 func (w *limitWatch) look(now time.Time, value *float64, err error) (found Break, problem string) {
 	if err != nil || value == nil || math.IsNaN(*value) {
 		w.beyond = time.Time{}
@@ -57,7 +57,7 @@ func whyNoValue(value *float64, err error) string {
 	return "it is not a number"
 }
 
-// bound says how a value is beyond the bound of a limit.
+// bound reports whether a value is beyond the bound of the limit, and describes how.
 func (l Limit) bound(value float64) (says string, isBeyond bool) {
 	switch {
 	case l.Above != nil && value > *l.Above:
@@ -68,7 +68,7 @@ func (l Limit) bound(value float64) (says string, isBeyond bool) {
 	return "", false
 }
 
-// figure writes a value with 4 digits, or all before the point.
+// figure formats a value with 4 significant digits, or, from 1000, with all digits before the point.
 func figure(value float64) string {
 	if math.Abs(value) >= 1000 {
 		return strconv.FormatFloat(value, 'f', 0, 64)
@@ -76,7 +76,7 @@ func figure(value float64) string {
 	return strconv.FormatFloat(value, 'g', 4, 64)
 }
 
-// newReader reads the service's Prometheus.
+// newReader returns a reader of the service's Prometheus.
 func newReader(service Service, queries []snapshot.Query) (*snapshot.Reader, error) {
 	if service.PrometheusURL == "" {
 		return nil, errors.New("PROMETHEUS_URL is not set")

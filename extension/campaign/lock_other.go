@@ -4,5 +4,5 @@ package campaign
 
 import "os"
 
-// lock does nothing where there is no flock: that two campaigns do not share a folder is left to their users.
+// lock does nothing, as these systems have no flock: users must take care that two campaigns do not share a folder.
 func lock(*os.File) (unlock func(), err error) { return func() {}, nil }

@@ -12,35 +12,35 @@ import (
 )
 
 const (
-	// judgedSeconds is over how much time operations are judged.
+	// judgedSeconds is the length of the interval over which operations are judged.
 	judgedSeconds = 30
-	// leastOperations is how many there must be in it: of fewer, a half says nothing.
+	// leastOperations is how many there must be in it: with fewer, the share of failures is not significant.
 	leastOperations = 20
-	// staleAfter is how old evidence may be: it is written every 5 s. Older is of a run that is over, or has not begun.
+	// staleAfter is the age above which evidence is ignored. It is written every 5 s, so older evidence is of a run that is over or has not begun.
 	staleAfter = 15 * time.Second
-	// shownFailures is how many kinds of failures a sentence names.
+	// shownFailures is how many kinds of failures a message names.
 	shownFailures = 3
 )
 
-// recentOperations are those of one runner.
+// recentOperations are the recent operations of one runner.
 type recentOperations struct {
-	offset  time.Duration // what the runner's clock shows less what the target's shows
-	first   int64         // the first second that has something, and the last
+	offset  time.Duration // the runner's clock minus the target's clock
+	first   int64         // the first and the last second with data
 	last    int64
 	seconds map[int64]*operationCounts
 	isOver  bool
 }
 
-// operationCounts are operations of some time.
+// operationCounts counts the operations of an interval.
 type operationCounts struct {
 	all, failed   int64
 	failures      map[string]int64 // failed, by operation and kind
-	unanswered    int64            // requests that have waited for long, and have not ended as operations
-	hasUnanswered bool             // that was read
-	isWhole       bool             // they are of the whole time that is judged
+	unanswered    int64            // requests that have waited for long and are not yet counted as operations
+	hasUnanswered bool             // whether unanswered was read
+	isWhole       bool             // the counts cover the whole judged interval
 }
 
-// take adds what is new.
+// take adds new evidence, and drops seconds before the judged interval.
 func (r *recentOperations) take(run *evidence.Run) {
 	if r.seconds == nil {
 		r.seconds = map[int64]*operationCounts{}
@@ -51,7 +51,7 @@ func (r *recentOperations) take(run *evidence.Run) {
 	r.isOver = run.End != nil
 	for at, second := range run.Seconds {
 		if len(second.Levels) == 0 && len(second.Counts) == 0 {
-			continue // a request that began then, and was answered later
+			continue // the second has only a request that began in it and was answered later
 		}
 		if r.first == 0 || at < r.first {
 			r.first = at
@@ -90,7 +90,7 @@ func (c *operationCounts) fail(kind string, n int64) {
 	c.failed += n
 }
 
-// counts are those of the last 30 s that the evidence has; none of a run that is over.
+// counts returns the counts of the last 30 s of the evidence; none for a run that is over.
 func (r *recentOperations) counts(now time.Time) operationCounts {
 	age := now.Add(-r.offset).Sub(time.Unix(r.last, 0))
 	if r.isOver || r.last == 0 || age > staleAfter {
@@ -104,7 +104,7 @@ func (r *recentOperations) counts(now time.Time) operationCounts {
 		}
 		sum.addEnded(second)
 		if second.hasUnanswered {
-			sum.unanswered = second.unanswered // a level, of which the last stands
+			sum.unanswered = second.unanswered // a level: the last reading counts
 		}
 	}
 	return sum
@@ -118,14 +118,14 @@ func (c *operationCounts) addEnded(other *operationCounts) {
 	}
 }
 
-// add adds those of another runner.
+// add adds the counts of another runner.
 func (c *operationCounts) add(other operationCounts) {
 	c.addEnded(&other)
 	c.unanswered += other.unanswered
 	c.isWhole = c.isWhole || other.isWhole
 }
 
-// judge trips where more than half have failed, or wait for an answer in vain.
+// judge returns a Break if more than half of the operations failed or have waited long for an answer.
 func (c *operationCounts) judge(now time.Time) Break {
 	all, bad := c.all+c.unanswered, c.failed+c.unanswered
 	if !c.isWhole || all < leastOperations || 2*bad <= all {
@@ -135,7 +135,7 @@ func (c *operationCounts) judge(now time.Time) Break {
 		bad, all, judgedSeconds, clock(now), c.worst())}
 }
 
-// worst names the kinds of failures of which there are most.
+// worst names the most frequent kinds of failures.
 func (c *operationCounts) worst() string {
 	kinds := slices.SortedFunc(maps.Keys(c.failures), func(a, b string) int {
 		return cmp.Or(cmp.Compare(c.failures[b], c.failures[a]), cmp.Compare(a, b))

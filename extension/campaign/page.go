@@ -22,7 +22,7 @@ var pageStyle string
 
 var pageTemplate = template.Must(template.New("campaign").Parse(pageText)) //nolint:gochecknoglobals // constant
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	*Record
 
@@ -37,7 +37,7 @@ type page struct {
 	Shared, Style          template.CSS
 }
 
-// targetRow is a target on the first screen, with the claim that decided.
+// targetRow is a target on the first screen, with the claim that decided its status.
 type targetRow struct {
 	report.ClaimRow
 
@@ -47,10 +47,10 @@ type targetRow struct {
 	Others      []otherClaim
 }
 
-// otherClaim is what another step has proven of a target.
+// otherClaim is the result of another claim on the target.
 type otherClaim struct{ Step, Mark, Text string }
 
-// stepRow is a step with its place on the timeline.
+// stepRow is a step with its position on the timeline.
 type stepRow struct {
 	StepRecord
 
@@ -59,7 +59,7 @@ type stepRow struct {
 	Word           string // of its state
 	When           string
 	X, Width       float64
-	WaitX, WaitFor float64 // of the time before it, since the last step
+	WaitX, WaitFor float64 // of the wait since the step before
 	Ticks          []tick
 	Claims         []report.ClaimRow
 	NoClaims       string
@@ -67,7 +67,7 @@ type stepRow struct {
 	Accounts       string
 }
 
-// tick is something that happened while a step ran, or before it.
+// tick is an event of a step, at its position on the timeline.
 type tick struct {
 	X    float64
 	Text string
@@ -81,7 +81,7 @@ type eventRow struct {
 	When, Class string
 }
 
-// Page makes campaign.html: one page for a browser that needs nothing else.
+// Page renders campaign.html: one self-contained page.
 func Page(r *Record) ([]byte, error) {
 	line := newTimeline(r)
 	p := page{
@@ -110,7 +110,7 @@ func Page(r *Record) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// stamp writes a time with its day.
+// stamp formats a time with its date.
 func stamp(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 func (r *Record) title() string {
@@ -120,7 +120,7 @@ func (r *Record) title() string {
 	return r.Plan.Name
 }
 
-// headline is how the campaign ended, or how far it has come.
+// headline says how the campaign ended, or how far it has come.
 func (r *Record) headline() string {
 	marks := map[string]string{"pass": "✓", "fail": "✗", "open": "?"}
 	text := r.Ending
@@ -139,7 +139,7 @@ func (r *Record) passed() (n int) {
 	return n
 }
 
-// class is the colour of the whole.
+// class returns the CSS class for the colour of the whole page.
 func (r *Record) class() string {
 	for i := range r.Steps {
 		if stateClass(r.Steps[i].State) == "fail" {
@@ -193,7 +193,7 @@ func (r *Record) pageFacts() [][2]string {
 	return slices.DeleteFunc(facts, func(fact [2]string) bool { return fact[1] == "" })
 }
 
-// row is a target as the page shows it.
+// row returns the row of a target on the page.
 func (t Target) row() targetRow {
 	worst, found := t.Worst()
 	row := targetRow{Title: t.Title}
@@ -216,7 +216,7 @@ func (t Target) row() targetRow {
 	return row
 }
 
-// stepRow is a step as the page shows it.
+// stepRow returns the row of step i on the page.
 func (r *Record) stepRow(i int, line timeline) stepRow {
 	s := r.Steps[i]
 	row := stepRow{
@@ -252,7 +252,7 @@ func (r *Record) stepRow(i int, line timeline) stepRow {
 	return row
 }
 
-// endBefore is when the last step before a time ended; zero for none.
+// endBefore returns the latest end of a step up to a time; zero if there is none.
 func (r *Record) endBefore(at time.Time) (end time.Time) {
 	for i := range r.Steps {
 		if s := &r.Steps[i]; !s.Ended.IsZero() && !s.Ended.After(at) {

@@ -11,7 +11,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// drawnRecord is a campaign of which two steps have passed, one is not proven, and one was broken off a day later.
+// drawnRecord returns a campaign in which two steps passed, one is not proven, and one was ended by the breaker a day later.
 func drawnRecord() *Record {
 	began := time.Date(2026, 11, 28, 22, 0, 0, 0, time.UTC)
 	at := began.Add
@@ -118,7 +118,7 @@ func TestAPlanWithoutThousandsQueuedHasItsMatchTimesAsATarget(t *testing.T) {
 	require.True(t, targets[0].Passed())
 }
 
-// A target that one step has proven and another is still to prove is not shown as passed.
+// A target that one step has proven, and that another step still has to prove, is not shown as passed.
 func TestATargetIsNotPassedWhileAStepIsToProveIt(t *testing.T) {
 	t.Parallel()
 	record := drawnRecord()
@@ -166,7 +166,7 @@ func TestTheTimelineLeavesOutLongPauses(t *testing.T) {
 	require.InDelta(t, 1000.0, line.at(record.Ended), 0.01)
 }
 
-// The bars of all steps lie on the drawing, also of one that ended at once, and of a campaign that was killed.
+// The bars of all steps lie within the drawing, including a step that ended at once and a campaign that was killed.
 func TestBarsLieOnTheDrawing(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 28, 22, 0, 0, 0, time.UTC)

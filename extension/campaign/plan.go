@@ -12,17 +12,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A Lookup makes a step of a profile with variables that win over the profile's own. Its error says what profiles there are, or which
-// variable is wrong.
+// A Lookup makes a step from a profile; the given variables override the profile's. Its error lists the known profiles, or names the wrong
+// variable.
 type Lookup func(profile string, variables map[string]string) (Step, error)
 
-// What a plan may have at most: no plan has as many, and each is judged, logged and shown.
+// The limits on the size of a plan. They are above any plan in use, and bound what is judged, logged and shown.
 const (
 	mostSteps = 100
 	mostBytes = 1 << 20
 )
 
-// ParsePlan reads a plan file: YAML with the steps in their order. Errors name the line, the key and what it takes.
+// ParsePlan parses a plan file: YAML with the steps in their order. Errors name the line, the key and the values that it accepts.
 //
 //	name: evening
 //	limits:                      # of every step
@@ -70,7 +70,7 @@ func ParsePlan(text []byte, lookup Lookup) (Plan, error) {
 	return plan, plan.check()
 }
 
-// planStep is a step as it is written.
+// planStep is a step as the plan file has it.
 type planStep struct {
 	line            int
 	profile, name   string
@@ -103,10 +103,10 @@ func (s planStep) resolve(lookup Lookup, limits []Limit) (Step, error) {
 	return step, nil
 }
 
-// stepName is that of a folder, and of a word in a command.
+// stepName matches names that work as a folder and as an unquoted word in a command.
 var stepName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// check refuses steps whose folders would be the same or none.
+// check refuses too many steps, and names that are not valid as a folder or that name the same folder.
 func (p Plan) check() error {
 	if len(p.Steps) > mostSteps {
 		return fmt.Errorf("%d steps; a plan takes %d at most", len(p.Steps), mostSteps)
@@ -124,13 +124,13 @@ func (p Plan) check() error {
 	return nil
 }
 
-// key is one that a map takes, and how its value is read.
+// key is a key that a map accepts, with the function that reads its value.
 type key struct {
 	name string
 	read func(*yaml.Node) error
 }
 
-// readMap reads a map that takes these keys and no others.
+// readMap reads a map that accepts only the given keys.
 func readMap(node *yaml.Node, what string, keys []key) error {
 	names := make([]string, len(keys))
 	for i, k := range keys {
@@ -152,7 +152,7 @@ func readMap(node *yaml.Node, what string, keys []key) error {
 		}
 		if err := keys[at].read(value); err != nil {
 			if strings.HasPrefix(err.Error(), "line ") {
-				return err // of something inside
+				return err // the error is of a nested value and has its line
 			}
 			return fmt.Errorf("line %d: %s of %s %w, got %s", value.Line, name.Value, what, err, shown(value))
 		}
@@ -160,7 +160,7 @@ func readMap(node *yaml.Node, what string, keys []key) error {
 	return nil
 }
 
-// shown is a value in a message.
+// shown describes a value in an error message.
 func shown(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:
@@ -188,7 +188,7 @@ func list(name string, read func(*yaml.Node) error) func(*yaml.Node) error {
 	}
 }
 
-// oneLine reads a text of one line.
+// oneLine returns a reader of a text of one line.
 func oneLine(into *string) func(*yaml.Node) error {
 	return func(node *yaml.Node) error {
 		if node.Kind != yaml.ScalarNode || node.Value == "" || node.Tag == "!!null" || strings.ContainsAny(node.Value, "\r\n") {
@@ -251,7 +251,7 @@ func readStep(node *yaml.Node, into *[]planStep) error {
 
 var variableName = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 
-// notInAPlan are variables that a plan must not set: the campaign sets them itself, or they are secrets, or they say which service is meant.
+// notInAPlan are variables that a plan must not set, and why: the campaign sets them itself, they are secrets, or they name the service.
 var notInAPlan = map[string]string{ //nolint:gochecknoglobals // a constant table
 	"BASE_URL":                "set it in the environment, so that one plan serves several targets",
 	"STRIPE_WEBHOOK_SECRET":   "it is a secret: set it in the environment",
@@ -313,13 +313,13 @@ func readLimit(node *yaml.Node, into *[]Limit) error {
 	return nil
 }
 
-// Selection is which steps of a plan are wanted.
+// Selection says which steps of a plan to run.
 type Selection struct {
-	From, Until string   // "" for the first and the last
-	Only        []string // these; none: From to Until
+	From, Until string   // "" means the first and the last
+	Only        []string // the steps to run; empty means From to Until
 }
 
-// Select returns the plan with the wanted steps.
+// Select returns the plan with the selected steps only.
 func (p Plan) Select(wanted Selection) (Plan, error) {
 	if len(wanted.Only) > 0 && wanted.From+wanted.Until != "" {
 		return Plan{}, errors.New("--only excludes --from and --until: it names the steps itself")
@@ -348,7 +348,7 @@ func (p Plan) Select(wanted Selection) (Plan, error) {
 	return selected, nil
 }
 
-// index is where a step of this name is, which a flag gives.
+// index returns the index of the step that a flag names; otherwise if name is "".
 func (p Plan) index(flagName, name string, otherwise int) (int, error) {
 	if name == "" {
 		return otherwise, nil
@@ -368,7 +368,7 @@ func (p Plan) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Length is that of all steps together, without what lies between them.
+// Length returns the length of all steps together, without the waits between them.
 func (p Plan) Length() time.Duration {
 	var sum time.Duration
 	for _, step := range p.Steps {

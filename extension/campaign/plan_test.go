@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// profileNamed knows two profiles.
+// profileNamed is a Lookup of two profiles.
 func profileNamed(name string, variables map[string]string) (Step, error) {
 	if name != "queue-dry" && name != "match-full" {
 		return Step{}, fmt.Errorf("the profile must be queue-dry or match-full, got %q", name)

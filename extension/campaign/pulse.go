@@ -7,30 +7,30 @@ import (
 )
 
 const (
-	// downAfter is for how long a service may have no good answer before it counts as down.
+	// downAfter is the time without a good answer after which the service counts as down.
 	downAfter = 15 * time.Second
-	// restartedAfter is for how long only processes may have answered that began after the step, before the service counts as
-	// restarted. Where several replicas share the requests, the old ones answer some of the 30 in it: with two new ones beside an old one
-	// all 30 miss it once in 200,000 times.
+	// restartedAfter is the time in which only processes started after the step have answered, after which the service counts as restarted. If
+	// several replicas share the requests, the old ones answer some of the 30 requests in it: with two new replicas beside one old replica, all 30
+	// miss the old one once in 200,000 times.
 	restartedAfter = time.Minute
-	// startSlack is how far the beginning of a process, which is computed from its uptime, may be off.
+	// startSlack is the possible error of a process's start time, which is computed from its uptime.
 	startSlack = 2 * time.Second
 )
 
-// pulse is what the answers to GET /health tell during a step.
+// pulse judges the answers to GET /health during a step.
 type pulse struct {
 	mu     sync.Mutex
 	began  time.Time
-	good   time.Time    // of the last answer of a service that is there, or began
-	last   healthAnswer // the last that was none
-	old    time.Time    // of the last answer of a process that was there before the step, or began
-	young  time.Time    // of the last answer of one that was not
-	newest time.Time    // when the youngest process began
+	good   time.Time    // time of the last answer that shows the service is up; at first, began
+	last   healthAnswer // the last answer that does not
+	old    time.Time    // time of the last answer of a process started before the step; at first, began
+	young  time.Time    // time of the last answer of a process started later
+	newest time.Time    // start of the youngest process
 }
 
 func newPulse(now time.Time) *pulse { return &pulse{began: now, good: now, old: now} }
 
-// note takes an answer. Answers may come out of order.
+// note records an answer. Answers may arrive out of order.
 func (p *pulse) note(answer healthAnswer, say func(text string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// look judges what was noted.
+// look judges the answers recorded so far.
 func (p *pulse) look(now time.Time) Break {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *pulse) look(now time.Time) Break {
 	return Break{}
 }
 
-// silence says how the service has been down.
+// silence describes how long and in what way the service has been down.
 func (p *pulse) silence(now time.Time) string {
 	since := fmt.Sprintf("for %.0f s, since %s", now.Sub(p.good).Seconds(), clock(p.good))
 	switch {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Asked is what a campaign is asked for.
+// Asked is what a campaign is asked to do.
 type Asked struct {
 	Tool, K6, Build string
 	Target          string
@@ -20,7 +20,7 @@ type Asked struct {
 	Window          string
 }
 
-// NewRecord is that of a campaign in which nothing has happened.
+// NewRecord returns the record of a campaign that has not begun.
 func NewRecord(asked Asked, now time.Time) *Record {
 	r := &Record{
 		Version: RecordVersion, ID: rand.Text()[:10], Tool: asked.Tool, K6: asked.K6, Build: asked.Build,
@@ -32,8 +32,8 @@ func NewRecord(asked Asked, now time.Time) *Record {
 	return r
 }
 
-// Resume returns why a campaign cannot go on with what is asked for now, and takes over the window, which may change. asked.Plan is the
-// whole plan: the steps that the campaign began with are chosen from it.
+// Resume checks that the campaign can continue with what is asked now, and adopts asked.Window, which may change. asked.Plan is the whole
+// plan; it must contain the campaign's steps unchanged.
 func (r *Record) Resume(asked Asked) error {
 	differs := func(what, was, is string) error {
 		return fmt.Errorf("--resume: the campaign began with %s %s, and this is %s; go on with the same, or begin another in a new --report-dir", what, was, is)
@@ -52,7 +52,7 @@ func (r *Record) Resume(asked Asked) error {
 	return nil
 }
 
-// samePlan looks for each step of a plan in another, and returns the first that is not the same there.
+// samePlan reports whether each step of was is also in is, and returns the name of the first that differs.
 func samePlan(was, is Plan) (differing string, isSame bool) {
 	for _, step := range was.Steps {
 		at, err := is.index("", step.Name, 0)
@@ -63,7 +63,7 @@ func samePlan(was, is Plan) (differing string, isSame bool) {
 	return "", true
 }
 
-// equal compares steps as they are kept in a record, where an empty list is none.
+// equal reports whether two steps have the same form in a record, in which an empty list and no list are the same.
 func equal(a, b Step) bool {
 	textA, errA := json.Marshal(a)
 	textB, errB := json.Marshal(b)

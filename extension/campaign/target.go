@@ -7,28 +7,28 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// Target is one of the questions that a campaign answers, with what its steps have proven so far.
+// Target is one of the questions that a campaign answers, with the results of its steps so far.
 type Target struct {
 	Title string
-	// Status is the worst that a step has proven; NoClaim where no step has come so far.
+	// Status is the worst result of a step; NoClaim before there is any.
 	Status verdict.Status
-	// Of are the claims of the steps, in their order.
+	// Of are the judged claims of the steps, in their order.
 	Of []TargetClaim
-	// Open are the steps that claim it, too, and have proven nothing yet.
+	// Open names the steps that claim the target and have no result yet.
 	Open []string
 }
 
-// TargetClaim is what a step has proven.
+// TargetClaim is a judged claim of a step.
 type TargetClaim struct {
 	Step string
 	verdict.Result
 }
 
-// Passed reports whether each step that claims it has passed.
+// Passed reports whether every step that claims the target has proven it.
 func (t Target) Passed() bool { return t.Status == verdict.Pass && len(t.Open) == 0 }
 
-// Worst is the claim that decided: of several that are as bad, that of the last step, which asks the most of the service. ok is false
-// where there is none.
+// Worst returns the claim that decides the status: among equally bad ones the claim of the last step, which loads the service most. ok is
+// false if there is no claim.
 func (t Target) Worst() (claim TargetClaim, ok bool) {
 	for _, c := range t.Of {
 		if !ok || c.Status >= claim.Status {
@@ -38,7 +38,7 @@ func (t Target) Worst() (claim TargetClaim, ok bool) {
 	return claim, ok
 }
 
-// Targets are the four of the safe execution plan, and the purchases: as far as steps of this campaign claim them.
+// Targets returns the four targets of the safe execution plan, and the purchases, as far as steps of this campaign claim them.
 func (r *Record) Targets() []Target {
 	var targets []Target
 	matching := Target{Title: "Match time"}
@@ -62,7 +62,7 @@ func (r *Record) Targets() []Target {
 	return slices.DeleteFunc(targets, func(t Target) bool { return len(t.Of) == 0 && len(t.Open) == 0 })
 }
 
-// enter adds the claims that belong to a target.
+// enter adds to a target the claims of all steps that belong to it.
 func (r *Record) enter(t *Target, belongs func(s *StepRecord, kind string) bool) {
 	for i := range r.Steps {
 		s := &r.Steps[i]

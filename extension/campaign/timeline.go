@@ -7,23 +7,23 @@ import (
 )
 
 const (
-	// longPause is from when on a time in which no step runs is cut short: a campaign may go on a day later.
+	// longPause is the length above which a time without a step is drawn shortened: a campaign may go on a day later.
 	longPause = 15 * time.Minute
-	// pauseShare is how much of the width a pause is cut to.
+	// pauseShare is the share of the width that a shortened pause takes.
 	pauseShare = 0.03
-	// timelineWidth is the width of the drawing, in its own units, and leastWidth that of the shortest step.
+	// timelineWidth is the width of the drawing, in its own units, and leastWidth the width of the shortest step.
 	timelineWidth = 1000.0
 	leastWidth    = 4.0
 )
 
-// timeline lays times out on a line, without long pauses.
+// timeline maps times to positions on a line, with long pauses shortened.
 type timeline struct {
 	spans []span
-	units float64 // of a second
-	pause float64 // units of a pause that is cut
+	units float64 // per second
+	pause float64 // units per shortened pause
 }
 
-// span is a time without a long pause.
+// span is an interval without a long pause.
 type span struct{ from, to time.Time }
 
 // newTimeline lays out the times of the steps.
@@ -52,7 +52,7 @@ func newTimeline(r *Record) timeline {
 	return t
 }
 
-// endOf is when a step ended or, if that is not known, the last time of which the log says anything.
+// endOf returns the end of a step or, if it has none, the time of the last line of the log.
 func (r *Record) endOf(s *StepRecord) time.Time {
 	if !s.Ended.IsZero() {
 		return s.Ended
@@ -64,7 +64,7 @@ func (r *Record) endOf(s *StepRecord) time.Time {
 	return end
 }
 
-// at is where a time lies.
+// at returns the position of a time.
 func (t timeline) at(moment time.Time) float64 {
 	x := 0.0
 	for i, s := range t.spans {
@@ -82,7 +82,7 @@ func (t timeline) at(moment time.Time) float64 {
 	return min(x, timelineWidth)
 }
 
-// pauses says which times are left out.
+// pauses describes the pauses that are shortened.
 func (t timeline) pauses() (list []string) {
 	for i := 1; i < len(t.spans); i++ {
 		from, to := t.spans[i-1].to, t.spans[i].from

@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // for machines and images that have no time zones
+	_ "time/tzdata" // for machines and images without a time zone database
 )
 
 // Window is the time of each day in which the service may be loaded, such as 22:00-02:00 in Australia/Sydney.
 type Window struct {
-	opens, closes int // minutes after midnight; closes is on the next day where it is not after opens
+	opens, closes int // minutes after midnight; if closes is not after opens, it is on the next day
 	zone          *time.Location
 }
 
@@ -19,7 +19,7 @@ var windowForm = regexp.MustCompile(`^([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9
 
 const minutesOfDay = 24 * 60
 
-// ParseWindow reads a window such as 22:00-02:00 and the name of its time zone, such as Australia/Sydney; "" is UTC.
+// ParseWindow parses a window such as 22:00-02:00 and the name of its time zone, such as Australia/Sydney; "" means UTC.
 func ParseWindow(text, zone string) (Window, error) {
 	refused := fmt.Errorf("--window must be two times of day such as 22:00-02:00, got %q", text)
 	match := windowForm.FindStringSubmatch(text)
@@ -52,21 +52,21 @@ func loadZone(zone string) (*time.Location, error) {
 	return location, nil
 }
 
-// minuteOfDay takes 24:00 as the end of the day.
+// minuteOfDay returns the minute after midnight of a time of day; 24:00 is the end of the day.
 func minuteOfDay(hours, minutes string) (int, bool) {
 	h, _ := strconv.Atoi(hours) // two digits at most
 	m, _ := strconv.Atoi(minutes)
 	return 60*h + m, m < 60 && 60*h+m <= minutesOfDay
 }
 
-// String is such as "22:00-02:00 Australia/Sydney".
+// String returns the window in a form such as "22:00-02:00 Australia/Sydney".
 func (w Window) String() string {
 	return fmt.Sprintf("%s-%s %s", clockOf(w.opens), clockOf(w.closes), w.zone)
 }
 
 func clockOf(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, minute%60) }
 
-// Length is how long the window is on a day on which the clocks are not changed.
+// Length returns the length of the window on a day without a clock change.
 func (w Window) Length() time.Duration {
 	length := w.closes - w.opens
 	if length <= 0 {
@@ -75,7 +75,7 @@ func (w Window) Length() time.Duration {
 	return time.Duration(length) * time.Minute
 }
 
-// Around returns when the window that is open at a time closes. Where none is open, opens is when the next one does, and closes its end.
+// Around returns the window that is open at a time, or else the next one, and reports whether it is open.
 func (w Window) Around(now time.Time) (opens, closes time.Time, isOpen bool) {
 	local := now.In(w.zone)
 	for day := -1; ; day++ { // the window of yesterday may still be open
@@ -86,8 +86,8 @@ func (w Window) Around(now time.Time) (opens, closes time.Time, isOpen bool) {
 	}
 }
 
-// of is the window that opens on a day. Where the clocks are changed while it is about to open or close, so that a time of day comes twice
-// or not at all, it is the shorter of the windows that could be meant.
+// of returns the window that opens on a day. If a clock change makes the time of its opening or closing occur twice or not at all, it returns
+// the shorter of the possible windows.
 func (w Window) of(year int, month time.Month, day int) (opens, closes time.Time) {
 	until := day
 	if w.closes <= w.opens {
@@ -98,8 +98,8 @@ func (w Window) of(year int, month time.Month, day int) (opens, closes time.Time
 	return opens, closes
 }
 
-// moments returns the first and the last moment at which clocks in the zone show a time of day; where none does, the moments that the
-// offsets before and after the change would make it.
+// moments returns the first and the last moment at which clocks in the zone show a time of day. If they skip it, it returns the moments that
+// the offsets before and after the change give.
 func (w Window) moments(year int, month time.Month, day, minute int) (first, last time.Time) {
 	asUTC := time.Date(year, month, day, 0, minute, 0, 0, time.UTC)
 	const halfDay = 12 * time.Hour
@@ -122,8 +122,8 @@ func (w Window) moments(year int, month time.Month, day, minute int) (first, las
 	return first, last
 }
 
-// The margins that a step needs beside its load: its setup with the preflight, the sessions that are held to their end, and the reading of
-// the balances with the summary.
+// The margins that a step needs in addition to its load: for setup with the preflight, for sessions held to their end, and for reading the
+// balances and writing the summary.
 const (
 	setupMargin = time.Minute
 	drainMargin = 75 * time.Second
@@ -131,10 +131,10 @@ const (
 	StepMargin  = setupMargin + drainMargin + auditMargin
 )
 
-// Needs is how long a window must still be open for the step to begin.
+// Needs returns how long the window must remain open for the step to begin.
 func (s Step) Needs() time.Duration { return s.Length() + StepMargin + s.cleanupMargin() }
 
-// Length is that of the load.
+// Length returns the length of the load.
 func (s Step) Length() time.Duration { return time.Duration(s.LengthSeconds * float64(time.Second)) }
 
 // check refuses a window in which one of the steps can never run.
@@ -152,7 +152,7 @@ func (w Window) check(steps []Step) error {
 		"--from, --until or --only", w, short(w.Length()), strings.Join(tooLong, ", "))
 }
 
-// short writes 150 s as 2m30s, 300 s as 5m and 7200 s as 2h.
+// short formats 150 s as 2m30s, 300 s as 5m and 7200 s as 2h.
 func short(d time.Duration) string {
 	if d = d.Round(time.Second); d == 0 {
 		return "0s"

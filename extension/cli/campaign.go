@@ -54,7 +54,7 @@ type campaignOptions struct {
 	k6Flags         []string
 	kill            <-chan struct{} // closed by a second Ctrl-C
 	known           []profile
-	given           []string // the flags of the campaign itself, as a shell takes them
+	given           []string // the campaign's own flags as given, quoted for a shell
 }
 
 func newCampaignCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
@@ -113,7 +113,7 @@ was refused, and 108 where the service is down.`,
 	return cmd
 }
 
-// givenFlags are the flags of a command that the user gave, as a shell takes them; k6's own, which may hold a secret, are not among them.
+// givenFlags returns the flags of the command that were given, quoted for a shell. Flags of k6, which may hold a secret, are left out.
 func givenFlags(cmd *cobra.Command) []string {
 	var given []string
 	cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
@@ -171,7 +171,7 @@ func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error 
 	return carryOut(ctx, gs, engine, "STEP", strings.Join(append([]string{started(gs.CmdArgs), "x verity campaign"}, o.words()...), " "))
 }
 
-// complete completes what is left to the environment, and makes the path of the profiles one that the scenarios take.
+// complete fills flags that were not given from the environment or with defaults, and makes profilesFile absolute, as the scenarios require.
 func (o *campaignOptions) complete() (err error) {
 	if o.profilesFile == "" {
 		o.profilesFile = os.Getenv("PROFILES_FILE")
@@ -188,7 +188,7 @@ func (o *campaignOptions) complete() (err error) {
 	return err
 }
 
-// words are those of the command, without secrets.
+// words returns the arguments of the command, without secrets.
 func (o *campaignOptions) words() []string {
 	if len(o.k6Flags) == 0 {
 		return o.given
@@ -196,7 +196,7 @@ func (o *campaignOptions) words() []string {
 	return slices.Concat(o.given, []string{"--"}, shownFlags(o.k6Flags))
 }
 
-// carryOut runs a campaign to its end, and says how it ended: the steps in a table, and in the last line where and why.
+// carryOut runs a campaign to its end and prints a table of its steps. The error it returns says where and why the campaign stopped.
 func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engine, heading, command string) error {
 	err := engine.Run(ctx, command)
 	writeSteps(gs.Stdout, heading, engine.Record)
@@ -217,7 +217,7 @@ func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engin
 	return errext.WithExitCodeIfNone(errors.New(engine.Folder.Said(text)), exitcodes.ExitCode(stop.Code)) // #nosec G115 -- an exit code fits a byte
 }
 
-// newCampaign makes the engine of a campaign, and refuses what cannot work. Its folder is made when nothing is refused any more.
+// newCampaign makes the engine of a campaign and refuses invalid input. It creates the campaign's folder last, when nothing can be refused.
 func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, plan campaign.Plan, o campaignOptions) (*campaign.Engine, error) {
 	service, err := serviceOf(gs, o)
 	if err != nil {
@@ -281,7 +281,7 @@ func newEngine(gs *state.GlobalState, k6 *steps, service campaign.Service, optio
 	return engine, err
 }
 
-// reopen goes on with the campaign in the folder.
+// reopen loads the campaign in --report-dir into the engine, to continue it.
 func reopen(ctx context.Context, engine *campaign.Engine, k6 *steps, asked campaign.Asked, secrets []string, o campaignOptions) (err error) {
 	if o.selection.From+o.selection.Until != "" || len(o.selection.Only) > 0 {
 		return errors.New("--resume excludes --from, --until and --only: it goes on with the steps that the campaign began with")
@@ -299,7 +299,7 @@ func reopen(ctx context.Context, engine *campaign.Engine, k6 *steps, asked campa
 	return nil
 }
 
-// check refuses, before the first request, what the steps would refuse one after the other.
+// check finds, before the first request, the input that each step would refuse when it begins.
 func check(ctx context.Context, engine *campaign.Engine, k6 *steps, o campaignOptions) error {
 	if err := checkEnvironment(os.Getenv, engine.Record.Plan.Steps, o.known); err != nil {
 		return err
@@ -333,7 +333,7 @@ func newSteps(gs *state.GlobalState, scripts string, o campaignOptions) (*steps,
 	}, nil
 }
 
-// serviceOf is the service under test, as the environment says.
+// serviceOf reads the service under test from the environment, and from the flags of k6 that change how it is reached.
 func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, error) {
 	base, err := platform.ParseBaseURL(gs.Env["BASE_URL"])
 	if err != nil {
@@ -358,10 +358,10 @@ func serviceOf(gs *state.GlobalState, o campaignOptions) (campaign.Service, erro
 	return service, nil
 }
 
-// shortestSecret is how long a secret is at least: shorter ones would be found in many a word.
+// shortestSecret is the length from which a secret is masked in the log: a shorter one would also match inside ordinary words.
 const shortestSecret = 4
 
-// secretsOf are those that no file and no line may have.
+// secretsOf returns the secrets that must not appear in any file or line of the log.
 func secretsOf(service campaign.Service) []string {
 	secrets := []string{os.Getenv("STRIPE_WEBHOOK_SECRET"), service.PrometheusToken}
 	if redis, err := url.Parse(service.RedisURL); err == nil && redis.User != nil {
@@ -393,7 +393,7 @@ func who() string {
 	return name + "@" + host
 }
 
-// resumeCommand goes on with the campaign.
+// resumeCommand returns the command that continues the campaign, without the values of k6's flags.
 func resumeCommand(gs *state.GlobalState, o campaignOptions) string {
 	words := []string{started(gs.CmdArgs), "x verity campaign --resume --report-dir", quoted(o.reportDir)}
 	for _, flag := range []struct{ name, value string }{{"--plan", o.plan}, {"--profiles-file", o.profilesFile}, {"--window", o.window}, {"--tz", o.tz}, {"--runners", o.runners}} {
@@ -413,7 +413,7 @@ func resumeCommand(gs *state.GlobalState, o campaignOptions) string {
 	return strings.Join(words, " ")
 }
 
-// ask asks at the terminal. An answer that does not begin with y is no.
+// ask asks a question at the terminal and reports whether the answer begins with y; any other answer means no.
 func ask(ctx context.Context, gs *state.GlobalState, question string) (bool, error) {
 	_, _ = fmt.Fprintf(gs.Stdout, "\n%s [y/N] ", question)
 	type answer struct {
@@ -445,7 +445,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// interrupts returns a context that ends with Ctrl-C or a SIGTERM, and a channel that is closed by a second one.
+// interrupts returns a context that ends with the first Ctrl-C or SIGTERM, and a channel that the second one closes.
 func interrupts(gs *state.GlobalState) (ctx context.Context, again <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(gs.Ctx)
 	signals, second, over := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
@@ -467,7 +467,7 @@ func interrupts(gs *state.GlobalState) (ctx context.Context, again <-chan struct
 	}
 }
 
-// writeSteps says in a table what became of the steps.
+// writeSteps prints a table with the result of each step.
 func writeSteps(out io.Writer, heading string, record *campaign.Record) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(table, "\n%s\tTARGET\tRESULT\tTHRESHOLDS\n", heading)
@@ -484,7 +484,7 @@ func thresholdsOf(s campaign.StepRecord) string {
 	return fmt.Sprintf("%d of %d passed", s.Thresholds-len(s.Crossed), s.Thresholds)
 }
 
-// resultOf is what became of a step, in a few words.
+// resultOf returns the result of a step in a few words.
 func resultOf(s campaign.StepRecord) string {
 	claims := s.Verdict != nil && s.Verdict.Status != verdict.NoClaim
 	switch s.State {

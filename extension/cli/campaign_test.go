@@ -157,7 +157,7 @@ func TestWhatAPreflightFoundInTheLog(t *testing.T) {
 	require.Equal(t, "what k6 says", messageOf("what k6 says\n"))
 }
 
-// The steps of a smoke run are announced with the length that their variables make.
+// The length announced for a step of a smoke run is the one that its variables add up to.
 func TestTheStepsOfTheSmokeRun(t *testing.T) {
 	t.Parallel()
 	for _, scenario := range smokeScenarios {

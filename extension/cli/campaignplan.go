@@ -15,8 +15,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/campaign"
 )
 
-// readPlan returns the plan in a file, or without one the safe execution plan, and the profiles that there are: those of the scripts, and
-// those of profilesFile, which stand in place of ours of the same name.
+// readPlan returns the plan in planFile, or the safe execution plan if planFile is "", and the known profiles: ours, and those of
+// profilesFile, which replace ours of the same name.
 func readPlan(scripts fs.FS, planFile, profilesFile string) (plan campaign.Plan, known []profile, err error) {
 	ours, err := readProfiles(scripts)
 	if err != nil {
@@ -46,7 +46,7 @@ func readPlan(scripts fs.FS, planFile, profilesFile string) (plan campaign.Plan,
 	return plan, known, nil
 }
 
-// safePlan has a step for each of our profiles.
+// safePlan returns the safe execution plan: one step for each of our profiles.
 func safePlan(ours []profile, lookup campaign.Lookup) (campaign.Plan, error) {
 	var plan campaign.Plan
 	for _, p := range ours {
@@ -59,7 +59,7 @@ func safePlan(ours []profile, lookup campaign.Lookup) (campaign.Plan, error) {
 	return plan, nil
 }
 
-// stepOf makes a step of a profile, with variables that win over the profile's.
+// stepOf makes a step from a profile; the given variables override the profile's.
 func stepOf(scripts fs.FS, known []profile, name string, variables map[string]string) (campaign.Step, error) {
 	at := slices.IndexFunc(known, func(p profile) bool { return p.Name == name })
 	if at < 0 {
@@ -92,7 +92,7 @@ func stepOf(scripts fs.FS, known []profile, name string, variables map[string]st
 	}, nil
 }
 
-// listSteps prints the steps that are selected.
+// listSteps prints the selected steps.
 func listSteps(out io.Writer, plan campaign.Plan, selection campaign.Selection) error {
 	plan, err := plan.Select(selection)
 	if err != nil {
@@ -112,7 +112,7 @@ func listSteps(out io.Writer, plan campaign.Plan, selection campaign.Selection) 
 	return table.Flush()
 }
 
-// notInACampaign are variables that would make another run of each step.
+// notInACampaign are variables that would change the run of every step, and why each is refused.
 var notInACampaign = []struct{ name, why string }{ //nolint:gochecknoglobals // a constant table
 	{"PROFILE", "each step has its own; name steps with --only"},
 	{"START_AT", "a step begins when the one before has passed; give --window"},
@@ -128,7 +128,7 @@ var notInACampaign = []struct{ name, why string }{ //nolint:gochecknoglobals // 
 	{"K6_LINGER", "no step would end"},
 }
 
-// checkEnvironment refuses variables that would make other steps of those in the plan.
+// checkEnvironment refuses environment variables that would change the steps of the plan.
 func checkEnvironment(getenv func(string) string, plan []campaign.Step, known []profile) error {
 	for _, variable := range notInACampaign {
 		if value := getenv(variable.name); value != "" && value != "0" {
@@ -138,7 +138,7 @@ func checkEnvironment(getenv func(string) string, plan []campaign.Step, known []
 	for _, step := range plan {
 		at := slices.IndexFunc(known, func(p profile) bool { return p.Name == step.Profile })
 		if at < 0 {
-			continue // the plan is another one now, which is refused elsewhere
+			continue // the profile is gone: Record.Resume refuses the changed plan
 		}
 		of := known[at].Variables
 		for _, name := range slices.Sorted(maps.Keys(of)) {

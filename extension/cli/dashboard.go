@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// dashboardConfig is the name under which k6 looks for a configuration of its dashboard, in the working folder.
+// dashboardConfig is the file in the working folder from which k6 reads the configuration of its dashboard.
 const dashboardConfig = ".dashboard.json"
 
-// DashboardConfig returns the configuration of k6's dashboard that lies beside the folder of a scenario that k6 is about to run, so that a run
-// has it from any working folder; "" where the working folder has one itself, or there is none.
+// DashboardConfig returns the path of the dashboard configuration beside the folder of the scenario that k6 is about to run, so that the
+// dashboard is the same from any working folder. It returns "" if the working folder has its own, or if there is none.
 func DashboardConfig(args []string) string {
 	if _, err := os.Stat(dashboardConfig); err == nil || !slices.Contains(args, "run") {
 		return ""

@@ -56,7 +56,7 @@ func export(out, notes io.Writer, path, metric, label string) error {
 	return buffered.Flush()
 }
 
-// chosen are the series of a metric and a label; "" is any.
+// chosen returns the series with a metric and a label; "" matches any. No match is an error.
 func chosen(all []evidence.Series, metric, label string) ([]evidence.Series, error) {
 	var found []evidence.Series
 	names := make([]string, len(all))

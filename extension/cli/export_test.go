@@ -16,7 +16,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// evidenceFile has requests of two operations, of 10 and 20 ms, and a wait for a match.
+// evidenceFile writes evidence with requests of two operations, of 10 and 20 ms, and a wait for a match.
 func evidenceFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "match-dry"+evidence.Extension)
@@ -31,7 +31,7 @@ func evidenceFile(t *testing.T) string {
 	return path
 }
 
-// runExport runs the command as a user does.
+// runExport runs k6 x verity export with these arguments.
 func runExport(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, notes bytes.Buffer
@@ -114,7 +114,7 @@ func TestExportUsesWhatIsWholeOfACutFile(t *testing.T) {
 	require.Len(t, tagsAndMedians(t, out), 3)
 }
 
-// TestThePageOfEvidenceShowsCommandsThatWork runs those that docs/evidence.md has of this subcommand.
+// TestThePageOfEvidenceShowsCommandsThatWork runs the commands of this subcommand that docs/evidence.md shows.
 func TestThePageOfEvidenceShowsCommandsThatWork(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/evidence.md")

@@ -39,7 +39,7 @@ and the types of k6/x/verity for an editor. A folder with files in it is refused
 	return cmd
 }
 
-// unpack writes the files of scripts into a folder, which it makes.
+// unpack writes the files of scripts into a folder, which it creates.
 func unpack(scripts fs.FS, dir string, force bool) error {
 	entries, err := os.ReadDir(dir)
 	switch {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// refusedFlags are those of k6 run with which a step would be another one, or none, and why.
+// refusedFlags are the flags of k6 run that would change a step's load or keep it from running, and why each is refused.
 var refusedFlags = []struct{ names, why string }{ //nolint:gochecknoglobals // a constant table
 	{"--vus -u --duration -d --iterations -i --stage -s", "the profile of a step says how many users there are, and for how long; other numbers go into a plan file, see --plan"},
 	{"--env -e", "what stands in a command is seen by everybody on this machine; set variables in the environment, or in a plan file, see --plan"},
@@ -16,7 +16,7 @@ var refusedFlags = []struct{ names, why string }{ //nolint:gochecknoglobals // a
 	{"--include-system-env-vars", "the steps get their variables from the environment"},
 }
 
-// checkK6Flags refuses flags of k6 run with which the steps of a campaign would not be those of its plan.
+// checkK6Flags refuses flags of k6 run that would change the steps of the plan.
 func checkK6Flags(flags []string) error {
 	for _, given := range flags {
 		name, _, _ := strings.Cut(given, "=")
@@ -32,7 +32,7 @@ func checkK6Flags(flags []string) error {
 	return nil
 }
 
-// isAmong reports whether a flag is one of these. A short one may have its value behind it, such as -u10.
+// isAmong reports whether a flag is one of the names. A short flag may have its value attached, such as -u10.
 func isAmong(flag string, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
 		isShort := len(name) == 2
@@ -40,17 +40,17 @@ func isAmong(flag string, names []string) bool {
 	})
 }
 
-// plainFlags are flags of k6 run whose values are no secrets. Those of others are not shown: an output may have a password in its address.
+// plainFlags are flags of k6 run whose values hold no secret. Other values are not shown: the address of an output may have a password in it.
 var plainFlags = []string{ //nolint:gochecknoglobals // a constant table
 	"--address", "--batch", "--batch-per-host", "--block-hostnames", "--compatibility-mode", "--dns", "--local-ips", "--log-format",
 	"--max-redirects", "--min-iteration-duration", "--rps", "--summary-mode", "--summary-time-unit", "--summary-trend-stats", "--system-tags",
 	"--tag", "--user-agent", "--verbose", "-v", "--quiet", "-q",
 }
 
-// shownFlags are flags as a log may have them: with … for values that may be secret.
+// shownFlags returns the flags for the log, with … in place of values that may be secret.
 func shownFlags(flags []string) []string {
 	shown := make([]string, 0, len(flags))
-	isPlain := true // what comes next, if it is a value
+	isPlain := true // whether the next word, if it is a value, may be shown
 	for _, given := range flags {
 		name, _, hasValue := strings.Cut(given, "=")
 		switch {
@@ -63,7 +63,7 @@ func shownFlags(flags []string) []string {
 			shown = append(shown, quoted(given))
 		case !strings.HasPrefix(given, "--") && len(given) > 2:
 			isPlain = false
-			shown = append(shown, given[:2]+"…") // a short flag with its value behind it
+			shown = append(shown, given[:2]+"…") // a short flag with its value attached
 		case hasValue:
 			isPlain = false
 			shown = append(shown, name+"=…")
@@ -75,7 +75,7 @@ func shownFlags(flags []string) []string {
 	return shown
 }
 
-// FlagValue returns the value of a flag among arguments of k6; if it is given twice, the last, which is k6's too.
+// FlagValue returns the value of a flag among the arguments of k6. Of a flag given twice it returns the last value, as k6 does.
 func FlagValue(args []string, name string) (value string, isGiven bool) {
 	for i, given := range args {
 		if text, found := strings.CutPrefix(given, "--"+name+"="); found {

@@ -20,7 +20,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// mergedExtension is that of merged evidence. A folder is read without it, so that merging into the same one can be repeated.
+// mergedExtension is the extension of merged evidence. Files with it are skipped when a folder is read, so that a merge into the same folder
+// can be repeated.
 const mergedExtension = "-merged" + evidence.Extension
 
 // mostRunners bounds --expect.
@@ -70,7 +71,7 @@ missing or ends early, and 107 for evidence that is refused: of other runs or pl
 	return cmd
 }
 
-// waitForRunners waits where --wait says so.
+// waitForRunners waits for the evidence of all runners if --wait is given.
 func waitForRunners(gs *state.GlobalState, args []string, o mergeOptions) error {
 	if o.wait < 0 || o.wait > longestWait {
 		return fmt.Errorf("--wait must be a time such as 45m, %s at most, got %s", longestWait, o.wait)
@@ -115,7 +116,7 @@ func merge(stdout io.Writer, args []string, width int, o mergeOptions) error {
 	return errext.WithExitCodeIfNone(errors.New("the run proves nothing: "+found.Ending), exitcodes.MarkedAsFailed)
 }
 
-// checkOptions refuses flags with which nothing can be merged.
+// checkOptions refuses an impossible --expect, and an --out folder that cannot be written to.
 func checkOptions(o mergeOptions) error {
 	if o.expect < 0 || o.expect > mostRunners {
 		return fmt.Errorf("--expect must be the number of runners, 1 to %d, got %d", mostRunners, o.expect)
@@ -128,7 +129,7 @@ func checkOptions(o mergeOptions) error {
 	return nil
 }
 
-// readAndMerge returns the evidence of all runners together, and of each of them.
+// readAndMerge returns the merged evidence of all runners, and the evidence of each.
 func readAndMerge(args []string, o mergeOptions) (*evidence.Run, []evidence.Part, error) {
 	if err := checkOptions(o); err != nil {
 		return nil, nil, err
@@ -177,7 +178,7 @@ func readParts(args []string) ([]evidence.Part, error) {
 	return parts, nil
 }
 
-// evidenceFiles are those of a folder; a file is its own.
+// evidenceFiles returns the evidence files in a folder, without merged ones. For a path that is a file it returns that path.
 func evidenceFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
@@ -199,7 +200,7 @@ func evidenceFiles(path string) ([]string, error) {
 	return files, nil
 }
 
-// writeMerged writes all files of a merged run, and returns their paths.
+// writeMerged writes the reports and the evidence of a merged run into dir and returns their paths. Without dir it does nothing.
 func writeMerged(dir string, run *evidence.Run, found *report.Report) ([]string, error) {
 	if dir == "" {
 		return nil, nil
@@ -212,7 +213,7 @@ func writeMerged(dir string, run *evidence.Run, found *report.Report) ([]string,
 	return slices.Concat(paths, []string{path}), writeRun(path, run)
 }
 
-// writeRun puts a file in its place whole: a reader meets the old one or the new one.
+// writeRun replaces a file atomically: a concurrent reader gets the old file or the complete new one.
 func writeRun(path string, run *evidence.Run) error {
 	temporary := path + ".part"
 	file, err := os.Create(temporary) // #nosec G304 -- the user names its folder

@@ -17,24 +17,24 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// began is when the load of the runners of these tests began.
+// began is the time at which the load of the runners in these tests began.
 var began = time.Date(2026, 11, 28, 6, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // constant
 
 // runnerFile describes the evidence of one of four runners of a test of 400 users that took 40 s.
 type runnerFile struct {
 	index   int
 	slow    bool          // its requests take 400 ms instead of 20
-	killed  time.Duration // its evidence ends so long after it began; 0: it has an end
+	killed  time.Duration // its evidence breaks off at this time after it began; 0: it has an end
 	late    time.Duration
 	crossed []string
 	plan    string
 	version string
 	segment string        // "": the part of its index
-	later   time.Duration // the whole run was so much later
+	later   time.Duration // by how much the whole run was later
 	claims  []evidence.Claim
 }
 
-// claims are those of users and of latency.
+// claims returns a claim on users and one on latency.
 func claims() []evidence.Claim {
 	return []evidence.Claim{
 		{Kind: verdict.KindUsers, Least: 400},
@@ -81,7 +81,7 @@ func (f runnerFile) write(t *testing.T, dir string) string {
 	return path
 }
 
-// withoutEnd leaves out the end, as SIGKILL does.
+// withoutEnd cuts the end record off a file, as a runner killed by SIGKILL leaves it.
 func withoutEnd(t *testing.T, path string) {
 	t.Helper()
 	run, err := evidence.ReadFile(path)
@@ -90,12 +90,12 @@ func withoutEnd(t *testing.T, path string) {
 	require.NoError(t, writeRun(path, run))
 }
 
-// four are the runners of a healthy test.
+// four returns the four runners of a healthy test.
 func four() []runnerFile {
 	return []runnerFile{{index: 0, claims: claims()}, {index: 1, claims: claims()}, {index: 2, claims: claims()}, {index: 3, claims: claims()}}
 }
 
-// runMerge runs the command as a user does.
+// runMerge runs k6 x verity merge with these arguments.
 func runMerge(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -225,7 +225,7 @@ func TestMergeRefuses(t *testing.T) {
 	}
 }
 
-// Merging into the folder of the runners can be repeated, and what was written says the same as the terminal.
+// A merge into the folder of the runners can be repeated, and the files written have the same content as the terminal.
 func TestMergeWritesFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -49,7 +49,7 @@ once can be expected then, and what limits them. With --shards, predict that num
 	return cmd
 }
 
-// prediction is what is printed as JSON; the names are those of planQueue in index.d.ts.
+// prediction is the JSON that the command prints, with the names that planQueue has in index.d.ts.
 type prediction struct {
 	Users             int     `json:"users"`
 	Shards            int     `json:"shards"`

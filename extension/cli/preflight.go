@@ -18,14 +18,14 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// preflightEnv are k6's own variables that a preflight heeds: how to connect. The others would make it a load, or write
-// results of none.
+// preflightEnv are the variables of k6 that a preflight passes on: those on how to connect. Others would make it generate load, or write
+// the results of a run without load.
 var preflightEnv = []string{ //nolint:gochecknoglobals // a constant table
 	"K6_BLACKLIST_IPS", "K6_BLOCK_HOSTNAMES", "K6_DNS", "K6_HOSTS", "K6_INSECURE_SKIP_TLS_VERIFY", "K6_LOCAL_IPS", "K6_TLSAUTH",
 	"K6_TLS_CIPHER_SUITES", "K6_USER_AGENT", "K6_NO_USAGE_REPORT", state.AutoExtensionResolution,
 }
 
-// passedFlags are those of k6 run that a preflight takes too: which part of the test is this runner's, and where the secret is.
+// passedFlags are the flags of k6 run that a preflight accepts too: this runner's part of the test, and the source of the secret.
 var passedFlags = []struct{ name, usage string }{ //nolint:gochecknoglobals // a constant table
 	{"execution-segment", "this runner's part of the test, as for k6 run"},
 	{"execution-segment-sequence", "the parts of all runners, as for k6 run"},
@@ -92,7 +92,7 @@ func preflight(gs *state.GlobalState, scripts fs.FS, options preflightOptions) e
 	return runPreflight(ctx, gs, filepath.Join(dir, "load-test", scenario+".js"), options)
 }
 
-// scenarioOf returns the scenario that was named, or that of the profile.
+// scenarioOf returns the scenario named by --scenario, or else the scenario of the profile.
 func scenarioOf(scripts fs.FS, name, profileName, profilesFile string) (string, error) {
 	names := make([]string, len(smokeScenarios))
 	for i, s := range smokeScenarios {
@@ -125,8 +125,8 @@ func scenarioOf(scripts fs.FS, name, profileName, profilesFile string) (string, 
 	return "", fmt.Errorf("PROFILE must be %s, got %q", strings.Join(known, " or "), profileName)
 }
 
-// runPreflight runs this binary again in preflight-only mode: the scripts read the variables, and k6 run itself the secret sources, the
-// options of TLS, DNS and hosts, and the execution segment. The child prints what is found; the error is why it ended otherwise.
+// runPreflight runs this binary again in preflight-only mode: the scripts read the variables, and k6 run itself reads the secret sources, the
+// options of TLS, DNS and hosts, and the execution segment. The child prints what it finds; if it fails, the error holds its message.
 func runPreflight(ctx context.Context, gs *state.GlobalState, script string, options preflightOptions) error {
 	binary, err := os.Executable()
 	if err != nil {
@@ -158,7 +158,7 @@ func runPreflight(ctx context.Context, gs *state.GlobalState, script string, opt
 	}
 }
 
-// preflightEnviron leaves out k6's own variables that a preflight does not heed.
+// preflightEnviron removes the variables of k6 that are not in preflightEnv.
 func preflightEnviron(environ []string) []string {
 	return slices.DeleteFunc(environ, func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
@@ -166,7 +166,7 @@ func preflightEnviron(environ []string) []string {
 	})
 }
 
-// plainly is an error message of k6 without the stack of the script.
+// plainly returns an error message of k6 without the script's stack trace.
 func plainly(message string) string {
 	lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(message), "\n"), func(line string) bool {
 		return strings.HasPrefix(line, "\tat ") || strings.TrimSpace(line) == ""

@@ -21,19 +21,19 @@ import (
 	"github.com/verity-app/xk6-verity/extension/plan"
 )
 
-// profilesFile is where the scenarios read them too.
+// profilesFile holds our profiles; the scenarios read the same file.
 const profilesFile = "js/profiles.json"
 
-// profile is a step of the safe execution plan: a scenario and the variables that make it that step.
+// profile is a step of the safe execution plan: a scenario and the variables for it.
 type profile struct {
 	Name      string            `json:"name"`
 	Scenario  string            `json:"scenario"`
 	Shows     string            `json:"shows"`
-	Dry       bool              `json:"dry,omitempty"` // a campaign begins it without a question
+	Dry       bool              `json:"dry,omitempty"` // a campaign begins it without asking
 	Variables map[string]string `json:"variables"`
 	Claims    []evidence.Claim  `json:"claims"`
 
-	file string // of the user's own that it is from
+	file string // the PROFILES_FILE that it comes from; "" for ours
 }
 
 func newProfilesCommand(gs *state.GlobalState, scripts fs.FS) *cobra.Command {
@@ -72,13 +72,13 @@ func readProfiles(scripts fs.FS) ([]profile, error) {
 	return profiles, nil
 }
 
-// profilesFileVariable names a file with profiles of the user's own.
+// profilesFileVariable is the environment variable with the path of a file of further profiles.
 const profilesFileVariable = "PROFILES_FILE"
 
 var absolutePath = regexp.MustCompile(`^(/|[A-Za-z]:\\)`)
 
-// allProfiles returns our profiles and those of a file, if one is named; one of the same name stands in place of ours. What is refused
-// js/profiles.js refuses in the same words.
+// allProfiles returns our profiles and those of file, unless it is ""; a profile of the same name replaces ours. Its error messages are the
+// same as those of js/profiles.js.
 func allProfiles(scripts fs.FS, file string) ([]profile, error) {
 	ours, err := readProfiles(scripts)
 	if err != nil || file == "" {
@@ -111,13 +111,13 @@ func allProfiles(scripts fs.FS, file string) ([]profile, error) {
 	return ours, nil
 }
 
-// users is how many users there are at the top; for the webhooks, how many buy.
+// users returns the number of users at the peak; for the purchase scenario, the number of buyers.
 func (p profile) users() (int, error) {
 	outline, err := p.outline()
 	return outline.Users, err
 }
 
-// length is that of the run.
+// length returns the planned length of the run.
 func (p profile) length() (time.Duration, error) {
 	outline, err := p.outline()
 	return outline.Length(), err
@@ -134,7 +134,7 @@ func (p profile) outline() (plan.Outline, error) {
 	return outline, nil
 }
 
-// command is what runs the profile, with a k6 that is started so.
+// command returns the shell command that runs the profile; k6 is the name or path of the binary.
 func (p profile) command(k6 string) string {
 	of := ""
 	if p.file != "" {
@@ -143,11 +143,11 @@ func (p profile) command(k6 string) string {
 	return fmt.Sprintf("%sPROFILE=%s %s run load-test/%s.js", of, quoted(p.Name), k6, p.Scenario)
 }
 
-// listedProfile is what is printed of a profile.
+// listedProfile is a profile as the command prints it.
 type listedProfile struct {
 	profile
 
-	Users         int     `json:"users,omitempty"`         // 0: the variables of a scenario that is not ours do not say
+	Users         int     `json:"users,omitempty"`         // 0 if unknown: the scenario is not ours
 	LengthSeconds float64 `json:"lengthSeconds,omitempty"` // likewise
 	Command       string  `json:"command"`
 }

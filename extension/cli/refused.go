@@ -10,10 +10,10 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// refused gives an error the exit code of input that is refused: that of k6 run for a configuration.
+// refused gives an error the exit code of refused input, the one that k6 run uses for an invalid configuration.
 func refused(err error) error { return errext.WithExitCodeIfNone(err, exitcodes.ScriptException) }
 
-// refuseUsage has a command and those below it refuse flags and arguments with that exit code.
+// refuseUsage makes a command and its subcommands refuse flags and arguments with that exit code.
 func refuseUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return refused(flagError(cmd, err)) })
 	if takes := cmd.Args; takes != nil {
@@ -24,7 +24,7 @@ func refuseUsage(cmd *cobra.Command) {
 	}
 }
 
-// flagError names the flag, what it got and what it takes.
+// flagError rewrites an error of pflag so that it names the flag, the value given and the values accepted.
 func flagError(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		return fmt.Errorf("%w; `%s --help` lists the flags", unknown, cmd.CommandPath())

@@ -20,7 +20,7 @@ func execute(t *testing.T, args ...string) error {
 	return cmd.Execute()
 }
 
-// Whatever is refused has the exit code of a configuration that k6 run refuses, and says what was given and what is taken.
+// Refused input ends with the exit code of a configuration that k6 run refuses; the message names the value given and the values accepted.
 func TestInputThatIsRefused(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{

@@ -18,27 +18,27 @@ import (
 	"github.com/verity-app/xk6-verity/extension/campaign"
 )
 
-// remoteSteps are carried out by runners that somebody starts elsewhere: the campaign says how, and judges the evidence that comes.
+// remoteSteps runs steps on runners that the user starts elsewhere: it prints the commands to start them, and judges the evidence they write.
 type remoteSteps struct {
 	*steps
 
-	dir     string // where the evidence comes, in a folder for each step
+	dir     string // the evidence arrives here, in one folder per step
 	count   int    // of runners
 	wait    time.Duration
-	resumes bool // evidence that is there may be of the step that was going on
+	resumes bool // the campaign is resumed: evidence that exists already may belong to the interrupted step
 	target  string
 	width   int
 	out     io.Writer
 }
 
 const (
-	// leadTime is how long somebody has to start the runners before they begin together.
+	// leadTime is the time left to start the runners before they begin together.
 	leadTime = 3 * time.Minute
-	// mostShown is for how many runners the command is printed one by one.
+	// mostShown is the number of runners up to which a command is printed for each.
 	mostShown = 16
 )
 
-// newRemoteSteps checks the flags for runners elsewhere.
+// newRemoteSteps returns the remoteSteps for --runners, after checking its flags.
 func newRemoteSteps(k6 *steps, target string, width int, o campaignOptions) (*remoteSteps, error) {
 	if o.runnerCount < 1 || o.runnerCount > mostRunners {
 		return nil, fmt.Errorf("--runners needs --runner-count, the number of runners, 1 to %d, got %d", mostRunners, o.runnerCount)
@@ -56,7 +56,7 @@ func newRemoteSteps(k6 *steps, target string, width int, o campaignOptions) (*re
 	return &remoteSteps{k6, dir, o.runnerCount, o.runnerWait, o.resume, target, width, os.Stdout}, nil
 }
 
-// Check also refuses evidence of an earlier run where that of this step is to come.
+// Check also refuses a step whose evidence folder holds evidence of an earlier run, unless the campaign is resumed.
 func (r *remoteSteps) Check(ctx context.Context, step campaign.Step) error {
 	from := r.EvidenceDir(step, "")
 	if found, err := evidenceFiles(from); err == nil && len(found) > 0 && !r.resumes {
@@ -65,12 +65,12 @@ func (r *remoteSteps) Check(ctx context.Context, step campaign.Step) error {
 	return r.steps.Check(ctx, step)
 }
 
-// Preflight leaves the look to the runners: this machine is none of them.
+// Preflight checks nothing: this machine is not a runner, and each runner makes its own preflight.
 func (r *remoteSteps) Preflight(context.Context, campaign.Step) ([]string, error) {
 	return []string{"left to the runners: each looks at the service and at its own machine before its load"}, nil
 }
 
-// Command is that of each runner, with its number from 0 for INDEX.
+// Command returns the command of each runner; INDEX stands for its number, from 0.
 func (r *remoteSteps) Command(step campaign.Step, _ string) string {
 	return r.command(step, "", fmt.Sprintf("$(%s x verity segment INDEX %d)", r.started, r.count), shownFlags(r.flags))
 }
@@ -89,12 +89,12 @@ func (r *remoteSteps) command(step campaign.Step, startAt, segment string, flags
 	return strings.Join(words, " ")
 }
 
-// EvidenceDir is where the runners write.
+// EvidenceDir returns the folder into which the runners write.
 func (r *remoteSteps) EvidenceDir(step campaign.Step, _ string) string {
 	return filepath.Join(r.dir, step.Name)
 }
 
-// Run says how to start the runners, waits for their evidence, and merges it.
+// Run prints how to start the runners, waits for their evidence, and merges and judges it.
 func (r *remoteSteps) Run(ctx context.Context, step campaign.Step, dir string, say func(campaign.Kind, string)) (int, error) {
 	from := r.EvidenceDir(step, dir)
 	if err := os.MkdirAll(from, 0o755); err != nil { // #nosec G301 -- other users' runners may write into it
@@ -139,7 +139,7 @@ func (r *remoteSteps) tell(step campaign.Step, now time.Time) error {
 	return err
 }
 
-// await waits for the evidence of all runners, or until the time is over. Where the campaign was stopped in this step, what came meanwhile counts.
+// await waits for the evidence of all runners until the limit. In a resumed campaign, evidence that arrived in the meantime counts too.
 func (r *remoteSteps) await(ctx context.Context, from string, limit time.Duration, say func(campaign.Kind, string)) error {
 	w := evidenceWait{
 		args: []string{from}, expect: r.count, every: lookEvery, patient: killedAfter, said: lines(func(line string) { say(campaign.KindWait, line) }),
@@ -155,10 +155,10 @@ func (r *remoteSteps) await(ctx context.Context, from string, limit time.Duratio
 	return err
 }
 
-// lines is a writer of whole lines.
+// lines is an io.Writer that calls a function with each line.
 type lines func(line string)
 
-// Write hands on the lines.
+// Write calls l with each line of text, without its line break.
 func (l lines) Write(text []byte) (int, error) {
 	for line := range strings.Lines(string(text)) {
 		l(strings.TrimSuffix(line, "\n"))
@@ -166,7 +166,8 @@ func (l lines) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// judge merges the evidence into the step's folder and prints what it proves. The exit code is that of one runner with all of the load.
+// judge merges the evidence into the step's folder and prints the verdict. It returns the exit code that one runner with the whole load
+// would have had.
 func (r *remoteSteps) judge(step campaign.Step, from, dir string) (int, error) {
 	run, _, err := readAndMerge([]string{from}, mergeOptions{expect: r.count})
 	if err == nil && (strings.TrimSuffix(run.Header.Target, "/") != r.target || run.Header.Profile != step.Profile && run.Header.NoClaims == "") {

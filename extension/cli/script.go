@@ -9,11 +9,11 @@ import (
 	"slices"
 )
 
-// imported is what the scenarios import, seen from their folder.
+// imported is a file that the scenarios import, relative to their folder.
 const imported = "../js/config.js"
 
-// ScriptNote says of a script that k6 is about to read why it will not find what the script imports; "" where nothing is known to
-// stand in the way. k6 itself says only that a file is not there.
+// ScriptNote explains why k6 will not find the imports of the script that it is about to read; "" if it knows of no obstacle. k6's own error
+// only says that a file does not exist.
 func ScriptNote(args []string, stdin *os.File) string {
 	if !slices.ContainsFunc(args, func(arg string) bool { return arg == "run" || arg == "inspect" || arg == "archive" }) {
 		return ""
@@ -29,7 +29,7 @@ func ScriptNote(args []string, stdin *os.File) string {
 	return ""
 }
 
-// lostBehindLink returns where a symbolic link leads, if what the scenarios import is there and not beside the link.
+// lostBehindLink returns the target of a symbolic link, and reports whether the imports are beside the target and not beside the link.
 func lostBehindLink(path string) (target string, isLost bool) {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&os.ModeSymlink == 0 {
@@ -47,7 +47,7 @@ func hasImports(script string) bool {
 	return err == nil
 }
 
-// importsOurs looks into a file that is redirected to standard input, without taking anything from it.
+// importsOurs reports whether a file redirected to standard input is a script that imports from ../js. It consumes nothing of the input.
 func importsOurs(stdin *os.File) bool {
 	const most = 1 << 20
 	info, err := stdin.Stat()

@@ -9,7 +9,7 @@ import (
 	"go.k6.io/k6/v2/cmd/state"
 )
 
-// jobIndex is the variable in which Kubernetes tells a pod of an Indexed Job which one it is, from 0.
+// jobIndex is the variable that Kubernetes sets to the index, from 0, of a pod of an Indexed Job.
 const jobIndex = "JOB_COMPLETION_INDEX"
 
 func newSegmentCommand(gs *state.GlobalState) *cobra.Command {
@@ -33,7 +33,7 @@ INDEX is which of them it is, from 0. It may be left out in a pod of an Indexed 
 	}
 }
 
-// segmentFlags are those of k6-operator, letter by letter.
+// segmentFlags returns the flags exactly as k6-operator writes them.
 func segmentFlags(args []string, fromJob string) (string, error) {
 	given := args[0]
 	if len(args) == 1 {

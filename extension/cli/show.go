@@ -49,7 +49,7 @@ func show(out io.Writer, run *evidence.Run, width int, asJSON bool) error {
 	return exitOf(judged, found)
 }
 
-// tell prints the summary for people, or the verdict as JSON.
+// tell prints the summary as text, or the verdict as JSON.
 func tell(out io.Writer, judged verdict.Verdict, found *report.Report, width int, asJSON bool) error {
 	if !asJSON {
 		_, err := io.WriteString(out, found.Terminal(width))
@@ -63,7 +63,7 @@ func tell(out io.Writer, judged verdict.Verdict, found *report.Report, width int
 	return nil
 }
 
-// exitOf is an error with the exit code of a run that found the same, or nil.
+// exitOf returns an error with the exit code of a run with this result, or nil if it passed.
 func exitOf(judged verdict.Verdict, found *report.Report) error {
 	crossed, _ := found.CrossedThresholds()
 	switch {

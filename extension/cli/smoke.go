@@ -24,7 +24,7 @@ type smokeScenario struct {
 	variables map[string]string
 }
 
-// smokeSession is the length of a session in a smoke run: long enough to be held, short enough for a minute in all.
+// smokeSession is the length of a session in a smoke run: long enough to be held, short enough for a smoke run of about a minute.
 const smokeSession = 3 * time.Second
 
 var smokeScenarios = []smokeScenario{ //nolint:gochecknoglobals // a constant table
@@ -39,8 +39,8 @@ var smokeScenarios = []smokeScenario{ //nolint:gochecknoglobals // a constant ta
 	}},
 }
 
-// smokeEnv is what a smoke run takes over from the environment. Nothing else is: a variable of a scenario or an option of
-// k6 that is set for staging would make it another test.
+// smokeEnv are the only environment variables that a smoke run passes on: a scenario's variable or an option of k6 that is set for staging
+// would change the test.
 var smokeEnv = []string{ //nolint:gochecknoglobals // a constant table
 	"HOME", "PATH", "TMPDIR", "TERM", "COLUMNS", "LANG", "NO_COLOR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME",
 	"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "K6_NO_COLOR", "K6_NO_USAGE_REPORT", state.AutoExtensionResolution,
@@ -96,8 +96,8 @@ func smoke(gs *state.GlobalState, scripts fs.FS, from, reportDir string) error {
 	return carryOut(ctx, gs, engine, "SCENARIO", started(gs.CmdArgs)+" x verity smoke")
 }
 
-// newSmoke makes the campaign of a smoke run: small steps against a stand-in, which can take no harm, so that each of them runs whatever
-// became of the one before.
+// newSmoke makes the campaign of a smoke run: small steps against a stand-in. As load cannot harm a stand-in, a step runs even if the one
+// before failed.
 func newSmoke(gs *state.GlobalState, scripts, reportDir, target string, kill <-chan struct{}) (*campaign.Engine, error) {
 	k6, err := newSteps(gs, scripts, campaignOptions{kill: kill})
 	if err != nil {
@@ -129,7 +129,7 @@ func newSmoke(gs *state.GlobalState, scripts, reportDir, target string, kill <-c
 	return engine, nil
 }
 
-// unpacked returns the folder that a flag names, or without one the work folder with the scenarios of this binary in it.
+// unpacked returns the folder that a flag names, or, without the flag, the work folder after copying this binary's scenarios into it.
 func unpacked(scripts fs.FS, flag, from, work string) (string, error) {
 	dir, err := scriptsFolder(scripts, flag, from)
 	if dir != "" || err != nil {
@@ -141,7 +141,7 @@ func unpacked(scripts fs.FS, flag, from, work string) (string, error) {
 	return work, nil
 }
 
-// scriptsFolder checks the folder that a flag names, and returns "" without one.
+// scriptsFolder checks the folder that a flag names and returns its absolute path; "" without the flag.
 func scriptsFolder(scripts fs.FS, flag, from string) (string, error) {
 	if from == "" {
 		return "", nil
@@ -159,7 +159,7 @@ func scriptsFolder(scripts fs.FS, flag, from string) (string, error) {
 
 func (s smokeScenario) path() string { return filepath.Join("load-test", s.name+".js") }
 
-// step is the scenario as a step of a campaign. It makes no claim: what a laptop carries proves nothing.
+// step returns the scenario as a step of a campaign, without claims: a load of laptop scale proves nothing about the targets.
 func (s smokeScenario) step() campaign.Step {
 	return campaign.Step{Name: s.name, Scenario: s.name, Dry: true, Users: s.users, LengthSeconds: s.length.Seconds(), Variables: s.variables}
 }

@@ -80,7 +80,7 @@ func addStandinFlags(cmd *cobra.Command, options *standin.Options) {
 	flags.DurationVar(&options.PingTimeout, "ping-timeout", socketio.DefaultPingTimeout, "close sockets that do not answer a ping for so long")
 }
 
-// requireAboveZero refuses 0 for what cannot be without it, and would otherwise be taken for the default.
+// requireAboveZero refuses 0 for flags that need a positive value; standin.Options would take 0 for the default.
 func requireAboveZero(flags *pflag.FlagSet) error {
 	for _, name := range []string{"tick", "pairs-per-tick", "session", "token-ttl", "keep-alive", "ping-interval", "ping-timeout"} {
 		if value := flags.Lookup(name).Value.String(); value == "0" || value == "0s" {
@@ -115,7 +115,7 @@ func serveStandin(gs *state.GlobalState, options standin.Options, accountFile st
 	runner.PaceProcessors(ctx)
 	printStandin(gs.Stdout, server, options)
 	<-ctx.Done()
-	account := server.Stats() // before Close, which takes everybody out of the queue
+	account := server.Stats() // before Close, which removes all users from the queue
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), standinCloseLimit)
 	defer cancel()
 	if err := server.Close(closing); err != nil {
@@ -129,7 +129,7 @@ func serveStandin(gs *state.GlobalState, options standin.Options, accountFile st
 	return account.Write(gs.Stdout)
 }
 
-// withFlags names the flag of each option that is refused.
+// withFlags adds to the error of each refused option the name of its flag.
 func withFlags(err error) error {
 	joined, isJoined := err.(interface{ Unwrap() []error })
 	if !isJoined {
@@ -168,7 +168,7 @@ func printStandin(out io.Writer, server *standin.Server, options standin.Options
 		server.URL(), server.URL(), options.WebhookSecret, redacted(redisURL))
 }
 
-// redacted hides the password of a Redis that the user named.
+// redacted hides the password in the URL of a Redis; "" if the URL cannot be parsed.
 func redacted(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -177,7 +177,7 @@ func redacted(rawURL string) string {
 	return u.Redacted()
 }
 
-// untilInterrupted returns a context that ends with Ctrl-C or a SIGTERM.
+// untilInterrupted returns a context that ends with Ctrl-C or SIGTERM.
 func untilInterrupted(gs *state.GlobalState) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(gs.Ctx)
 	signals := make(chan os.Signal, 1)

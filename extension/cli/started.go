@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// started returns how this binary was started, as it is typed at a shell in this folder: "./k6", or "k6" in the image.
+// started returns the command with which this binary was started, quoted for a shell in this folder: "./k6", or "k6" in the image.
 func started(args []string) string {
 	if len(args) == 0 || args[0] == "" {
 		return "k6"
@@ -14,7 +14,7 @@ func started(args []string) string {
 	return quoted(args[0])
 }
 
-// startedAnywhere returns the same for any folder.
+// startedAnywhere returns the same, with an absolute path, so that it works in any folder.
 func startedAnywhere(args []string) string {
 	if len(args) == 0 || !strings.ContainsRune(args[0], filepath.Separator) {
 		return started(args)
@@ -28,7 +28,7 @@ func startedAnywhere(args []string) string {
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./\\~-]+$`)
 
-// quoted writes a word as a shell takes it.
+// quoted returns a word quoted for a shell, if it needs quotes.
 func quoted(word string) string {
 	if plainWord.MatchString(word) {
 		return word

@@ -25,29 +25,29 @@ import (
 	"github.com/verity-app/xk6-verity/extension/runner"
 )
 
-// killAfter is how long after it was told to end a step is killed. Before, it would have ended itself.
+// killAfter is the time after which a step that was asked to end is killed. It exceeds the time within which a step ends by itself.
 const killAfter = runner.LeashLimit + 10*time.Second
 
-// lookLimit is how long a k6 that makes no load may take to end.
+// lookLimit is how long a k6 without load may take to end after it was cancelled.
 const lookLimit = 15 * time.Second
 
-// steps carries out the steps of a campaign, each in a k6 of its own: this binary.
+// steps runs each step of a campaign in a process of its own, of this binary.
 type steps struct {
 	binary  string
-	started string   // how the user started it
-	scripts string   // the folder with load-test and js
-	environ []string // of every step
-	flags   []string // of every k6 run
+	started string   // the command with which the user started the binary
+	scripts string   // the folder that contains load-test and js
+	environ []string // the environment of every step
+	flags   []string // the flags of every k6 run
 	stdout  io.Writer
 	stderr  io.Writer
-	quiet   bool            // what a step prints is shown only where it failed
+	quiet   bool            // the output of a step is shown only if it failed
 	kill    <-chan struct{} // closed when steps must end at once
 }
 
-// redisScenarios are those that take REDIS_URL, which the campaign itself reads too. Others would refuse it as one that they do not heed.
+// redisScenarios are the scenarios that accept REDIS_URL, which the campaign itself reads too. The others would refuse it as unknown to them.
 var redisScenarios = []string{"queue-concurrency", "video-session-sustain"} //nolint:gochecknoglobals // a constant table
 
-// variablesOf are those that make a run this step.
+// variablesOf returns the variables of a step, with PROFILE.
 func variablesOf(step campaign.Step) map[string]string {
 	variables := maps.Clone(step.Variables)
 	if variables == nil {
@@ -74,7 +74,7 @@ func (s *steps) script(step campaign.Step) string {
 	return filepath.Join(s.scripts, "load-test", step.Scenario+".js")
 }
 
-// Command is how somebody would run the step in a checkout.
+// Command returns the command that runs the step in a checkout.
 func (s *steps) Command(step campaign.Step, dir string) string {
 	var words []string
 	variables := variablesOf(step)
@@ -86,10 +86,10 @@ func (s *steps) Command(step campaign.Step, dir string) string {
 	return strings.Join(append(words, "load-test/"+step.Scenario+".js"), " ")
 }
 
-// EvidenceDir is the step's own folder.
+// EvidenceDir returns the step's own folder.
 func (s *steps) EvidenceDir(_ campaign.Step, dir string) string { return dir }
 
-// Check has k6 read the script with the variables of the step, as it does before a run.
+// Check lets k6 inspect the script with the variables of the step, and returns the error that a run would begin with.
 func (s *steps) Check(ctx context.Context, step campaign.Step) error {
 	said, code, err := s.k6(ctx, s.environOf(step), io.Discard, "inspect", "--include-system-env-vars", s.script(step))
 	switch {
@@ -101,7 +101,7 @@ func (s *steps) Check(ctx context.Context, step campaign.Step) error {
 	return nil
 }
 
-// checkFlags has k6 read the flags of k6 run: it stops at --help, or at a flag before it that is wrong.
+// checkFlags lets k6 run parse the flags, followed by --help: it fails at the first invalid flag, and otherwise prints its help.
 func (s *steps) checkFlags(ctx context.Context) error {
 	said, code, err := s.k6(ctx, s.environ, io.Discard, slices.Concat([]string{"run"}, s.flags, []string{"--help"})...)
 	switch {
@@ -113,7 +113,7 @@ func (s *steps) checkFlags(ctx context.Context) error {
 	return nil
 }
 
-// k6 runs this binary to its end, and returns what it said on stderr and how it exited. It goes with this process.
+// k6 runs this binary to its end, and returns its stderr and its exit code. The child ends when this process does.
 func (s *steps) k6(ctx context.Context, environ []string, stdout io.Writer, args ...string) (said string, code int, err error) {
 	cmd := exec.CommandContext(ctx, s.binary, args...) // #nosec G204 -- this binary
 	cmd.Env = append(slices.Clone(environ), "K6_NO_COLOR=true", runner.LeashVariable+"=1")
@@ -132,8 +132,8 @@ func (s *steps) k6(ctx context.Context, environ []string, stdout io.Writer, args
 	return stderr.String(), code, err
 }
 
-// Preflight runs k6 x verity preflight, with two users who match where the users of the step will: a service that cannot tell them so is
-// found before the first step, and not with the first one that needs it.
+// Preflight runs k6 x verity preflight with its trial, in which two users match: a service that does not notify matched users is found
+// before the first step, not in the first step that needs it.
 func (s *steps) Preflight(ctx context.Context, step campaign.Step) (found []string, err error) {
 	args := []string{"x", "verity", "preflight", "--json", "--from", s.scripts, "--scenario", step.Scenario}
 	if !slices.Contains(s.environ, "TRIAL=0") {
@@ -161,7 +161,7 @@ func (s *steps) Preflight(ctx context.Context, step campaign.Step) (found []stri
 	return found, nil
 }
 
-// preflightLines are for the log: what passed in one line, and a line for each other check.
+// preflightLines returns the lines for the log: one line names all checks that passed, and each other check has its own.
 func preflightLines(checks []looked.Check) []string {
 	var passed, lines []string
 	for _, check := range checks {
@@ -179,7 +179,7 @@ func preflightLines(checks []looked.Check) []string {
 
 var loggedError = regexp.MustCompile(`level=error msg=("(?:[^"\\]|\\.)*")`)
 
-// messageOf is the error that k6 logged, without the form of its log.
+// messageOf returns the message of the first error that k6 logged, without the format of the log.
 func messageOf(said string) string {
 	if match := loggedError.FindStringSubmatch(said); match != nil {
 		if message, err := strconv.Unquote(match[1]); err == nil {
@@ -189,7 +189,7 @@ func messageOf(said string) string {
 	return plainly(said)
 }
 
-// Run runs the step in a process that ends when this one lets go of it or is gone, and that a Ctrl-C at the terminal does not reach.
+// Run runs the step in a process that a Ctrl-C at the terminal does not reach, and that ends when this process closes its leash or exits.
 func (s *steps) Run(ctx context.Context, step campaign.Step, dir string, _ func(campaign.Kind, string)) (int, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -199,7 +199,7 @@ func (s *steps) Run(ctx context.Context, step campaign.Step, dir string, _ func(
 	if s.quiet {
 		args = append(args, "--quiet")
 	}
-	cmd := exec.Command(s.binary, append(args, s.script(step))...) //nolint:noctx,gosec // this binary; it is let go of, so that its users leave
+	cmd := exec.Command(s.binary, append(args, s.script(step))...) //nolint:noctx,gosec // this binary; not killed with ctx, so that its users leave
 	cmd.Env = s.environOf(step, "REPORT_DIR="+dir, runner.LeashVariable+"=1")
 	cmd.Stdout, cmd.Stderr = s.stdout, s.stderr
 	var said *os.File
@@ -222,13 +222,13 @@ func (s *steps) Run(ctx context.Context, step campaign.Step, dir string, _ func(
 	go func() { exited <- cmd.Wait() }()
 	code, err := s.await(ctx, cmd.Process, leash, exited)
 	if said != nil && code != 0 {
-		_, _ = said.Seek(0, io.SeekStart) // nothing is shown where it fails
+		_, _ = said.Seek(0, io.SeekStart) // if it fails, nothing is shown
 		_, _ = io.Copy(s.stderr, said)
 	}
 	return code, err
 }
 
-// await waits for the end of a process, which it lets go of when ctx ends.
+// await waits for a process to end. When ctx ends it closes the leash, at which the process ends by itself; one that does not is killed.
 func (s *steps) await(ctx context.Context, process *os.Process, leash io.Closer, exited <-chan error) (int, error) {
 	done, kill := ctx.Done(), s.kill
 	var tooLate <-chan time.Time
@@ -237,7 +237,7 @@ func (s *steps) await(ctx context.Context, process *os.Process, leash io.Closer,
 		case err := <-exited:
 			return exitCode(err)
 		case <-done:
-			_ = leash.Close() // of a process that is gone already it fails
+			_ = leash.Close() // fails if the process has already ended
 			done, tooLate = nil, time.After(killAfter)
 		case <-tooLate:
 			_ = process.Kill()
@@ -249,7 +249,7 @@ func (s *steps) await(ctx context.Context, process *os.Process, leash io.Closer,
 	}
 }
 
-// exitCode reads how a child ended; one killed by a signal counts as aborted from outside.
+// exitCode returns the exit code of a child; a child killed by a signal counts as aborted from outside.
 func exitCode(waitErr error) (int, error) {
 	var exit *exec.ExitError
 	switch {

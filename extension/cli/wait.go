@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// lookEvery is how often the files of the runners are looked at. A runner appends to its own every 5 s.
+	// lookEvery is the interval at which the files of the runners are checked. A runner appends to its file every 5 s.
 	lookEvery = 6 * time.Second
-	// killedAfter is for how long a file that has no end does not grow before its runner counts as killed. It is longer than what comes
-	// after the load takes (balances are read for 4 minutes at most), and than a network drive keeps a file's old length.
+	// killedAfter is how long a file without an end may go without growing before its runner counts as killed. It is longer than the work after
+	// the load (balances are read for 4 minutes at most), and than a network drive reports a file's old length.
 	killedAfter = 5 * time.Minute
 	// longestWait bounds --wait.
 	longestWait = 7 * 24 * time.Hour
@@ -24,7 +24,7 @@ const (
 // evidenceWait waits until the evidence of all runners of a test is whole.
 type evidenceWait struct {
 	args    []string
-	expect  int // 0: as many as the files say
+	expect  int // 0: the number that the files name
 	began   time.Time
 	every   time.Duration
 	patient time.Duration // see killedAfter
@@ -33,17 +33,17 @@ type evidenceWait struct {
 	done    int
 }
 
-// watched is what is known of a file.
+// watched is the state of one evidence file.
 type watched struct {
 	size     int64
 	modified time.Time
-	changed  time.Time // when a look found it changed
-	isRead   bool      // as it is now
+	changed  time.Time // time of the check that found it changed
+	isRead   bool      // in its present state
 	run      *evidence.Run
 }
 
-// until waits for so long at most. Evidence that is older than the wait is of an earlier run: its runner may be about to write a new one,
-// so it is refused only when the time is over.
+// until waits for at most limit. Evidence older than the wait is of an earlier run: as its runner may be about to write a new file, it is
+// refused only when the limit has passed.
 func (w *evidenceWait) until(ctx context.Context, limit time.Duration) error {
 	_, _ = fmt.Fprintf(w.said, "waiting for the evidence of the runners, for %s at most\n", limit)
 	over := time.NewTimer(limit)
@@ -64,7 +64,7 @@ func (w *evidenceWait) until(ctx context.Context, limit time.Duration) error {
 	}
 }
 
-// look reads what has changed, and reports whether no runner is left to wait for.
+// look checks the files, and reports whether no runner is left to wait for.
 func (w *evidenceWait) look(now time.Time) bool {
 	runners := map[int]bool{}
 	expected := w.expect
@@ -87,18 +87,18 @@ func (w *evidenceWait) look(now time.Time) bool {
 	return expected > 0 && len(runners) >= expected
 }
 
-// paths are those of the files that there are so far.
+// paths returns the paths of the evidence files that exist so far.
 func (w *evidenceWait) paths() (paths []string) {
 	for _, arg := range w.args {
 		files, err := evidenceFiles(arg)
-		if err == nil { // otherwise it may come yet
+		if err == nil { // otherwise the file may still appear
 			paths = append(paths, files...)
 		}
 	}
 	return paths
 }
 
-// watch reads a file that has not changed since the last look; nil where it is not there.
+// watch returns the state of a file, nil if it does not exist. It reads the file once it finds it unchanged since the last check.
 func (w *evidenceWait) watch(path string, now time.Time) *watched {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -112,17 +112,17 @@ func (w *evidenceWait) watch(path string, now time.Time) *watched {
 	}
 	if !file.isRead {
 		file.isRead = true
-		if run, err := evidence.ReadFile(path); err == nil { // an error is told when all are merged
+		if run, err := evidence.ReadFile(path); err == nil { // the merge reports the error
 			file.run = run
 		}
 	}
 	return file
 }
 
-// isEarlier reports whether evidence ends before the wait began, by the clocks of the runners.
+// isEarlier reports whether evidence ends before the wait began, by its runner's clock.
 func (w *evidenceWait) isEarlier(run *evidence.Run) bool { return lastOf(run).Before(w.began) }
 
-// lastOf is when evidence ends, by the clock of its runner. Seconds are those of the target's clock, and stand for all of their length.
+// lastOf returns the time at which evidence ends, by its runner's clock. Its seconds are on the target's clock, and each counts to its end.
 func lastOf(run *evidence.Run) time.Time {
 	last := run.Header.Began
 	for at := range run.Seconds {

@@ -13,7 +13,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// newWait waits for the files of a folder, since the runners of these tests began.
+// newWait returns a wait for the files of a folder that began when the runners of these tests did.
 func newWait(dir string, expect int) (*evidenceWait, *bytes.Buffer) {
 	said := &bytes.Buffer{}
 	return &evidenceWait{
@@ -21,7 +21,7 @@ func newWait(dir string, expect int) (*evidenceWait, *bytes.Buffer) {
 	}, said
 }
 
-// lookTwice is two looks at the same moment: a file is read at the second that finds it unchanged.
+// lookTwice looks twice at the same moment: the second look finds a file unchanged and reads it.
 func lookTwice(w *evidenceWait, now time.Time) bool {
 	w.look(now)
 	return w.look(now)
@@ -83,7 +83,7 @@ func TestTheWaitEnds(t *testing.T) {
 	require.EqualError(t, w.until(ctx, time.Hour), "interrupted while waiting for the evidence of the runners")
 }
 
-// Evidence that is older than the wait would be a verdict on another run.
+// Evidence older than the wait would give a verdict on another run.
 func TestEvidenceOfAnEarlierRunIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -98,7 +98,7 @@ func TestEvidenceOfAnEarlierRunIsNotWaitedFor(t *testing.T) {
 	require.NoError(t, w.until(t.Context(), time.Minute))
 }
 
-// The target's clock may be wrong by minutes: what is compared with the own clock are the runner's times.
+// The target's clock may be wrong by minutes: only times of the runner's clock are compared with this machine's clock.
 func TestTheEndOfEvidenceIsByTheRunnersClock(t *testing.T) {
 	t.Parallel()
 	run := &evidence.Run{

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/term"
 )
 
-// usualWidth is that of a terminal, and of what reads k6's output where there is none.
+// usualWidth is the assumed width where the output is not a terminal.
 const usualWidth = 80
 
-// Width returns how many columns lines for a reader may have: COLUMNS of the environment, or else those of the terminal.
+// Width returns the number of columns for printed text: COLUMNS of the environment, or else the width of the terminal.
 func Width(gs *state.GlobalState) int {
 	if columns, err := strconv.Atoi(gs.Env["COLUMNS"]); err == nil && columns > 0 {
 		return columns
@@ -18,7 +18,7 @@ func Width(gs *state.GlobalState) int {
 	return TerminalWidth(gs)
 }
 
-// TerminalWidth returns how many columns the terminal has, whatever the environment says.
+// TerminalWidth returns the number of columns of the terminal, regardless of COLUMNS.
 func TerminalWidth(gs *state.GlobalState) int {
 	if gs.Stdout.IsTTY {
 		if columns, _, err := term.GetSize(gs.Stdout.RawOutFd); err == nil && columns > 0 {

@@ -6,12 +6,12 @@ import (
 	"github.com/verity-app/xk6-verity/extension/schedule"
 )
 
-// line is a stage of a course: evenly from one number to another, in so many seconds.
+// line is a stage of a course: a linear change from one number to another. Times are in seconds.
 type line struct{ begin, length, from, to float64 }
 
 func (l line) end() float64 { return l.begin + l.length }
 
-// at is the number at a time in the stage.
+// at returns the number at a time within the stage.
 func (l line) at(t float64) float64 { return l.from + (l.to-l.from)*(t-l.begin)/l.length }
 
 func linesOf(course schedule.Rate) []line {
@@ -25,7 +25,7 @@ func linesOf(course schedule.Rate) []line {
 	return lines
 }
 
-// arrived is how many users arrive between two times, both included, on a course of how many there are.
+// arrived returns how many users arrive between two times, both included. The lines are the number of users over time.
 func arrived(lines []line, begin, end float64) (users float64) {
 	for _, l := range lines {
 		switch {
@@ -39,7 +39,7 @@ func arrived(lines []line, begin, end float64) (users float64) {
 	return users
 }
 
-// sent is how many events come between two times, on a course of events a second.
+// sent returns how many events are sent between two times. The lines are the events per second over time.
 func sent(lines []line, begin, end float64) (events float64) {
 	for _, l := range lines {
 		if length := overlap(l, begin, end); length > 0 {
@@ -50,14 +50,14 @@ func sent(lines []line, begin, end float64) (events float64) {
 	return events
 }
 
-// overlap is for how many seconds a stage goes on between two times.
+// overlap returns how many seconds of a stage lie between two times.
 func overlap(l line, begin, end float64) float64 {
 	return max(0, min(l.end(), end)-max(l.begin, begin))
 }
 
-// busiestMinute is the most of what `between` counts that any minute brings. As the minute moves along, that changes by a
-// parabola at most as long as neither its begin nor its end passes from one stage to the next. So the most is where one of
-// them does, or at the vertex of a parabola in between.
+// busiestMinute returns the maximum of `between` over all minutes. As a function of the minute's start it is at most a parabola, as
+// long as neither the start nor the end of the minute passes from one stage to the next. So the maximum is where one of them does, or
+// at the vertex of a parabola in between.
 func busiestMinute(lines []line, between func(lines []line, begin, end float64) float64) float64 {
 	bends := make([]float64, 0, 2*len(lines)+2)
 	for _, l := range append([]line{{}}, lines...) {
@@ -75,9 +75,10 @@ func busiestMinute(lines []line, between func(lines []line, begin, end float64) 
 	return most
 }
 
-// vertex is where a parabola that f follows between two places is highest; one of the two, or their middle, if it is nowhere.
+// vertex returns the place of the maximum between a and b of a parabola f: its vertex, or a or b if the vertex is outside. If f has no
+// maximum, it returns the middle.
 func vertex(f func(float64) float64, a, b float64) float64 {
-	// The ends themselves may be on a step.
+	// f is not evaluated at a and b, where it may have a step.
 	half := (b - a) / 4
 	middle := a + 2*half
 	left, top, right := f(middle-half), f(middle), f(middle+half)

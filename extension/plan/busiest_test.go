@@ -67,7 +67,7 @@ func TestTheBusiestMinuteOfEvents(t *testing.T) {
 	}
 }
 
-// simulated is the busiest minute found by counting: what comes in each step of time, summed over every minute of steps.
+// simulated finds the busiest minute by counting: the arrivals or events in each time step, summed over every minute of steps.
 func simulated(course schedule.Rate, isRate bool, step float64) float64 {
 	steps := int(math.Ceil(course.Length().Seconds()/step)) + 1
 	came := make([]float64, steps)
@@ -97,7 +97,7 @@ func simulated(course schedule.Rate, isRate bool, step float64) float64 {
 	return most
 }
 
-// random is a course of up to six stages, some of them without a length. Of two such in a row a simulation would see the second only.
+// random returns a course of up to six stages, some of length 0. It has no two of those in a row: a simulation would see only the second.
 func random(r *rand.Rand) schedule.Rate {
 	c := schedule.Rate{Start: float64(r.IntN(3)) * 40 * r.Float64()}
 	isStep := false
@@ -124,13 +124,13 @@ func TestTheBusiestMinuteIsThatOfASimulation(t *testing.T) {
 				steepest = max(steepest, math.Abs(l.to-l.from)/l.length)
 			}
 		}
-		// Users who arrive within one step of time count as if they came at once; what a step of events moves is a rectangle.
+		// Users arriving within one time step count as arriving at once; the events of one time step count as a rectangle.
 		require.InDelta(t, simulated(c, false, step), busiestMinute(linesOf(c), arrived), 2*step*steepest+1e-6, "arrivals of %v", c)
 		require.InDelta(t, simulated(c, true, step), busiestMinute(linesOf(c), sent), 2*step*highest+1e-6, "events of %v", c)
 	}
 }
 
-// Whatever the course, no minute that is looked at is busier than the busiest.
+// For any course, no sampled minute is busier than the busiest minute.
 func FuzzBusiestMinute(f *testing.F) {
 	f.Add(20.0, 60.0, 400.0, 120.0, 400.0, 60.0, 20.0, 30.0)
 	f.Add(0.0, 0.0, 10.0, 60.0, 10.0, 0.0, 30.0, 0.0)

@@ -1,21 +1,21 @@
-// Package plan computes from what a run is to do how long it takes, and what it asks of the service and of this machine in its
-// busiest minute: the numbers that the preflight holds against rate limits, file descriptors and ports.
+// Package plan computes the length of a planned run, and its demand on the service and on this machine in the busiest minute: the
+// numbers that the preflight compares with rate limits, file descriptors and ports.
 //
-// The limits are per client address, so everything is one runner's share of the test. With N users at the top, of whom A
-// arrive in the busiest minute, cycles of C seconds, and a run of S seconds, a runner asks per minute:
+// The limits are per client address, so all numbers are one runner's share of the test. With N users at the peak, A arrivals in the
+// busiest minute, cycles of C seconds, and a run of S seconds, a runner makes these requests per minute:
 //
 //   - auth_signup: A
-//   - queue_join: N · min(60, S) / C. C is two think times where nobody matches; where users share keys it is what
-//     queue.PlanQueue makes of waiting, holding and thinking.
-//   - queue_leave: the same where nobody matches; otherwise N in the ramp-down, for users who wait then leave
-//   - stripe_webhook: A, for users buy as they arrive, and where users match one for each TopUpTokens joins, if the run is
+//   - queue_join: N · min(60, S) / C. C is two think times if users do not match; if users share keys, queue.PlanQueue computes
+//     it from waiting, holding and thinking.
+//   - queue_leave: the same if users do not match; otherwise N in the ramp-down, as waiting users leave then
+//   - stripe_webhook: A, as users buy when they arrive, and, if users match, one for each TopUpTokens joins if the run is
 //     long enough to use up FirstTokens
 //   - tokens_balance: one for each BalanceCheckEvery joins, if the run is long enough for that; or, if that is more, one for
 //     each of the AuditedUsers at the end
-//   - auth_refresh: A, if the run is longer than a token is used: users who arrived in one minute refresh in one minute
+//   - auth_refresh: A, if the run is longer than a token is used: the users that arrived in one minute refresh in one minute
 //
-// With purchases it asks for the events of the busiest minute and those sent again, and for one sign-up and one balance of
-// each seeded user, whom every runner has.
+// With purchases the requests are the events of the busiest minute and their replays, and one sign-up and one balance for
+// each seeded user; every runner has all of them.
 package plan
 
 import (
@@ -31,33 +31,33 @@ import (
 
 const (
 	minute = 60 // s
-	// tokenUse is for how many seconds a token is used: it is refreshed up to 120 s ahead.
+	// tokenUse is the number of seconds for which a token is used: it is refreshed up to 120 s before it expires.
 	tokenUse = (contract.AccessTokenLife - 120*time.Second) / time.Second
-	// keepAlive is after how many idle seconds Verity closes a connection. Users do not use one that has been idle for half a
-	// second less, and close it.
+	// keepAlive is the number of idle seconds after which Verity closes a connection. Users close a connection, instead of reusing it, half
+	// a second earlier.
 	keepAlive = contract.KeepAlive / time.Second
 	idle      = float64(keepAlive) - 0.5
-	// shortest is how many seconds a cycle takes at least, for a request takes its time.
+	// shortest is the minimum length of a cycle in seconds, as a request takes time.
 	shortest = 0.001
 )
 
-// Run is what a run is to do: Users or Purchases.
+// Run is a planned run: Users or Purchases.
 type Run interface {
-	// Course is how many users, or events a second, the script's own scenario has over time, of the whole test. It has no
-	// stages where k6's flags decide.
+	// Course returns the number of users, or of events per second, over time in the script's own scenario, of the whole test. It has no
+	// stages if flags of k6 replace that scenario.
 	Course() schedule.Rate
-	// Seconds is how long the run takes; infinite where that is not known.
+	// Seconds returns the length of the run; infinite if it is unknown.
 	Seconds() float64
-	// Asks is what one runner, with so large a share of the test, asks in its busiest minute.
+	// Asks returns the demand of one runner, with this share of the test, in its busiest minute.
 	Asks(share float64) (preflight.Plan, error)
 }
 
-// Range is a random time in between, in seconds.
+// Range is a random time between Min and Max, in seconds.
 type Range struct{ Min, Max float64 }
 
 func (r Range) mean() float64 { return (r.Min + r.Max) / 2 }
 
-// longerThan is the share of the think times that, after so long a wait, are longer than a time.
+// longerThan returns the share of think times that, added to a wait, are longer than a time.
 func (r Range) longerThan(seconds, wait float64) float64 {
 	longer := seconds - wait
 	if r.Max > r.Min {
@@ -69,29 +69,29 @@ func (r Range) longerThan(seconds, wait float64) float64 {
 	return 0
 }
 
-// outlasting is the share of the think times after which a user closes its connection, which keeps the port for a minute.
-// After a longer one the service has closed it, and the port is free.
+// outlasting returns the share of think times after which a user closes its connection, which keeps the port in use for a minute.
+// After a longer think time the service has closed the connection, and the port is free.
 func (r Range) outlasting(wait float64) float64 {
 	return r.longerThan(idle, wait) - r.longerThan(float64(keepAlive), wait)
 }
 
-// Ramp is how the users of the script's own scenario come, stay and go.
+// Ramp is how the users of the script's own scenario arrive, stay and leave.
 type Ramp struct{ Up, Hold, Down Span }
 
-// Course is that of so many users.
+// Course returns the number of users over time, with this number at the peak.
 func (r Ramp) Course(users float64) schedule.Rate {
 	return schedule.Rate{Stages: []schedule.Stage{
 		{Duration: r.Up.Duration, Target: users}, {Duration: r.Hold.Duration, Target: users}, {Duration: r.Down.Duration, Target: 0},
 	}}
 }
 
-// Spike is how the events of the script's own scenario come: up from Base to Top a second, held, down to Base, and to 0.
+// Spike is the rate of events of the script's own scenario: up from Base to Top per second, held, down to Base, and to 0.
 type Spike struct {
 	Base, Top      float64
 	Up, Hold, Down Span
 }
 
-// Course is how many events a second there are. The last stage is as long as the one before, and a minute at most.
+// Course returns the events per second over time. The last stage is as long as the one before, but at most a minute.
 func (s Spike) Course() schedule.Rate {
 	return schedule.Rate{Start: s.Base, Stages: []schedule.Stage{
 		{Duration: s.Up.Duration, Target: s.Top}, {Duration: s.Hold.Duration, Target: s.Top},
@@ -99,15 +99,15 @@ func (s Spike) Course() schedule.Rate {
 	}}
 }
 
-// Flags is what k6's flags make of a run in place of the script's own scenario.
+// Flags are the flags of k6 that replace the script's own scenario.
 type Flags struct {
-	Start      float64          // users, or VUs, that are there at the beginning of the stages
+	Start      float64          // number of users, or VUs, at the beginning of the stages
 	Stages     []schedule.Stage // of users, or VUs
 	Duration   *Span
 	Iterations float64
 }
 
-// seconds is infinite where the flags do not say.
+// seconds returns the length of the run; infinite if the flags do not set it.
 func (f Flags) seconds() float64 {
 	switch {
 	case len(f.Stages) > 0:
@@ -119,12 +119,12 @@ func (f Flags) seconds() float64 {
 	}
 }
 
-// rounding is less than any number differs from the next by, and more than adding fractions does.
+// rounding is smaller than the difference between two numbers in use, and larger than the error of adding fractions.
 const rounding = 1e-6
 
 func ceil(n float64) int { return int(min(math.Ceil(n-rounding), math.MaxInt32)) }
 
 func count(n float64, what string) string { return plain.Count(math.Ceil(n-rounding)) + " " + what }
 
-// rounded writes 2.504 as 2.5.
+// rounded formats 2.504 as 2.5.
 func rounded(n float64) string { return strconv.FormatFloat(math.Round(n*100)/100, 'f', -1, 64) }

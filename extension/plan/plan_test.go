@@ -50,7 +50,7 @@ func FuzzParseSpan(f *testing.F) {
 	})
 }
 
-// alone are users of queue-full.
+// alone returns the users of the profile queue-full.
 func alone(t *testing.T) Users {
 	t.Helper()
 	return Users{
@@ -59,7 +59,7 @@ func alone(t *testing.T) Users {
 	}
 }
 
-// matching are users of sessions-full.
+// matching returns the users of the profile sessions-full.
 func matching(t *testing.T) Users {
 	t.Helper()
 	return Users{
@@ -68,7 +68,7 @@ func matching(t *testing.T) Users {
 	}
 }
 
-// simple are as many users of which k6's flags decide.
+// simple returns this number of users, driven by flags of k6.
 func simple(users int, flags Flags) Users {
 	return Users{Users: users, Flags: flags, Think: Range{0.5, 2}, FirstTokens: 2, TopUpTokens: 5, BalanceCheckEvery: 10, AuditedUsers: 1000}
 }
@@ -160,7 +160,7 @@ func TestWhatK6sFlagsMakeOfUsers(t *testing.T) {
 	require.True(t, math.IsInf(simple(2, Flags{Iterations: 6}).Seconds(), 1))
 }
 
-// A connection that has idled for 4.5 s is closed by its user, and from 5 s on by the service.
+// A connection idle for 4.5 s is closed by its user, and from 5 s on by the service.
 func TestConnectionsThatAreClosed(t *testing.T) {
 	t.Parallel()
 	for think, closed := range map[Range]float64{
@@ -175,7 +175,7 @@ func TestConnectionsThatAreClosed(t *testing.T) {
 	}
 }
 
-// oneSpike is that of purchase-spike.
+// oneSpike returns the purchases of the profile purchase-spike.
 func oneSpike(t *testing.T) Purchases {
 	t.Helper()
 	return Purchases{

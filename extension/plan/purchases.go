@@ -10,20 +10,20 @@ import (
 	"github.com/verity-app/xk6-verity/extension/schedule"
 )
 
-// Purchases is a run whose events sell tokens to users who were signed up before.
+// Purchases is a run in which events sell tokens to users that were signed up before.
 type Purchases struct {
-	Users      int     // whom every runner signs up
-	ReplayRate float64 // which part of the events is sent again
+	Users      int     // number of users that every runner signs up
+	ReplayRate float64 // share of the events that is sent again
 	Think      Range   // after an event
 	VUs        int     // at most, of the whole test
-	// Spike is that of the script's own scenario; nil where Flags decide, in which VUs are counted, and events as iterations.
+	// Spike is the rate of the script's own scenario; nil if Flags replace it. Flags count VUs, and an event as an iteration.
 	Spike *Spike
 	Flags Flags
 }
 
 var _ Run = Purchases{}
 
-// Course is that of the script's own scenario.
+// Course implements Run.
 func (p Purchases) Course() schedule.Rate {
 	if p.Spike == nil {
 		return schedule.Rate{}
@@ -31,7 +31,7 @@ func (p Purchases) Course() schedule.Rate {
 	return p.Spike.Course()
 }
 
-// Seconds is how long the run takes.
+// Seconds implements Run.
 func (p Purchases) Seconds() float64 {
 	if p.Spike == nil {
 		return p.Flags.seconds()
@@ -39,10 +39,10 @@ func (p Purchases) Seconds() float64 {
 	return p.Course().Length().Seconds()
 }
 
-// Events is how many the script's own scenario has, of the whole test.
+// Events returns the number of events of the script's own scenario, in the whole test.
 func (p Purchases) Events() float64 { return sent(linesOf(p.Course()), 0, p.Seconds()) }
 
-// Asks is what one runner asks.
+// Asks implements Run.
 func (p Purchases) Asks(share float64) (preflight.Plan, error) {
 	switch {
 	case p.Users < 1:
@@ -58,7 +58,7 @@ func (p Purchases) Asks(share float64) (preflight.Plan, error) {
 	vus := float64(p.VUs) * share
 	if p.ReplayRate > 0 {
 		events.Arithmetic += fmt.Sprintf(", %s %% sent again", rounded(100*p.ReplayRate))
-		vus *= 2 // for two copies at once
+		vus *= 2 // for two copies in flight at once
 	}
 	ofEach := func(when string) preflight.Load {
 		return preflight.Load{PerMinute: float64(p.Users), Arithmetic: count(float64(p.Users), "users") + when, OfEach: true}
@@ -74,7 +74,7 @@ func (p Purchases) Asks(share float64) (preflight.Plan, error) {
 	}, nil
 }
 
-// events are those of the busiest minute.
+// events returns the events of the busiest minute.
 func (p Purchases) events(share float64) preflight.Load {
 	if p.Spike != nil {
 		top := rounded(p.Spike.Top*share) + " a second"

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Span is a length of time, with the text that said it.
+// Span is a duration with the text it was parsed from.
 type Span struct {
 	time.Duration
 
@@ -25,7 +25,7 @@ var units = map[string]time.Duration{ //nolint:gochecknoglobals // a constant ta
 	"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
 }
 
-// ParseSpan reads a duration as the scenarios' variables and k6's options have it, such as 90s, 1m30s or 0m; 90 is 90s.
+// ParseSpan parses a duration of the scenarios' variables or of k6's options, such as 90s, 1m30s or 0m; 90 means 90s.
 func ParseSpan(text string) (Span, error) {
 	if unitless.MatchString(text) {
 		text += "s"

@@ -11,30 +11,30 @@ import (
 	"github.com/verity-app/xk6-verity/extension/schedule"
 )
 
-// Users is a run whose users join a queue, think, and join again.
+// Users is a run in which users join a queue, think, and join again.
 type Users struct {
-	Users int // at the top, of the whole test
-	// Ramp is that of the script's own scenario; nil where Flags decide, in which users are counted, and one turn of a user as
-	// an iteration.
+	Users int // at the peak, in the whole test
+	// Ramp is the ramp of the script's own scenario; nil if Flags replace it. Flags count users, and one turn of a user as an
+	// iteration.
 	Ramp  *Ramp
 	Flags Flags
 
 	Shared bool // users share keys and match
-	Shards int  // keys that they share; 0: planned
+	Shards int  // number of keys that they share; 0: planned
 	Think  Range
-	// HoldSeconds is how long a session is held, MaxWaitSeconds how long 95 % of the matches may take, and ArriveSeconds over how
-	// long the users arrive, as in queue.Load.
+	// HoldSeconds is the time for which a session is held, MaxWaitSeconds the time that 95 % of the matches may take, and ArriveSeconds
+	// the time over which the users arrive, as in queue.Load.
 	HoldSeconds, MaxWaitSeconds, ArriveSeconds float64
 
-	FirstTokens       int // that a user buys as it arrives
-	TopUpTokens       int // that it buys when it has none; 0: it does not
-	BalanceCheckEvery int // cycles from one reading of the balance to the next; 0: none is read
-	AuditedUsers      int // whose balances are read at the end, at most
+	FirstTokens       int // tokens that a user buys on arrival
+	TopUpTokens       int // tokens that it buys when it has none; 0: it buys no more
+	BalanceCheckEvery int // cycles between readings of the balance; 0: no readings
+	AuditedUsers      int // maximum number of users whose balances are read at the end
 }
 
 var _ Run = Users{}
 
-// Course is that of the script's own scenario.
+// Course implements Run.
 func (u Users) Course() schedule.Rate {
 	if u.Ramp == nil {
 		return schedule.Rate{}
@@ -42,7 +42,7 @@ func (u Users) Course() schedule.Rate {
 	return u.Ramp.Course(float64(u.Users))
 }
 
-// Seconds is how long the run takes.
+// Seconds implements Run.
 func (u Users) Seconds() float64 {
 	if u.Ramp != nil {
 		return u.Course().Length().Seconds()
@@ -53,14 +53,14 @@ func (u Users) Seconds() float64 {
 	return u.Flags.seconds()
 }
 
-// crowd is how the users of one runner come.
+// crowd holds the users of one runner, and how they arrive and leave.
 type crowd struct {
 	users    float64
 	arrivals float64 // in the busiest minute
 	how      string
 	seconds  float64
-	wayOut   float64 // seconds in which they go; 0: at once
-	turns    float64 // that they take, all together; infinite where the length decides
+	wayOut   float64 // seconds over which they leave; 0: at once
+	turns    float64 // total number of turns; infinite if the length of the run decides
 }
 
 func (u Users) crowd(share float64) crowd {
@@ -72,7 +72,7 @@ func (u Users) crowd(share float64) crowd {
 		c.how = count(users, "users") + " within " + u.Ramp.Up.Text
 		c.wayOut = u.Ramp.Down.Seconds()
 	case len(u.Flags.Stages) > 0:
-		// Those of the start come at once.
+		// The users of the start arrive at once.
 		stages := append([]schedule.Stage{{Target: u.Flags.Start}}, u.Flags.Stages...)
 		c.arrivals = busiestMinute(linesOf(schedule.Rate{Stages: stages}.Scaled(share)), arrived)
 		c.how = "of up to " + count(users, "users")
@@ -85,11 +85,11 @@ func (u Users) crowd(share float64) crowd {
 	return c
 }
 
-// cycle is from one join of a user to the next.
+// cycle is the time from one join of a user to the next.
 type cycle struct {
 	seconds float64
-	pauses  float64 // in which the connection is idle
-	wait    float64 // seconds that it is idle before the user thinks
+	pauses  float64 // number of pauses in which the connection is idle
+	wait    float64 // seconds for which it is idle before the user thinks
 }
 
 func (u Users) cycle() (cycle, error) {
@@ -105,7 +105,7 @@ func (u Users) cycle() (cycle, error) {
 	}, nil
 }
 
-// queues is what the matcher makes of the keys that the run has, or of those that it plans.
+// queues predicts the matcher's work for the run's number of keys, or plans that number.
 func (u Users) queues() (queue.Plan, error) {
 	load := queue.Load{
 		Users: u.Users, HoldSeconds: u.HoldSeconds, ThinkSeconds: u.Think.mean(), MaxWaitSeconds: u.MaxWaitSeconds,
@@ -117,7 +117,7 @@ func (u Users) queues() (queue.Plan, error) {
 	return queue.PlanQueue(load)
 }
 
-// check refuses what is no plan.
+// check refuses an incomplete plan.
 func (u Users) check() error {
 	switch {
 	case u.Users < 1:
@@ -128,7 +128,7 @@ func (u Users) check() error {
 	return nil
 }
 
-// Asks is what one runner asks.
+// Asks implements Run.
 func (u Users) Asks(share float64) (preflight.Plan, error) {
 	if err := u.check(); err != nil {
 		return preflight.Plan{}, err
@@ -140,7 +140,7 @@ func (u Users) Asks(share float64) (preflight.Plan, error) {
 	c := u.crowd(share)
 	span := min(minute, c.seconds)
 	joins := min(c.turns, c.users*span/each.seconds)
-	cycles := min(c.turns/c.users, c.seconds/each.seconds) // of each user
+	cycles := min(c.turns/c.users, c.seconds/each.seconds) // per user
 	joining := preflight.Load{
 		PerMinute:  joins,
 		Arithmetic: fmt.Sprintf("%s × %s s / %s s a cycle", count(c.users, "users"), rounded(span), rounded(each.seconds)),
@@ -159,7 +159,7 @@ func (u Users) Asks(share float64) (preflight.Plan, error) {
 	if c.seconds > float64(tokenUse) && math.IsInf(c.turns, 1) {
 		requests[platform.OpRefresh] = preflight.Load{PerMinute: c.arrivals, Arithmetic: c.how + ", again and again"}
 	}
-	connections := c.users // and a socket each, where they match
+	connections := c.users // and one socket each, if they match
 	if u.Shared {
 		connections *= 2
 	}
@@ -168,7 +168,7 @@ func (u Users) Asks(share float64) (preflight.Plan, error) {
 	}, nil
 }
 
-// purchases are those of users who arrive, and of those who have used up their tokens. A user who leaves its queue has its token back.
+// purchases returns the purchases of arriving users, and of users without tokens. A user that leaves its queue gets its token back.
 func (u Users) purchases(arriving preflight.Load, joins, cycles float64) preflight.Load {
 	lasting := u.FirstTokens
 	if lasting == 0 {
@@ -183,7 +183,7 @@ func (u Users) purchases(arriving preflight.Load, joins, cycles float64) preflig
 	}
 }
 
-// balances are read every so many cycles, and at the end; the two do not come together.
+// balances returns the readings during the cycles or those at the end, whichever are more: they do not coincide.
 func (u Users) balances(users, joins, cycles float64) preflight.Load {
 	audited := min(users, float64(u.AuditedUsers))
 	if every := float64(u.BalanceCheckEvery); every > 0 && cycles >= every && joins/every > audited {
@@ -192,7 +192,7 @@ func (u Users) balances(users, joins, cycles float64) preflight.Load {
 	return preflight.Load{PerMinute: audited, Arithmetic: count(audited, "users") + " at the end"}
 }
 
-// leaving is that of users who wait when they are to go.
+// leaving returns the leaves of users that are waiting in the queue when they have to leave.
 func (c crowd) leaving() preflight.Load {
 	load := preflight.Load{PerMinute: c.users, Arithmetic: "who of " + count(c.users, "users") + " waits at the end"}
 	if c.wayOut > minute {

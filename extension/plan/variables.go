@@ -9,7 +9,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/schedule"
 )
 
-// defaults are those of the variables that an Outline takes, by scenario: those of js/config.js.
+// defaults are the default values of the variables that an Outline uses, by scenario. They are those of js/config.js.
 var defaults = map[string]map[string]string{ //nolint:gochecknoglobals // a constant table
 	"queue-concurrency":     {"TARGET_VUS": "10000", "RAMP_UP": "10m", "HOLD": "0m", "RAMP_DOWN": "2m"},
 	"video-session-sustain": {"SESSION_VUS": "2000", "RAMP_UP": "5m", "HOLD": "10m", "RAMP_DOWN": "2m"},
@@ -18,19 +18,19 @@ var defaults = map[string]map[string]string{ //nolint:gochecknoglobals // a cons
 	},
 }
 
-// Outline is how many users a run has, or how many buy, and how it goes.
+// Outline is the number of users or buyers of a run, and its course.
 type Outline struct {
 	Users  int
-	Course schedule.Rate // users, or events a second
+	Course schedule.Rate // users, or events per second, over time
 }
 
-// Length is how long the run takes.
+// Length returns the length of the run.
 func (o Outline) Length() time.Duration { return o.Course.Length() }
 
-// ErrNoUsers is that of variables that do not say how many users there are.
+// ErrNoUsers means that the variables do not set the number of users.
 var ErrNoUsers = errors.New("no variable says how many users there are")
 
-// VariableError is what is wrong with a variable.
+// VariableError says what is wrong with a variable.
 type VariableError struct {
 	Name string
 	Err  error
@@ -38,14 +38,14 @@ type VariableError struct {
 
 func (e *VariableError) Error() string { return e.Name + ": " + e.Err.Error() }
 
-// Unwrap is what is wrong.
+// Unwrap returns the error without the name of the variable.
 func (e *VariableError) Unwrap() error { return e.Err }
 
-// Knows reports whether a scenario is one of ours, so that its variables say how it goes.
+// Knows reports whether a scenario is one of ours, so that the meaning and the defaults of its variables are known.
 func Knows(scenario string) bool { return defaults[scenario] != nil }
 
-// Outlined returns the outline of a scenario with these variables, by name. One of our scenarios has defaults for those that are
-// not set; of another one they are taken to mean the same. The error is ErrNoUsers or a *VariableError.
+// Outlined returns the outline of a scenario with these variables, by name. Variables that are not set have defaults in our scenarios;
+// in other scenarios the variables are taken to have the same meaning. The error is ErrNoUsers or a *VariableError.
 func Outlined(scenario string, variables map[string]string) (Outline, error) {
 	r := reading{scenario: scenario, variables: variables}
 	o := Outline{Users: r.users()}
@@ -63,7 +63,7 @@ func Outlined(scenario string, variables map[string]string) (Outline, error) {
 	return o, nil
 }
 
-// reading reads variables, and keeps the first error.
+// reading parses variables, and keeps the first error.
 type reading struct {
 	scenario  string
 	variables map[string]string
@@ -93,7 +93,7 @@ func (r *reading) text(name string) string {
 	return defaults[r.scenario][name]
 }
 
-// whole is 0 for a variable that is not set.
+// whole returns the value of a variable as an int; 0 if it is not set.
 func (r *reading) whole(name string) int {
 	text := r.text(name)
 	if text == "" {
@@ -106,7 +106,7 @@ func (r *reading) whole(name string) int {
 	return int(n) // #nosec G115 -- of 31 bits
 }
 
-// span is 0 for a variable that is not set.
+// span returns the value of a variable as a Span; 0 if it is not set.
 func (r *reading) span(name string) Span {
 	text := r.text(name)
 	if text == "" {

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Cleanup is what became of the accounts that a run made, where they were to be deleted after it.
+// Cleanup is the result of deleting the accounts that a run created.
 type Cleanup struct {
 	Accounts int
 	Deleted  int
-	Gone     int            // deleted by somebody else
-	Kept     map[string]int // those that are still there, by why
+	Gone     int            // did not exist any more
+	Kept     map[string]int // those that still exist, by reason
 }
 
-// Why accounts were kept for which there was no request.
+// The reasons of accounts that were kept because no deletion was requested.
 const (
 	KeptNoTime = "no time was left"
 	KeptSilent = "the service did not answer"
@@ -27,7 +27,7 @@ const (
 	FactAccountsKept    = "accounts_kept"
 )
 
-// CleanedUp keeps what became of the accounts.
+// CleanedUp records the result of a cleanup.
 func (r *Record) CleanedUp(found Cleanup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

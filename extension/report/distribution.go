@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// distribution is the picture of a series' times, and its table.
+// distribution is the histogram of a series' times, as a drawing and as a table of percentiles.
 type distribution struct {
 	Latency
-	Path        string // of the picture, 600 wide and 80 high
-	From, To    string // its edges
+	Path        string // SVG path of the drawing, 600 wide and 80 high
+	From, To    string // the times at its left and right edge
 	Percentiles [][2]string
 }
 
@@ -19,7 +19,7 @@ const (
 	distributionBars                      = 60
 )
 
-// distributionOf draws a histogram whose bars are as wide in the logarithm of the time. Without samples there is no picture.
+// distributionOf draws a histogram with bars of equal width in the logarithm of the time. Without samples it draws nothing.
 func distributionOf(l Latency) distribution {
 	d := distribution{Latency: l}
 	if l.N == 0 {
@@ -53,7 +53,7 @@ func distributionOf(l Latency) distribution {
 	return d
 }
 
-// number writes a value with its unit; "" where it is not finite.
+// number formats a value with its unit; "" if it is not finite.
 func number(value float64, unit string) string {
 	switch {
 	case math.IsInf(value, 0) || math.IsNaN(value):

@@ -15,10 +15,10 @@ import (
 	"github.com/verity-app/xk6-verity/extension/sessions"
 )
 
-// Result is what is known of a run once it is over.
+// Result is what is known of a run when it is over.
 type Result struct {
 	Scenario, Profile, Target string
-	// Ending is why the run did not end as planned, such as "stopped by Ctrl-C after 12 s"; "" where it did.
+	// Ending says why the run did not end as planned, such as "stopped by Ctrl-C after 12 s"; "" if it did.
 	Ending   string
 	Refused  bool // it ended before its load
 	Ended    time.Time
@@ -31,28 +31,28 @@ type Result struct {
 	Unstarted int
 }
 
-// Sockets is what became of the sockets of this process's users.
+// Sockets counts the sockets of this process's users.
 type Sockets struct {
 	Opened int
-	Lost   map[string]int // by why, in words; only those that no user closed
+	Lost   map[string]int // by reason, in words; only those that their users did not close
 }
 
-// Users is how many users of this process there were.
+// Users counts the users of this process.
 type Users struct {
 	Planned, Present int               // at most
 	Seats            int               // that k6 began with at once, at most; 0: no stay
-	Away             map[ErrorKind]int // what kept the others away
+	Away             map[ErrorKind]int // the errors that kept the others away
 }
 
-// Sessions is what became of the sessions of this process.
+// Sessions holds the results of the sessions of this process.
 type Sessions struct {
 	sessions.Totals
-	HeldFor time.Duration // all that were held, added up
-	HeldN   int           // how many that are, of users
+	HeldFor time.Duration // total length of the sessions that were held
+	HeldN   int           // number of them, counted per user
 	Broken  []sessions.Finding
 }
 
-// Report says in words what the record holds and how the run ended.
+// Report turns the record and the result of the run into a Report in words.
 func (r *Record) Report(result Result) *Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,7 +99,7 @@ func (u Users) findings() []Finding {
 	return []Finding{{Mark: mark, Title: "users", Text: text}}
 }
 
-// reasons lists what kept users away, the most frequent first.
+// reasons lists the errors that kept users away, the most frequent first.
 func (u Users) reasons() string {
 	kinds := slices.SortedFunc(maps.Keys(u.Away), func(a, b ErrorKind) int {
 		return cmp.Or(cmp.Compare(u.Away[b], u.Away[a]), cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Name, b.Name),
@@ -127,7 +127,7 @@ func operationFindings(s Summary) []Finding {
 	return list
 }
 
-// errorFindings are about single answers and users. The lock is held.
+// errorFindings returns the findings on single answers and users. The caller holds the lock.
 func (r *Record) errorFindings() (list []Finding) {
 	if len(r.throttled) > 0 {
 		list = append(list, finding("✗", "throttled", "%s answers were 429: %s. Their latency is not the service's; have the rate limit "+
@@ -164,7 +164,7 @@ func status(code int) string {
 	return " " + strconv.Itoa(code)
 }
 
-// meaning is what an error says about the service, where its name does not.
+// meaning explains an error whose name does not; "" for others.
 func meaning(kind ErrorKind) string {
 	if kind.Operation == "session" && kind.Name == "token_error" {
 		return ". The service ends a session so when it can make no token for the call: video is not configured on it"
@@ -188,7 +188,7 @@ func listed(counts map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// named lists ids of which there may be more.
+// named lists ids, and says how many more there are if n is larger.
 func named(ids []string, n int) string {
 	text := strings.Join(ids, ", ")
 	if more := n - len(ids); more > 0 {
@@ -235,7 +235,7 @@ func unstartedFindings(vus int) []Finding {
 		"again once its users have left, up to 75 s after a ramp-down; let a ramp go up once, or give the next one more time", Thousands(vus))}
 }
 
-// findings say what became of the sessions, how many there were at once, and whether that is what arrivals × hold makes (Little's
+// findings returns the results of the sessions, how many there were at once, and how far that is from arrivals × hold time (Little's
 // law).
 func (s Sessions) findings() (list []Finding) {
 	if s.Planned > 0 {
@@ -252,7 +252,7 @@ func (s Sessions) findings() (list []Finding) {
 	return list
 }
 
-// explained says what the number of sessions at once should be, or why it can be above that of the pairs of users.
+// explained says what the number of sessions at once should be, or why it can exceed the number of pairs of users.
 func (s Sessions) explained() string {
 	if s.Planned == 0 {
 		return "; there can be more than pairs of users, for a matched user goes on without waiting for the end of its session"
@@ -296,7 +296,7 @@ func parenthesized(ghosts []queue.Ghost) string {
 	return " (" + named(ids.first, ids.n) + ")"
 }
 
-// findings say why there is no table of Prometheus, where that is so.
+// findings says why there is no table of Prometheus; nil if there is one, or none was wanted.
 func (state Readings) findings() []Finding {
 	switch state {
 	case ReadingsElsewhere:

@@ -36,7 +36,7 @@ var plotLicense string
 
 var pageTemplate = template.Must(template.New("report").Parse(pageText)) //nolint:gochecknoglobals // constant
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	*Report
 	Headline, Class  string
@@ -45,8 +45,8 @@ type page struct {
 	Checks           []verdict.Fitness
 	NoClaims         string
 	Charts           []pageChart
-	Window           int64    // s that a percentile is of
-	Absent           []string // why a chart is not there
+	Window           int64    // seconds over which a percentile is computed
+	Absent           []string // reasons why a chart is absent
 	Data             plotData
 	Latencies        []distribution
 	Again            string
@@ -63,7 +63,7 @@ type pageChart struct {
 	Rows    [][]string
 }
 
-// plotData is what the script of the page draws.
+// plotData is the data that the script of the page draws.
 type plotData struct {
 	Times  numbers     `json:"times"`
 	Step   int64       `json:"step"`
@@ -72,13 +72,13 @@ type plotData struct {
 	Judged *[2]float64 `json:"judged"`
 }
 
-// planStep is where a step of the plan begins, in s.
+// planStep is the start of a stage of the plan, in seconds.
 type planStep struct {
 	At   float64 `json:"at"`
 	Text string  `json:"text"`
 }
 
-// HTML is the report as one page for a browser that needs nothing else: charts over the time of the run, and tables of the same.
+// HTML renders the report as one self-contained page, with charts over the time of the run and tables of the same values.
 func HTML(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, error) {
 	a := newAxis(run)
 	charts := a.charts()
@@ -103,7 +103,7 @@ func HTML(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, er
 	return b.Bytes(), nil
 }
 
-// class is the colour of the whole.
+// class returns the CSS class for the colour of the whole page.
 func (r *Report) class() string {
 	switch {
 	case strings.HasPrefix(r.headline(), "✓"):
@@ -119,7 +119,7 @@ func statusClass(s verdict.Status) string {
 	return map[verdict.Status]string{verdict.Pass: "pass", verdict.Fail: "fail"}[s] + map[bool]string{true: "open"}[s != verdict.Pass && s != verdict.Fail]
 }
 
-// interval is what was measured of a claim with its ends, such as 38 to 41 ms.
+// interval formats the bounds of the value measured for a claim, such as 38 to 41 ms.
 func interval(c verdict.Result) string {
 	low, high := number(float64(c.Low), c.Unit), number(float64(c.High), c.Unit)
 	switch {
@@ -157,7 +157,7 @@ func took(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// judgedSpan is the judged part in s after the run began.
+// judgedSpan returns the start and the end of the judged part, in seconds after the run began; nil if there is none.
 func judgedSpan(run *evidence.Run, judged verdict.Verdict) *[2]float64 {
 	if judged.From.IsZero() {
 		return nil
@@ -166,7 +166,7 @@ func judgedSpan(run *evidence.Run, judged verdict.Verdict) *[2]float64 {
 	return &[2]float64{float64(judged.From.Unix() - began), float64(judged.To.Unix() + 1 - began)}
 }
 
-// planSteps are where each stage of the plan begins, and its end.
+// planSteps returns the start of each stage of the plan, and the end of the plan.
 func planSteps(run *evidence.Run) []planStep {
 	steps := []planStep{}
 	at, from := 0.0, run.Header.Start
@@ -191,10 +191,10 @@ func stageText(from, to float64) string {
 	}
 }
 
-// tableRows is how many rows the table of a chart has at most.
+// tableRows is the maximum number of rows in the table of a chart.
 const tableRows = 24
 
-// tables give each chart one of fewer points, for readers without JavaScript.
+// tables adds to each chart a table of fewer points, for readers without JavaScript.
 func (a axis) tables(charts []chart) []pageChart {
 	times := a.times()
 	every := (a.points + tableRows - 1) / tableRows
@@ -215,15 +215,15 @@ func (a axis) tables(charts []chart) []pageChart {
 	return list
 }
 
-// cell is a value in the table of a chart.
+// cell formats a value in the table of a chart.
 func cell(value float64) string {
 	if math.IsInf(value, 1) {
-		return "failed" // a percentile that falls among what failed
+		return "failed" // a percentile among the failures
 	}
 	return number(value, "")
 }
 
-// harmless are texts that a shell takes as they are.
+// harmless matches texts that need no quotes in a shell.
 var harmless = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
 
 func quoted(text string) string {
@@ -233,7 +233,7 @@ func quoted(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// again is the command that makes such a run again. Secrets are for the user to fill in.
+// again returns the command that repeats the run, with … in place of the secret.
 func again(run *evidence.Run) string {
 	lines := []string{"BASE_URL=" + quoted(run.Header.Target), "STRIPE_WEBHOOK_SECRET=…"}
 	variables := run.Header.Variables

@@ -18,7 +18,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// drawnRun is a run of 17 minutes with a little of everything.
+// drawnRun returns a run of 17 minutes with data for every chart.
 func drawnRun() *evidence.Run {
 	began := time.Date(2026, 11, 28, 6, 0, 0, 0, time.UTC)
 	run := &evidence.Run{
@@ -72,7 +72,7 @@ func TestThePageHasWhatTheRunMeasured(t *testing.T) {
 	require.NotContains(t, page, "<script>alert")
 }
 
-// A run of which there is nothing, or little, has a page all the same.
+// A run with little or no data still has a page.
 func TestThePageOfARunWithLittleInIt(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 28, 6, 0, 0, 0, time.UTC)
@@ -92,7 +92,7 @@ func TestThePageOfARunWithLittleInIt(t *testing.T) {
 	}
 }
 
-// As in the claims, what failed is slower than all that was answered.
+// As in the claims, a failure counts as slower than every answer.
 func TestPercentilesCountFailures(t *testing.T) {
 	t.Parallel()
 	answered := evidence.HistogramOf(1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000)

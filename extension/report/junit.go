@@ -33,7 +33,7 @@ type (
 		Cases      []testCase  `xml:"testcase"`
 		SystemOut  string      `xml:"system-out,omitempty"`
 	}
-	// properties are at least one: the schema takes no empty list.
+	// properties must have at least one element: the schema does not accept an empty list.
 	properties struct {
 		Property []property `xml:"property"`
 	}
@@ -47,10 +47,10 @@ type (
 		Time    string   `xml:"time,attr"`
 		Error   *problem `xml:"error"`
 		Failure *problem `xml:"failure"`
-		// SystemOut is what was measured.
+		// SystemOut holds what was measured.
 		SystemOut string `xml:"system-out,omitempty"`
 	}
-	// problem is an error, something that went wrong in the run itself, or a failure, a condition that is not met.
+	// problem is an error (the run itself went wrong) or a failure (a condition is not met).
 	problem struct {
 		Message string `xml:"message,attr"`
 		Type    string `xml:"type,attr"`
@@ -58,8 +58,8 @@ type (
 	}
 )
 
-// JUnit is the report for CI systems: a test for how the run ended, and one for each threshold. A run in which no threshold was judged
-// fails.
+// JUnit renders the report for CI systems: a test for how the run ended, and one for each check of the preflight, claim and threshold. A run
+// in which nothing was judged fails.
 func (r *Report) JUnit() ([]byte, error) {
 	suite := testSuite{
 		Name: r.Name, Time: seconds(r.Took), Timestamp: r.Ended.Add(-r.Took).UTC().Format("2006-01-02T15:04:05"), SystemOut: r.systemOut(),
@@ -119,8 +119,8 @@ func (r *Report) testCases() []testCase {
 	return cases
 }
 
-// countedCases are those of thresholds of which only the number is known, and which of them were crossed: one for each that was, and
-// one for all of the others.
+// countedCases returns the tests for thresholds of which only the number and the crossed ones are known: one for each that was crossed, and
+// one for all others.
 func (r *Report) countedCases() (cases []testCase) {
 	if len(r.Thresholds) > 0 || r.counted == 0 {
 		return nil
@@ -136,7 +136,7 @@ func (r *Report) countedCases() (cases []testCase) {
 	return cases
 }
 
-// checkCases are the checks of the preflight.
+// checkCases returns a test for each check of the preflight.
 func (r *Report) checkCases() (cases []testCase) {
 	for _, check := range r.Checks {
 		c := testCase{Class: r.Scenario, Name: "preflight: " + check.Title, Time: "0", SystemOut: plain.Text(check.Mark + " " + check.Text)}
@@ -148,7 +148,7 @@ func (r *Report) checkCases() (cases []testCase) {
 	return cases
 }
 
-// systemOut is what the run found, in lines.
+// systemOut returns the ending, the findings and the warnings of the run, one a line.
 func (r *Report) systemOut() string {
 	var b strings.Builder
 	for _, f := range r.ending() {
@@ -163,7 +163,7 @@ func (r *Report) systemOut() string {
 	return b.String()
 }
 
-// plain is a finding in one line.
+// plain returns a finding as one line.
 func (f Finding) plain() string { return strings.TrimSpace(f.Mark + " " + f.Title + " " + f.Text) }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

@@ -10,7 +10,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// Latency is what one series of a run took over the whole of it. Times are in µs, of what was answered as asked.
+// Latency holds the times of one series over a whole run, in µs. They are of operations that succeeded.
 type Latency struct {
 	Name                  string
 	N, Failed, Cut        int64
@@ -18,14 +18,14 @@ type Latency struct {
 	times                 *evidence.Histogram
 }
 
-// latencyMetrics are those with a line in the table, in order.
+// latencyMetrics returns the metrics that have a line in the table, in order.
 func latencyMetrics() []evidence.Metric {
 	return []evidence.Metric{
 		evidence.MetricRequest, evidence.MetricMatch, evidence.MetricSocket, evidence.MetricStart, evidence.MetricEvent,
 	}
 }
 
-// latenciesOf adds up each series over a run, those too of which nothing was answered as asked.
+// latenciesOf adds up each series over a run, including series in which no operation succeeded.
 func latenciesOf(run *evidence.Run) []Latency {
 	found := map[evidence.Series]bool{}
 	for _, second := range run.Seconds {
@@ -63,7 +63,7 @@ func latencyOf(run *evidence.Run, series evidence.Series) Latency {
 	return l
 }
 
-// seriesName is what a reader calls a series.
+// seriesName returns the name of a series for a reader.
 func seriesName(series evidence.Series) string {
 	switch series.Metric {
 	case evidence.MetricRequest:
@@ -81,7 +81,7 @@ func seriesName(series evidence.Series) string {
 	}
 }
 
-// Cells are the line of a table.
+// Cells returns the line of the table.
 func (l Latency) Cells() []string {
 	cells := []string{l.Name, Thousands(int(l.N)), "", "", "", "", Thousands(int(l.Failed)), Thousands(int(l.Cut))}
 	if l.N > 0 {
@@ -94,7 +94,7 @@ func latencyColumns() []string {
 	return []string{"latency", "n", "median", "p95", "p99", "max", "failed", "cut off by the end"}
 }
 
-// duration writes a time with three digits.
+// duration formats a time with three digits.
 func duration(micros int64) string {
 	ms := float64(micros) / 1000
 	switch {

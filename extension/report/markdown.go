@@ -10,7 +10,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/plain"
 )
 
-// Markdown is the report for people.
+// Markdown renders the report as Markdown.
 func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s: %s\n\n", escape(r.Name), escape(r.headline()))
@@ -46,7 +46,7 @@ func (r *Report) Markdown() []byte {
 	return b.Bytes()
 }
 
-// writeThresholds lists the thresholds. The evidence has only the number of them, and those that were crossed.
+// writeThresholds lists the thresholds. Without their conditions it lists only the crossed ones, and the number of all.
 func (r *Report) writeThresholds(b *bytes.Buffer) {
 	if r.Refused {
 		return
@@ -135,7 +135,7 @@ func writeRow(b *bytes.Buffer, cells []string) {
 	b.WriteByte('\n')
 }
 
-// code marks a name as it stands in k6, where nothing but a bar needs an escape. A backquote, which would end it, becomes an apostrophe.
+// code returns a name as inline code, in which only a bar needs an escape. A backquote, which would end the code, becomes an apostrophe.
 func code(text string) string {
 	return "`" + strings.NewReplacer("|", `\|`, "`", "'").Replace(plain.Text(text)) + "`"
 }
@@ -148,8 +148,8 @@ func escaped(cells []string) []string {
 	return list
 }
 
-// escape keeps text that came from elsewhere, such as an error's, in its place: what Markdown or HTML would make a link, an image,
-// code, emphasis or an element of is shown as it is.
+// escape escapes text from outside, such as the text of an error, so that Markdown and HTML show it literally, without links, images, code,
+// emphasis or elements.
 func escape(text string) string {
 	text = plain.Text(text)
 	var b strings.Builder
@@ -173,7 +173,7 @@ func escape(text string) string {
 	return b.String()
 }
 
-// within reports whether an underscore is inside a word, where it emphasises nothing, as in queue_join.
+// within reports whether an underscore is inside a word, as in queue_join, where it does not mark emphasis.
 func within(text string, i int) bool {
 	return i > 0 && i+1 < len(text) && isWord(text[i-1]) && isWord(text[i+1])
 }
@@ -182,7 +182,7 @@ func isWord(c byte) bool {
 	return c == '_' || ('0' <= c && c <= '9') || ('A' <= c && c <= 'Z') || ('a' <= c && c <= 'z')
 }
 
-// opensLink reports whether the character is that of an address which some readers of Markdown make a link of.
+// opensLink reports whether the character is part of an address that some renderers of Markdown turn into a link.
 func opensLink(text string, i int) bool {
 	switch text[i] {
 	case ':':

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// lateBegin is how long after the first runner one begins that is said to be late: k6's runners that are started
+	// lateBegin is the delay after the first runner from which a runner is reported as late: runners of k6 that are started
 	// together begin within a second or two of each other.
 	lateBegin = 3 * time.Second
-	// earlyEnd is how long before the last second of the run a runner's evidence ends that is said to end early.
+	// earlyEnd is the time before the last second of the run above which a runner's evidence is reported as ending early.
 	earlyEnd = time.Second
 )
 
-// Merged says in words what the evidence of several runners holds together, and what it proves. The parts are what was merged.
+// Merged returns the report of the merged evidence of several runners. The parts are the evidence of each runner.
 func Merged(run *evidence.Run, parts []evidence.Part, judged verdict.Verdict) *Report {
 	r := Of(run, judged)
 	r.Name += "-merged"
@@ -30,7 +30,7 @@ func Merged(run *evidence.Run, parts []evidence.Part, judged verdict.Verdict) *R
 		expected = max(expected, runner.Count)
 	}
 	r.Runner = fmt.Sprintf("%d of %d, merged", len(run.Runners), max(expected, len(run.Runners)))
-	// What went well on one runner is not the sum, which is worked out anew. What went wrong is kept, with the runner's name.
+	// Findings of one runner that are neither failures nor warnings are dropped, and the sums over all runners are added instead.
 	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool { return f.Mark != "✗" && f.Mark != "!" })
 	r.Findings = append(r.Findings, loads(run)...)
 	incomplete := r.addRunners(run, parts, expected)
@@ -42,13 +42,13 @@ func Merged(run *evidence.Run, parts []evidence.Part, judged verdict.Verdict) *R
 	return r
 }
 
-// Incomplete reports whether a runner is missing from the evidence, or did not go on to its end.
+// Incomplete reports whether the evidence of a runner is missing or has no end.
 func Incomplete(run *evidence.Run) bool {
 	return slices.ContainsFunc(run.Runners, func(r evidence.Runner) bool { return !r.Ended || r.Count > len(run.Runners) })
 }
 
-// addRunners adds a table of the runners, a warning for each that began late, and returns a sentence for each that is missing
-// or ended early.
+// addRunners adds a table of the runners and a warning for each that began late. It returns a sentence for each that is missing
+// or was killed.
 func (r *Report) addRunners(run *evidence.Run, parts []evidence.Part, expected int) (incomplete []string) {
 	t := Table{Title: "Runners", Columns: []string{"", "runner", "began", "clock", "evidence"}}
 	first, end := run.Header.Began, lastSecond(run)
@@ -104,7 +104,7 @@ func offsetText(r evidence.Runner) string {
 	return fmt.Sprintf("%+.2f s ± %.2f s", r.ClockOffset.Seconds(), r.ClockError.Seconds())
 }
 
-// clocks says how well the seconds of the runners agree: those of two are apart by no more than both uncertainties.
+// clocks says how closely the seconds of the runners agree: those of two differ by at most the sum of their uncertainties.
 func clocks(runners []evidence.Runner) Finding {
 	var errs []time.Duration
 	least, most, unknown := time.Duration(0), time.Duration(0), 0
@@ -133,7 +133,7 @@ func clocks(runners []evidence.Runner) Finding {
 		least.Seconds(), most.Seconds(), worst.Seconds(), (worst + second).Seconds())
 }
 
-// loads are the levels of all runners together, at their highest, and what they did together.
+// loads returns the peak levels and the totals of all runners together.
 func loads(run *evidence.Run) (list []Finding) {
 	peaks := map[string]float64{}
 	for _, second := range run.Seconds {
@@ -156,7 +156,7 @@ func loads(run *evidence.Run) (list []Finding) {
 	return append(list, ledgerFindings(run)...)
 }
 
-// counted is how often something happened in all, whatever its labels.
+// counted returns the sum of a count over the run and over all labels.
 func counted(run *evidence.Run, name string) int {
 	sum := int64(0)
 	for _, second := range run.Seconds {
@@ -183,7 +183,7 @@ func ledgerFindings(run *evidence.Run) []Finding {
 		Thousands(l.Wrong), Thousands(l.Unread))}
 }
 
-// measured is a table of what takes time: the samples of all runners in one pool.
+// measured returns the table of latencies, with the samples of all runners in one pool.
 func measured(run *evidence.Run) Table {
 	t := Table{Title: "Measured, of all runners together", Columns: []string{"", "answered", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms"}}
 	type pool struct {

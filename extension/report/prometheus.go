@@ -8,7 +8,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/snapshot"
 )
 
-// PrometheusTable shows what a run made of each query.
+// PrometheusTable returns the table of the readings of each query.
 func PrometheusTable(url string, readings snapshot.Report) Table {
 	t := Table{
 		Title:   fmt.Sprintf("Prometheus at %s, over the %.1f s of the run", url, readings.Length.Seconds()),
@@ -23,7 +23,7 @@ func PrometheusTable(url string, readings snapshot.Report) Table {
 	return t
 }
 
-// figure shows a number; one that is not known or not asked for is left out.
+// figure formats a number; "" if it is unknown or was not asked for.
 func figure(value *float64) string {
 	switch {
 	case value == nil:

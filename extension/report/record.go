@@ -10,11 +10,11 @@ import (
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
-// mostNames is how many of the users that something happened to are named.
+// mostNames is the maximum number of affected users that are named.
 const mostNames = 10
 
-// Record is what a run comes across while it goes on: facts, without words for a reader. Report makes those of it. It is safe for
-// concurrent use, and the zero Record is empty.
+// Record collects what happens during a run, as facts; the method Report puts them into words. It is safe for concurrent use, and the zero
+// Record is empty.
 type Record struct {
 	mu         sync.Mutex
 	plan       string // one sentence
@@ -27,7 +27,7 @@ type Record struct {
 	leftBehind names
 	unheard    names
 
-	unheardMatched, unheardOf int // found in Redis, of how many that were looked for
+	unheardMatched, unheardOf int // found in Redis, and how many were looked for
 	events                    events
 	depth                     depth
 	readings                  Readings
@@ -37,20 +37,20 @@ type Record struct {
 	cleanup                   *Cleanup  // nil: none was wanted
 }
 
-// ErrorKind groups errors that are the same to a reader.
+// ErrorKind groups errors that a reader need not distinguish.
 type ErrorKind struct {
 	Operation, Name string
 	Status          int // of the answer; 0: there was none
 }
 
-// errorCount is how often an error of one kind came, with the message of the first.
+// errorCount counts the errors of one kind, with the message of the first.
 type errorCount struct {
 	ErrorKind
 	n       int
 	example string
 }
 
-// names are users that something happened to: how many, and who the first of them are.
+// names counts the users affected by an event, and keeps the ids of the first.
 type names struct {
 	n     int
 	first []string
@@ -63,10 +63,10 @@ func (u *names) add(id string) {
 	}
 }
 
-// events are those that a script sent to the webhook.
+// events counts the events that a script sent to the webhook.
 type events struct{ sent, again, refusedCopies int }
 
-// depth is what was read of the queue in Redis.
+// depth holds the readings of the queue in Redis.
 type depth struct {
 	watched  bool
 	readings int
@@ -76,7 +76,7 @@ type depth struct {
 	ghosts   *queue.Ghosts
 }
 
-// Readings is how far the readings of Prometheus have come.
+// Readings is the progress of the readings of Prometheus.
 type Readings int
 
 // The states of the readings of Prometheus.
@@ -88,42 +88,42 @@ const (
 	ReadingsEnded              // taken, or tried, at both ends
 )
 
-// SetPlan keeps one sentence on what the run does.
+// SetPlan records one sentence on what the run does.
 func (r *Record) SetPlan(plan string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.plan = plan
 }
 
-// SetRunner keeps which of several runners this is, such as 1 of 2.
+// SetRunner records which of several runners this is, such as 1 of 2.
 func (r *Record) SetRunner(runner string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.runner = runner
 }
 
-// Runner is which of several runners this is; "" for the only one.
+// Runner returns which of several runners this is; "" for the only one.
 func (r *Record) Runner() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.runner
 }
 
-// MatchUnheard counts a user that was matched, by what the service said when it left, and heard nothing of it.
+// MatchUnheard counts a user that received no event of a match although, by the answer to its leave, the service had matched it.
 func (r *Record) MatchUnheard(userID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.unheard.add(userID)
 }
 
-// Unheard returns the first users that MatchUnheard counted.
+// Unheard returns the ids of the first users that MatchUnheard counted.
 func (r *Record) Unheard() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.unheard.first)
 }
 
-// UnheardInRedis keeps of how many of those users Redis has the match, of how many that were looked for.
+// UnheardInRedis records how many of those users have a match in Redis, and how many were looked for.
 func (r *Record) UnheardInRedis(matched, of int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,7 +138,7 @@ const (
 	FactInFront    = "refused_in_front"
 )
 
-// Facts are counts of what the run came across and a verdict can name.
+// Facts returns the counts of the run that a verdict can name.
 func (r *Record) Facts() map[string]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,7 +157,7 @@ func (r *Record) Facts() map[string]int64 {
 	return facts
 }
 
-// tokenErrors counts the sessions that ended with token_error. The lock is held.
+// tokenErrors returns the number of sessions that ended with token_error. The caller holds the lock.
 func (r *Record) tokenErrors() int {
 	if e := r.errs[ErrorKind{Operation: "session", Name: FactTokenError}]; e != nil {
 		return e.n
@@ -175,7 +175,7 @@ func (r *Record) Throttled(operation string) {
 	r.throttled[operation]++
 }
 
-// RefusedInFront counts an answer 403 to an operation that something in front of the service gave.
+// RefusedInFront counts an answer 403 to an operation that came from something in front of the service.
 func (r *Record) RefusedInFront(operation string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,7 +185,7 @@ func (r *Record) RefusedInFront(operation string) {
 	r.inFront[operation]++
 }
 
-// LockMet counts an answer 409 to an operation that is asked for again, for the service was busy with that user.
+// LockMet counts an answer 409 to an operation that is retried because the service was busy with that user.
 func (r *Record) LockMet(operation string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -195,7 +195,7 @@ func (r *Record) LockMet(operation string) {
 	r.locked[operation]++
 }
 
-// TokenLost counts a refund that did not come.
+// TokenLost counts a refund that the service did not make.
 func (r *Record) TokenLost(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -227,7 +227,7 @@ func (r *Record) LeftBehind(userID string) {
 	r.leftBehind.add(userID)
 }
 
-// EventSent counts an event that is sent to the webhook for the first time, or again.
+// EventSent counts an event that is sent to the webhook, for the first time or again.
 func (r *Record) EventSent(again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -238,7 +238,7 @@ func (r *Record) EventSent(again bool) {
 	r.events.sent++
 }
 
-// CopyRefused counts an answer 500 that the script expects while copies of one event are under way at the same time.
+// CopyRefused counts an answer 500 that the script expects while copies of one event are in flight at the same time.
 func (r *Record) CopyRefused() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -252,7 +252,7 @@ func (r *Record) WatchDepth() {
 	r.depth.watched = true
 }
 
-// Depth keeps a reading of the queue depth, and reports whether it is the first failure in a row.
+// Depth records a reading of the queue depth, and reports whether it is the first failure in a row.
 func (r *Record) Depth(total int, err error) (firstFailure bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -266,38 +266,38 @@ func (r *Record) Depth(total int, err error) (firstFailure bool) {
 	return firstFailure
 }
 
-// Ghosts keeps the users that the service lost track of.
+// Ghosts records the users that the service lost track of.
 func (r *Record) Ghosts(ghosts queue.Ghosts) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.depth.ghosts = &ghosts
 }
 
-// SetReadings keeps how far the readings of Prometheus have come. It does not go back: each VU asks for them anew.
+// SetReadings records the progress of the readings of Prometheus. It never goes back, as each VU asks for the readings anew.
 func (r *Record) SetReadings(state Readings) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.readings = max(r.readings, state)
 }
 
-// AddTable keeps a table.
+// AddTable adds a table to the report.
 func (r *Record) AddTable(t Table) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tables = append(r.tables, t)
 }
 
-// Warn keeps a warning about the run. It does not log it.
+// Warn adds a warning about the run to the report. It does not log it.
 func (r *Record) Warn(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.warnings = append(r.warnings, text)
 }
 
-// preflightTitle is that of the table of the preflight, which is printed when it is known.
+// preflightTitle is the title of the table of the preflight, which is printed as soon as it is known.
 const preflightTitle = "Preflight"
 
-// Preflight keeps what the preflight found, and returns its table. With override a check that failed is a warning.
+// Preflight records the findings of the preflight and returns their table. With override, a failed check becomes a warning.
 func (r *Record) Preflight(checks []preflight.Check, override bool) Table {
 	failed := false
 	t := Table{Title: preflightTitle, Columns: []string{"", "check", "found"}, Shown: true}
@@ -316,7 +316,7 @@ func (r *Record) Preflight(checks []preflight.Check, override bool) Table {
 	return t
 }
 
-// count is how often something happened, by name.
+// count is a name with its count.
 type count struct {
 	name string
 	n    int
@@ -330,7 +330,7 @@ func sorted(counts map[string]int) []count {
 	return list
 }
 
-// sortedErrors returns the errors by how often they came.
+// sortedErrors returns the errors sorted by frequency, the most frequent first.
 func sortedErrors(errs map[ErrorKind]*errorCount) []errorCount {
 	list := make([]errorCount, 0, len(errs))
 	for _, e := range errs {

@@ -21,7 +21,7 @@ func summaryOf(t *testing.T, text string) Summary {
 	return s
 }
 
-// ghostsOf makes n ghosts with the ids a0, a1 ….
+// ghostsOf returns n ghosts whose ids are the prefix and a number from 0.
 func ghostsOf(prefix string, n int) []queue.Ghost {
 	list := make([]queue.Ghost, n)
 	for i := range list {

@@ -1,5 +1,5 @@
-// Package report holds what a run found, and says it: a Record is filled while the run goes on, and becomes a Report, which is rendered for
-// a terminal, as Markdown and as a page with charts for people, and as JUnit XML for CI systems.
+// Package report holds and renders the findings of a run: a Record is filled during the run and becomes a Report, which is rendered for a
+// terminal, as Markdown, as an HTML page with charts, and as JUnit XML for CI systems.
 package report
 
 import (
@@ -15,15 +15,15 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// Report is what a run found, in words. It holds nothing secret.
+// Report holds the findings of a run, in words. It holds no secret.
 type Report struct {
-	Name       string // of the files; also of the test suite
+	Name       string // name of the files and of the test suite
 	Scenario   string
 	Profile    string // "" for none
 	Target     string
 	Plan       string // one sentence
 	Runner     string // which of several runners this is; "" for the only one
-	Ending     string // why the run did not end as planned; "" where it did
+	Ending     string // why the run did not end as planned; "" if it did
 	Ended      time.Time
 	Took       time.Duration
 	Thresholds []Threshold
@@ -33,19 +33,19 @@ type Report struct {
 	Checks     []Finding // of the preflight
 	Latencies  []Latency
 	Refused    bool // the run ended before its load, so that nothing was judged
-	// Verdict is what the evidence proves of the claims; nil where there is no evidence.
+	// Verdict is what the evidence proves of the claims; nil without evidence.
 	Verdict *verdict.Verdict
 
-	counted int      // thresholds, where they are not listed
-	crossed []string // of those
+	counted int      // number of thresholds, if they are not listed
+	crossed []string // the crossed ones among them
 }
 
 // Threshold is one condition on a metric.
 type Threshold struct {
 	Metric, Condition string
 	Passed            bool
-	Measured          string // the values of the metric that say why, such as p(95)=12.3 ms
-	Samples           int64  // out of how many samples; -1 where the metric does not count them
+	Measured          string // the value of the metric that decided, such as p(95)=12.3 ms
+	Samples           int64  // the number of samples; -1 if the metric does not count them
 }
 
 // Finding is one line of the summary.
@@ -55,16 +55,16 @@ type Finding struct {
 	Text  string
 }
 
-// Table is a part with rows, such as the readings of Prometheus.
+// Table is a table of the report, such as the readings of Prometheus.
 type Table struct {
 	Title   string
 	Columns []string
 	Rows    [][]string
 	Notes   []string
-	Shown   bool // printed already, so that the summary need not
+	Shown   bool // printed already; the summary leaves it out
 }
 
-// headline is the result in a few words. A run in which nothing was judged has not passed.
+// headline returns the result in a few words. A run in which nothing was judged has not passed.
 func (r *Report) headline() string {
 	if r.Refused {
 		return "✗ " + r.Ending
@@ -94,7 +94,7 @@ func (r *Report) headline() string {
 	return mark + " " + strings.Join(parts, "; ")
 }
 
-// Prepare makes the folder for reports and tries whether a file can be written there.
+// Prepare creates the folder for reports and checks that a file can be written there.
 func Prepare(dir string) error {
 	err := os.MkdirAll(dir, 0o755) // #nosec G301 -- for others to read
 	if err == nil {
@@ -109,7 +109,7 @@ func Prepare(dir string) error {
 	return fmt.Errorf("must be a folder that this process may write to, got %q: %w", dir, err)
 }
 
-// tried is about as long as a report: a full disk takes an empty file.
+// tried is about the size of a report: an empty file could be written even to a full disk.
 const tried = 16 << 10
 
 func tryWriting(dir string) error {
@@ -121,7 +121,7 @@ func tryWriting(dir string) error {
 	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
-// Remove removes the files of an earlier run of this name from a folder, so that none of them is taken for those of a run that is refused.
+// Remove removes the files of an earlier run of this name from a folder, so that they are not mistaken for files of a run that is refused.
 func Remove(dir, name string) error {
 	if err := checkName(dir, name); err != nil {
 		return err
@@ -130,7 +130,7 @@ func Remove(dir, name string) error {
 	for _, extension := range []string{".md", ".xml", ".html", evidence.Extension} {
 		path := filepath.Join(dir, name+extension)
 		if found, err := os.Lstat(path); err != nil || !found.Mode().IsRegular() {
-			continue // not there, or nothing of a run's
+			continue // missing, or not a file of a run
 		}
 		if err := os.Remove(path); err != nil {
 			errs = append(errs, err)
@@ -147,8 +147,8 @@ func checkName(dir, name string) error {
 	return nil
 }
 
-// Write writes NAME.md and NAME.xml and, where there is evidence, NAME.html into the folder, over those of an earlier run, and returns their
-// paths. It makes the folder if it is not there. A name that would lead out of it is refused.
+// Write writes NAME.md, NAME.xml and, if there is evidence, NAME.html into the folder, replacing those of an earlier run, and returns their
+// paths. It creates the folder if necessary. A name that leads out of the folder is refused.
 func (r *Report) Write(dir string, run *evidence.Run) (paths []string, err error) {
 	if err := checkName(dir, r.Name); err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func (r *Report) Write(dir string, run *evidence.Run) (paths []string, err error
 	return paths, nil
 }
 
-// replace puts a file in its place whole: a reader meets the old one or the new one.
+// replace writes a file atomically: a concurrent reader gets the old file or the complete new one.
 func replace(path string, text []byte) error {
 	temporary := path + ".part"
 	if err := os.WriteFile(temporary, text, 0o644); err != nil { // #nosec G306 -- for others to read; it holds no secret
@@ -194,7 +194,7 @@ func replace(path string, text []byte) error {
 	return nil
 }
 
-// AppendTo appends the Markdown to a file, as CI systems ask for what they show.
+// AppendTo appends the Markdown to a file, such as the job summary of a CI system.
 func (r *Report) AppendTo(path string) error {
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644) // #nosec G302 G304 -- the user's CI names it and reads it
 	if err != nil {

@@ -85,7 +85,7 @@ read twice
 	}
 }
 
-// The words of a service under test stand in findings; they must not act on whoever reads the report.
+// Findings contain text from the service under test, which must not be active content in the report.
 func TestNothingInAReportIsLive(t *testing.T) {
 	t.Parallel()
 	for words, want := range map[string]string{
@@ -113,7 +113,7 @@ func TestNothingInAReportIsLive(t *testing.T) {
 	require.Equal(t, "`a'b\\|c`", code("a`b|c"))
 }
 
-// Unescaped, no character is left that begins something live, and nothing is lost.
+// No character that begins active content is left unescaped, and no text is lost.
 func FuzzEscape(f *testing.F) {
 	for _, seed := range []string{"[a](b)", "`", "__a__", "a_b", "<a>", "&amp;", "http://a", "www.a", "\\", "a\\[b", "_"} {
 		f.Add(seed)
@@ -229,7 +229,7 @@ func TestWriteKeepsToItsFolder(t *testing.T) {
 	require.NoDirExists(t, dir)
 }
 
-// Linux has a file that is on a full disk.
+// On Linux, /dev/full behaves like a file on a full disk.
 func TestAFullDiskIsNamed(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/dev/full"); err != nil {

@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	// A request waits for a processor about so many times on its way: to be read, and to be read on after a pause.
+	// lagsInARequest is about how often a request waits for a processor: to be read, and to be read on after a pause.
 	lagsInARequest = 2
-	// Timers that fire less late than this make no difference to a limit of 100 ms.
+	// quietLag is the delay of timers below which a limit of 100 ms is not affected.
 	quietLag = 5 * time.Millisecond
-	// From this share on the runner's own delay is large against the latency that it reports.
+	// largeShare is the share of the reported latency above which the runner's own delay is large.
 	largeShare = 0.25
-	// From this use of its processors on a runner is at its limit, whatever else.
+	// busyShare is the share of its processors in use above which a runner is at its limit.
 	busyShare = 0.9
 )
 
-// runnerToBlame reports whether the runner's own delay is large against the latency that it reports.
+// runnerToBlame reports whether the runner's own delay is large in proportion to the latency that it reports.
 func runnerToBlame(u runner.Usage, reported time.Duration) bool {
 	return u.LateP95 > quietLag && lagsInARequest*float64(u.LateP95) > largeShare*float64(reported)
 }
 
-// runnerFindings are what the runner saw of itself.
+// runnerFindings returns the runner's measurements of itself, with advice if it was too slow.
 func runnerFindings(u runner.Usage, s Summary) []Finding {
 	if u.Watched <= 0 {
 		return nil
@@ -40,7 +40,7 @@ func runnerFindings(u runner.Usage, s Summary) []Finding {
 		"http_req_duration that it reports, so these latencies are not the service's alone. %s", milliseconds(u.LateP95), reported, advice(u))}
 }
 
-// advice says what to do about a runner that is too slow.
+// advice says what to do about a runner that was too slow.
 func advice(u runner.Usage) string {
 	if u.PeakCPU > busyShare*float64(u.Processors) {
 		return "Its processors were busy: set USERS_PER_VU higher, think times longer, or share the load among more or larger runners"
@@ -48,7 +48,7 @@ func advice(u runner.Usage) string {
 	return "Something else used its processors: run nothing beside it, set USERS_PER_VU higher, or use another runner"
 }
 
-// arrivalFindings are about iterations that k6 did not start in time.
+// arrivalFindings returns a finding on iterations that k6 did not start in time.
 func arrivalFindings(s Summary) []Finding {
 	dropped := s.count("dropped_iterations")
 	if dropped == 0 {
@@ -58,7 +58,7 @@ func arrivalFindings(s Summary) []Finding {
 		Thousands(dropped), arrivalAdvice(s))}
 }
 
-// What an answer may take, in ms, and how many may fail, before VUs are short because they wait for the service.
+// The median time of an answer in ms, and the share of failures, from which a lack of VUs is attributed to the service.
 const (
 	slowAnswer   = 1000
 	manyFailures = 0.1

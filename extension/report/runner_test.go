@@ -20,8 +20,8 @@ func TestRunnerToBlame(t *testing.T) {
 		blame          bool
 	}{
 		{0, 0, false},
-		{1.5, 2, false}, // every timer fires a little late
-		{4, 6, false},   // and so little decides nothing
+		{1.5, 2, false}, // timers always fire slightly late
+		{4, 6, false},   // a delay this small does not matter
 		{6, 40, true},
 		{6, 100, false},
 		{40, 200, true},

@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	// mostPoints is how many points a line of a chart has at most.
+	// mostPoints is the maximum number of points in a line of a chart.
 	mostPoints = 300
-	// mostLines is how many lines a chart has at most; the smallest are left out or added up.
+	// mostLines is the maximum number of lines in a chart; the smallest are left out or added up.
 	mostLines = 8
-	// mostServer is how many readings of the service have a chart.
+	// mostServer is the maximum number of charts of readings of the service.
 	mostServer = 12
-	// leastWindow is how many seconds a percentile is of at least: in one second there may be few samples.
+	// leastWindow is the minimum number of seconds over which a percentile is computed: one second may have few samples.
 	leastWindow = 5
-	// longestRun bounds the time axis, lest a wrong time in a file take all memory.
+	// longestRun bounds the time axis, so that a wrong time in a file cannot exhaust the memory.
 	longestRun = 7 * 24 * 3600
 )
 
-// line is one of a chart. A point that is not a number is a gap.
+// line is a line of a chart. A NaN is a gap.
 type line struct {
 	Name   string  `json:"name"`
 	Style  string  `json:"style,omitempty"` // plan, limit, points or readings; "": a plain line
 	Values numbers `json:"values"`
 }
 
-// chart is one picture over the time of the run.
+// chart is one chart over the time of the run.
 type chart struct {
 	Title string `json:"title"`
 	Note  string `json:"note,omitempty"`
@@ -39,7 +39,7 @@ type chart struct {
 	Lines []line `json:"lines"`
 }
 
-// numbers are written short, those that are not a number as null, and one above all others as 1e999, which a script reads as Infinity.
+// numbers are encoded in JSON with few digits, NaN as null, and +Inf as 1e999, which JavaScript reads as Infinity.
 type numbers []float64
 
 func (n numbers) MarshalJSON() ([]byte, error) {
@@ -60,7 +60,7 @@ func (n numbers) MarshalJSON() ([]byte, error) {
 	return append(text, ']'), nil
 }
 
-// short writes a number with four digits.
+// short formats a number with four digits.
 func short(value float64) string {
 	if math.Abs(value) >= 1000 {
 		return strconv.FormatFloat(math.Round(value), 'f', -1, 64)
@@ -74,7 +74,7 @@ func short(value float64) string {
 
 var _ json.Marshaler = numbers{}
 
-// axis is the shared time axis: points of so many seconds each, from the first second of a run.
+// axis is the time axis of all charts: points of step seconds each, from the first second of a run.
 type axis struct {
 	run    *evidence.Run
 	first  int64
@@ -97,7 +97,7 @@ func newAxis(run *evidence.Run) axis {
 	return axis{run: run, first: first, step: step, points: int((length + step - 1) / step)}
 }
 
-// times are those of the points, in s after the run began.
+// times returns the times of the points, in seconds after the run began.
 func (a axis) times() numbers {
 	list := make(numbers, a.points)
 	began := a.run.Header.Began.Unix()
@@ -107,10 +107,10 @@ func (a axis) times() numbers {
 	return list
 }
 
-// each calls with the seconds of each point.
+// each calls point for each point, with its seconds.
 func (a axis) each(point func(i int, seconds []*evidence.Second)) { a.around(0, point) }
 
-// around calls with the seconds of each point, and so many more before and after.
+// around calls point for each point, with its seconds and `more` seconds before and after.
 func (a axis) around(more int64, point func(i int, seconds []*evidence.Second)) {
 	for i := range a.points {
 		var seconds []*evidence.Second
@@ -123,7 +123,7 @@ func (a axis) around(more int64, point func(i int, seconds []*evidence.Second)) 
 	}
 }
 
-// gaps are as many points without a value.
+// gaps returns a line of points without a value.
 func (a axis) gaps() numbers {
 	values := make(numbers, a.points)
 	for i := range values {
@@ -132,7 +132,7 @@ func (a axis) gaps() numbers {
 	return values
 }
 
-// level is the mean of a level's readings, times a factor.
+// level returns the mean of a level's readings at each point, times a factor.
 func (a axis) level(name string, factor float64) numbers {
 	values := a.gaps()
 	a.each(func(i int, seconds []*evidence.Second) {
@@ -150,7 +150,7 @@ func (a axis) level(name string, factor float64) numbers {
 	return values
 }
 
-// rate is how many a second counted of some names. Seconds without any have 0.
+// rate returns the count per second at each point. Seconds without data count as 0.
 func (a axis) rate(count func(second *evidence.Second) int64) numbers {
 	values := make(numbers, a.points)
 	a.each(func(i int, seconds []*evidence.Second) {
@@ -163,8 +163,8 @@ func (a axis) rate(count func(second *evidence.Second) int64) numbers {
 	return values
 }
 
-// quantile is that of the times of some series together, in ms. As in the claims, what failed took longer than anything that was answered, and so
-// did what the end of the run cut after more than the limit: a quantile that falls among those is infinite.
+// quantile returns, at each point, the quantile of the times of the selected series, in ms. As in the claims, failures count as longer than
+// any answer, and so do operations cut off by the end of the run after more than the limit: a quantile among these is infinite.
 func (a axis) quantile(q float64, of func(evidence.Series) bool) numbers {
 	values := a.gaps()
 	a.around((leastWindow-min(a.step, leastWindow)+1)/2, func(i int, seconds []*evidence.Second) {
@@ -202,12 +202,12 @@ func failedOf(cell *evidence.Cell) (sum int64) {
 	return sum
 }
 
-// only are the samples of one series.
+// only selects one series.
 func only(wanted evidence.Series) func(evidence.Series) bool {
 	return func(series evidence.Series) bool { return series == wanted }
 }
 
-// waited is how long those had waited at the longest that were still waiting when the run ended, by when they began, in ms.
+// waited returns the longest wait, in ms, of the operations that were still waiting when the run ended, at the time when they began.
 func (a axis) waited(series evidence.Series) numbers {
 	values := a.gaps()
 	a.each(func(i int, seconds []*evidence.Second) {
@@ -223,7 +223,7 @@ func (a axis) waited(series evidence.Series) numbers {
 	return values
 }
 
-// flat is a line at one height, such as a limit.
+// flat returns a line of a constant value, such as a limit.
 func (a axis) flat(value float64) numbers {
 	values := make(numbers, a.points)
 	for i := range values {
@@ -232,12 +232,12 @@ func (a axis) flat(value float64) numbers {
 	return values
 }
 
-// isEmpty reports whether a line has no point but gaps and zeros.
+// isEmpty reports whether a line has only gaps and zeros.
 func (l line) isEmpty() bool {
 	return !slices.ContainsFunc(l.Values, func(value float64) bool { return value > 0 })
 }
 
-// draw makes a chart of the lines that have something. Where only limits and plans are left there is none.
+// draw returns a chart of the lines that are not empty, or none if only limits and plans remain.
 func draw(title, unit, note string, lines ...line) []chart {
 	var drawn []line
 	measured := false
@@ -253,7 +253,7 @@ func draw(title, unit, note string, lines ...line) []chart {
 	return []chart{{Title: title, Unit: unit, Note: note, Lines: drawn}}
 }
 
-// charts are the pictures of a run, those with data.
+// charts returns the charts of a run that have data.
 func (a axis) charts() []chart {
 	return slices.Concat(
 		draw("Users present", "users", "",
@@ -289,7 +289,7 @@ func (a axis) events() []chart {
 	)
 }
 
-// delay sets the runner's own delay against what it reports, so that its share is seen.
+// delay returns the chart that compares the runner's own delay with the latency that it reports.
 func (a axis) delay() []chart {
 	lag := evidence.Series{Metric: evidence.MetricLag}
 	requests := func(series evidence.Series) bool { return series.Metric == evidence.MetricRequest }
@@ -298,7 +298,7 @@ func (a axis) delay() []chart {
 		line{"all API requests p95", "plan", a.quantile(0.95, requests)})
 }
 
-// absent says which of the charts a run has nothing for, and why.
+// absent lists the charts for which a run has no data, and why.
 func absent(charts []chart) (list []string) {
 	for _, of := range []struct{ title, why string }{
 		{"Users present", "users present: the scenario has no users who stay"},
@@ -331,7 +331,7 @@ func (a axis) percentiles(series evidence.Series) []line {
 	return []line{{"p50", "", a.quantile(0.5, of)}, {"p95", "", a.quantile(0.95, of)}, {"p99", "", a.quantile(0.99, of)}}
 }
 
-// limit is what the run claims of a metric's time; otherwise the metric's own limit.
+// limit returns a line at the time that the run claims for a metric, or else at the metric's own limit.
 func (a axis) limit(metric evidence.Metric, kind string) []line {
 	ms := float64(a.run.Header.Limits[metric]) / 1000
 	for _, claim := range a.run.Header.Claims {
@@ -354,7 +354,7 @@ func (a axis) leastSessions() []line {
 	return nil
 }
 
-// operations are the requests, those asked most often.
+// operations returns a line for each of the most frequent operations.
 func (a axis) operations() []line {
 	n := map[string]int64{}
 	for _, second := range a.run.Seconds {
@@ -372,7 +372,7 @@ func (a axis) operations() []line {
 	return lines
 }
 
-// most are the names with the highest counts, mostLines at most, in the order of their names.
+// most returns the names with the highest counts, at most mostLines, sorted by name.
 func most(n map[string]int64) []string {
 	names := slices.SortedFunc(maps.Keys(n), func(x, y string) int {
 		if n[x] != n[y] {
@@ -385,8 +385,8 @@ func most(n map[string]int64) []string {
 	return names
 }
 
-// errors are the operations that did not do what was wanted, the sessions that did not last and the sockets that were lost, by kind. That there
-// were none is worth a chart too.
+// errors returns the chart of failed operations, dropped sessions and lost sockets, by kind. A run with operations and no errors has the
+// chart too.
 func (a axis) errors() []chart {
 	n := map[string]int64{}
 	operations := int64(0)
@@ -425,7 +425,7 @@ func isError(count string) bool {
 	return name == evidence.CountErrors || name == evidence.CountDropped || name == evidence.CountLost
 }
 
-// errorLabel is a count of errors in words: queue_join, HTTPError 500.
+// errorLabel returns the label of a count of errors in words, such as: queue_join, HTTPError 500.
 func errorLabel(count string) string {
 	name, _, _ := strings.Cut(count, "{")
 	switch name {
@@ -439,13 +439,13 @@ func errorLabel(count string) string {
 
 const errorsTitle = "Errors by kind"
 
-// labels are those of a count's name, in words: queue_join, HTTPError 500.
+// labels returns the labels in a count's name, such as: queue_join, HTTPError 500.
 func labels(name string) string {
 	_, labels, _ := strings.Cut(name, "{")
 	return strings.ReplaceAll(strings.TrimSuffix(labels, "}"), "}{", ", ")
 }
 
-// server has a chart for each reading of the service's Prometheus: they have units of their own.
+// server returns one chart for each reading of the service's Prometheus, as each has its own unit.
 func (a axis) server() (charts []chart) {
 	found := map[string]bool{}
 	for _, second := range a.run.Seconds {

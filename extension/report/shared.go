@@ -9,7 +9,7 @@ import (
 // PageStyle returns the stylesheet of the HTML report, for other pages with the same look.
 func PageStyle() template.CSS { return template.CSS(pageStyle) } // #nosec G203 -- embedded
 
-// ClaimRow is a claim as the HTML report shows it.
+// ClaimRow is the row of a claim in the HTML report.
 type ClaimRow struct {
 	verdict.Result
 

@@ -26,7 +26,7 @@ type Metric struct {
 	} `json:"thresholds"`
 }
 
-// Took returns how long the run took.
+// Took returns the length of the run.
 func (s Summary) Took() time.Duration {
 	return time.Duration(s.State.TestRunDurationMs * float64(time.Millisecond))
 }
@@ -35,7 +35,7 @@ func (s Summary) value(metric, name string) float64 { return s.Metrics[metric].V
 
 func (s Summary) count(metric string) int { return int(s.value(metric, "count")) }
 
-// thresholds are the conditions that k6 judged, by metric.
+// thresholds returns the conditions that k6 judged, sorted by metric.
 func (s Summary) thresholds() []Threshold {
 	var all []Threshold
 	for _, name := range slices.Sorted(maps.Keys(s.Metrics)) {
@@ -50,7 +50,7 @@ func (s Summary) thresholds() []Threshold {
 	return all
 }
 
-// samples is how many values a metric has; -1 where k6 does not say.
+// samples returns the number of values of a metric; -1 if k6 does not report it.
 func (m Metric) samples() int64 {
 	n, known := m.Values["count"]
 	if m.Type == "rate" {
@@ -62,10 +62,10 @@ func (m Metric) samples() int64 {
 	return int64(n)
 }
 
-// aggregation is what a condition such as p(95)<100 is about.
+// aggregation matches the aggregation in a condition, such as p(95) in p(95)<100.
 var aggregation = regexp.MustCompile(`^\s*([a-z]+(\([0-9.]+\))?)`)
 
-// measured is the value that a condition was judged by; "" where the summary does not have it.
+// measured returns the value by which a condition was judged; "" if the summary does not have it.
 func (m Metric) measured(condition string) string {
 	match := aggregation.FindStringSubmatch(condition)
 	if match == nil {

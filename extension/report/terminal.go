@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// leastText is how many columns a text needs beside what stands before it; otherwise it goes below that.
+	// leastText is the minimum number of columns for a text beside its prefix; with fewer, the text begins below the prefix.
 	leastText = 20
-	// belowIndent is how far a text is indented that goes below what stands before it.
+	// belowIndent is the indent of a text that begins below its prefix.
 	belowIndent = 8
 )
 
-// Terminal is the report as the end-of-run summary shows it, beside k6's own. No line is longer than width but by a word that is; 0:
-// lines are not broken.
+// Terminal renders the report for the end-of-run summary, beside k6's own. Lines are broken at width, but not within a word; with width 0
+// they are not broken.
 func (r *Report) Terminal(width int) string {
 	var b strings.Builder
 	b.WriteString(r.Heading(width))
@@ -32,12 +32,12 @@ func (r *Report) Terminal(width int) string {
 	return b.String()
 }
 
-// Heading is the part of the summary that has the verdict: a heading, and one line a claim.
+// Heading returns the part of the summary with the verdict: a heading, and one line per claim.
 func (r *Report) Heading(width int) string {
 	return "\n\n" + Wrap("  █ ", fmt.Sprintf("VERITY %s on %s%s", r.title(), r.Target, r.verdictText()), width) + "\n" + r.claimLines(width)
 }
 
-// lines are those of the summary, in order.
+// lines returns the lines of the summary, in order.
 func (r *Report) lines() []Finding {
 	if r.Refused {
 		return slices.Concat(r.ending(), r.Findings)
@@ -57,7 +57,7 @@ func (r *Report) ending() []Finding {
 	return []Finding{{"✗", "run", r.Ending}}
 }
 
-// judged says how many thresholds passed, and which did not.
+// judged says how many thresholds passed, or which did not.
 func (r *Report) judged() Finding {
 	crossed, all := r.CrossedThresholds()
 	switch {
@@ -72,7 +72,7 @@ func (r *Report) judged() Finding {
 	}
 }
 
-// CrossedThresholds lists the thresholds that did not pass, and counts all.
+// CrossedThresholds returns the thresholds that did not pass, and the number of all.
 func (r *Report) CrossedThresholds() (crossed []string, all int) {
 	for _, t := range r.Thresholds {
 		if !t.Passed {
@@ -85,12 +85,12 @@ func (r *Report) CrossedThresholds() (crossed []string, all int) {
 	return crossed, len(r.Thresholds)
 }
 
-// Terminal is one line of the summary, broken at width.
+// Terminal renders the finding as a line of the summary, broken at width.
 func (f Finding) Terminal(width int) string {
 	return Wrap(fmt.Sprintf("    %-1s %-12s ", f.Mark, f.Title), f.Text, width)
 }
 
-// Terminal is the table, indented like the lines of the summary. What does not fit in its last column goes on below.
+// Terminal renders the table, indented like the lines of the summary. Text that does not fit in the last column continues below.
 func (t Table) Terminal(width int) string {
 	var b strings.Builder
 	b.WriteString("\n" + Wrap("    ", t.Title, width) + "\n")
@@ -108,7 +108,7 @@ func (t Table) Terminal(width int) string {
 	return b.String()
 }
 
-// padded are cells below those of other rows.
+// padded returns cells padded to the widths of their columns.
 func padded(cells []string, widths []int) string {
 	var b strings.Builder
 	for i, cell := range cells {
@@ -127,8 +127,8 @@ func columnWidths(rows [][]string) []int {
 	return widths
 }
 
-// Wrap returns a text after what stands before it, in lines of at most width columns. Further lines begin where the text did; where
-// too little room is left for that, the text begins on a line of its own. A word that is longer stays whole. 0: one line.
+// Wrap returns a prefix and a text in lines of at most width columns. Further lines are indented to the start of the text; if that leaves too
+// little room, the text begins on a line of its own. Longer words are not broken. With width 0 it returns one line.
 func Wrap(before, text string, width int) string {
 	words := strings.Fields(text)
 	line := strings.TrimRight(before+strings.Join(words, " "), " ")
@@ -157,5 +157,5 @@ func Wrap(before, text string, width int) string {
 	return b.String() + line + "\n"
 }
 
-// Thousands writes 12345 as 12,345.
+// Thousands formats 12345 as 12,345.
 func Thousands(n int) string { return plain.Count(n) }

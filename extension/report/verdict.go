@@ -12,7 +12,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// Of says in words what the evidence of a run holds, and what it proves.
+// Of returns the report of the evidence of a run and of its verdict.
 func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 	header := run.Header
 	r := &Report{
@@ -52,8 +52,8 @@ func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 	return r
 }
 
-// AddVerdict adds what the evidence of the run proves, and what had not come when it ended. Its times are those of the evidence, so that a report
-// that is made again has the same.
+// AddVerdict adds the verdict, the latencies and the waits that had not ended. It takes the times from the evidence, so that a report that is
+// made again has the same times.
 func (r *Report) AddVerdict(run *evidence.Run, judged verdict.Verdict, waiting []evidence.Waiting) {
 	r.Verdict = &judged
 	r.Ended, r.Took = run.End.At, run.End.At.Sub(run.Header.Began)
@@ -61,7 +61,7 @@ func (r *Report) AddVerdict(run *evidence.Run, judged verdict.Verdict, waiting [
 	r.Findings = append(r.Findings, waitingFindings(waiting)...)
 }
 
-// Enter keeps in the end of the evidence what the report says, so that it can be made again.
+// Enter stores the contents of the report in the end record of the evidence, so that the report can be made again.
 func (r *Report) Enter(end *evidence.End) {
 	end.Crossed, end.Thresholds = r.CrossedThresholds()
 	for _, t := range r.Thresholds {
@@ -79,7 +79,7 @@ func (r *Report) Enter(end *evidence.End) {
 	end.Warnings = r.Warnings
 }
 
-// RunnerSuffix is what the name of the files of one of several runners ends in.
+// RunnerSuffix returns the suffix of file names of one of several runners; "" for the only one.
 func RunnerSuffix(runner string) string {
 	if runner == "" {
 		return ""
@@ -87,7 +87,7 @@ func RunnerSuffix(runner string) string {
 	return "-runner-" + strings.ReplaceAll(runner, " ", "-")
 }
 
-// waitingFindings name what had not come when the run ended.
+// waitingFindings returns a finding for each kind of wait that had not ended when the run did.
 func waitingFindings(waiting []evidence.Waiting) (list []Finding) {
 	for _, w := range waiting {
 		users := Thousands(w.Users) + " users"
@@ -99,7 +99,7 @@ func waitingFindings(waiting []evidence.Waiting) (list []Finding) {
 	return list
 }
 
-// title is what a run is called: its profile where it makes that profile's claims.
+// title returns the name of a run: its profile if the run makes claims, and otherwise its scenario.
 func (r *Report) title() string {
 	if r.Profile != "" && r.claims() {
 		return r.Profile
@@ -109,7 +109,7 @@ func (r *Report) title() string {
 
 func (r *Report) claims() bool { return r.Verdict != nil && len(r.Verdict.Claims) > 0 }
 
-// verdictText is the heading's end: a colon and the verdict, or nothing where there are no claims.
+// verdictText returns the end of the heading: a colon and the verdict, or "" without claims.
 func (r *Report) verdictText() string {
 	if !r.claims() {
 		return ""
@@ -121,7 +121,7 @@ func (r *Report) verdictText() string {
 	return text
 }
 
-// claimLines are those of the summary, one a claim.
+// claimLines returns the lines of the summary on claims, one per claim.
 func (r *Report) claimLines(width int) string {
 	if !r.claims() {
 		return ""
@@ -143,7 +143,7 @@ func (r *Report) claimLines(width int) string {
 	return b.String() + "\n"
 }
 
-// needed is what a claim compares with, and why it is not PASS.
+// needed returns the value that a claim needs, and why it is not PASS.
 func needed(c verdict.Result) string {
 	if c.Reason == "" {
 		return c.Needed
@@ -151,7 +151,7 @@ func needed(c verdict.Result) string {
 	return c.Needed + ": " + c.Reason
 }
 
-// inColumn is what a claim needs, in a column that is called so.
+// inColumn returns the value that a claim needs, for the column "needed".
 func inColumn(needed string) string { return strings.TrimSuffix(needed, " needed") }
 
 func statusMark(s verdict.Status) string {
@@ -165,7 +165,7 @@ func statusMark(s verdict.Status) string {
 	}
 }
 
-// noClaims says why a run makes no claim.
+// noClaims returns a finding that says why a run makes no claim; nil if it makes any.
 func (r *Report) noClaims() []Finding {
 	if r.Verdict == nil || r.claims() {
 		return nil
@@ -180,7 +180,7 @@ func (r *Report) noClaimsText() string {
 	return ""
 }
 
-// unheardFindings say that users were matched who did not hear of it. The lock is held.
+// unheardFindings returns a finding on users that were matched without receiving the event. The caller holds the lock.
 func (r *Record) unheardFindings() []Finding {
 	if r.unheard.n == 0 {
 		return nil
@@ -194,7 +194,7 @@ func (r *Record) unheardFindings() []Finding {
 		Thousands(r.unheard.n), confirmed, preflight.UnheardCause, named(r.unheard.first, r.unheard.n))}
 }
 
-// claimCases are those of a JUnit report, one a claim.
+// claimCases returns the JUnit tests of the claims, one per claim.
 func (r *Report) claimCases() (cases []testCase) {
 	if r.Verdict == nil {
 		return nil
@@ -213,7 +213,7 @@ func (r *Report) claimCases() (cases []testCase) {
 	return cases
 }
 
-// judgedPart is the part of a run on which the verdict rests, with its times in this form; "" where there is none.
+// judgedPart returns the part of a run on which the verdict is based, with its times in this format; "" if there is none.
 func (r *Report) judgedPart(form string) string {
 	if !r.claims() || r.Verdict.From.IsZero() {
 		return ""

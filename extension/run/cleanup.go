@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// deleteEvery is the time between two accounts that are deleted, 20 a second: much less than a load.
+	// deleteEvery is the interval between deletions: 20 accounts a second, far below a load.
 	deleteEvery = 50 * time.Millisecond
-	// deletedAtOnce is how many may be under way, and deleteTimeout how long each may take.
+	// deletedAtOnce is the maximum number of deletions in flight, and deleteTimeout the time that each may take.
 	deletedAtOnce = 10
 	deleteTimeout = 10 * time.Second
-	// cleanupLimit is how long all of it may take, 12,000 accounts.
+	// cleanupLimit is the time that the whole cleanup may take: enough for 12,000 accounts.
 	cleanupLimit = 10 * time.Minute
-	// abortedCleanupLimit and abortedDeleteTimeout are for somebody who stopped the run and waits.
+	// abortedCleanupLimit and abortedDeleteTimeout apply after the user stopped the run and waits for its end.
 	abortedCleanupLimit  = 10 * time.Second
 	abortedDeleteTimeout = 3 * time.Second
-	// silentDeletions is after how many in a row without an answer the service is taken to hang.
+	// silentDeletions is the number of consecutive deletions without an answer after which the cleanup gives up: the service hangs.
 	silentDeletions = 10
 )
 
-// NoteAccount keeps an account that this run has made, to be deleted at the end.
+// NoteAccount records an account that this run created, to be deleted at the end.
 func (r *Run) NoteAccount(user *platform.User) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.accounts.made = append(r.accounts.made, user.Through(nil))
 }
 
-// DeleteAccounts deletes the accounts that NoteAccount kept, each with its user's own token, at a gentle rate. The requests are no load.
+// DeleteAccounts deletes the accounts that NoteAccount recorded, each with its user's own token, at a low rate. The requests are not load.
 func (r *Run) DeleteAccounts(ctx context.Context, connection platform.HTTP, isAborted bool) report.Cleanup {
 	limit, timeout := cleanupLimit, deleteTimeout
 	if isAborted {
@@ -50,19 +50,19 @@ func (r *Run) DeleteAccounts(ctx context.Context, connection platform.HTTP, isAb
 	return c.found
 }
 
-// cleanup is the deletion of accounts, as far as it has come.
+// cleanup is the state of the deletion of accounts.
 type cleanup struct {
 	connection platform.HTTP
-	timeout    time.Duration    // of one account
-	users      []*platform.User // who are still to be deleted
+	timeout    time.Duration    // for one account
+	users      []*platform.User // still to be deleted
 	underWay   int
-	silent     int       // without an answer, in a row
-	pause      time.Time // until then, as the service asked for
+	silent     int       // consecutive deletions without an answer
+	pause      time.Time // no deletion before this time, as the service asked
 	ended      chan deletion
 	found      report.Cleanup
 }
 
-// deletion is how the deletion of one account ended.
+// deletion is the result of deleting one account.
 type deletion struct {
 	user    *platform.User
 	wasGone bool
@@ -102,7 +102,7 @@ func (c *cleanup) run(ctx context.Context) {
 	c.keep(why, len(c.users))
 }
 
-// begin deletes the next account.
+// begin starts the deletion of the next account.
 func (c *cleanup) begin(ctx context.Context) {
 	user := c.users[0]
 	c.users = c.users[1:]
@@ -115,7 +115,7 @@ func (c *cleanup) begin(ctx context.Context) {
 	}()
 }
 
-// note notes how a deletion ended. One that was throttled, or cut by the end, is still to be done.
+// note records the result of a deletion. One that was throttled or cut off by the end remains to be done.
 func (c *cleanup) note(d deletion) {
 	c.underWay--
 	var e *platform.Error
@@ -151,7 +151,7 @@ func (c *cleanup) keep(why string, n int) {
 	c.found.Kept[why] += n
 }
 
-// errorKind is an error as a reader of the summary sees it, such as users_me_delete HTTPError 500.
+// errorKind returns the name of an error in the summary, such as users_me_delete HTTPError 500.
 func errorKind(err error) string {
 	kind := KindOf(platform.OpDelete, err)
 	return kind.Operation + " " + KindName(kind)
