@@ -23,8 +23,8 @@ func newShowCommand(gs *state.GlobalState) *cobra.Command {
 		Short: "Print the summary and the verdict of an evidence file again",
 		Long: `Print the summary and the verdict of an evidence file again. The claims are those that the run made, and are judged anew.
 
-The exit code is that of the run: 0 for PASS, 99 for FAIL or a crossed threshold, 110 for NOT PROVEN. Only a run that was stopped before its
-time, which exits 105 after Ctrl-C, has that of what it proves: 110, or 99 where it found a failure.`,
+The exit code is that of the run: 0 for PASS, 99 for FAIL or a crossed threshold, 110 for NOT PROVEN. Two kinds of runs
+have another: one that was stopped by Ctrl-C exited with 105, and one of several runners does not exit with 110, as the merge decides.`,
 		Example: `  k6 x verity show reports/queue-dry.evidence.jsonl.gz
   k6 x verity show --json reports/queue-dry.evidence.jsonl.gz`,
 		Args: cobra.ExactArgs(1),

@@ -121,6 +121,9 @@ type Run struct {
 	Truncated bool
 }
 
+// IsOneOfSeveral reports whether this is the evidence of one runner of several, without that of the others.
+func (r *Run) IsOneOfSeveral() bool { return len(r.Runners) == 1 && r.Runners[0].Count > 1 }
+
 // Runner is one of the runners of a test.
 type Runner struct {
 	Index, Count int    // index from 0, and the number of runners; a single runner has a Count of 0 or 1

@@ -72,7 +72,8 @@ func (r reader) each(form string, read func(of reader, item sobek.Value)) func(s
 }
 
 // ExitCode returns k6's exit code or, if that is 0, the one for the verdict: FAIL counts as a crossed threshold, and NOT PROVEN as a
-// run that was marked as failed. k6 decides its exit code before there is a verdict.
+// run that was marked as failed. One runner of several proves nothing alone, and does not fail for that: the merge decides. k6 decides
+// its exit code before there is a verdict.
 func (r *RootModule) ExitCode(code int) int {
 	found := r.run.Verdict(code == int(exitcodes.ThresholdsHaveFailed), r.ending.Text)
 	switch {
@@ -80,7 +81,7 @@ func (r *RootModule) ExitCode(code int) int {
 		return code
 	case found == verdict.Fail:
 		return int(exitcodes.ThresholdsHaveFailed)
-	case found == verdict.NotProven:
+	case found == verdict.NotProven && !r.run.IsOneOfSeveral():
 		return int(exitcodes.MarkedAsFailed)
 	}
 	return 0

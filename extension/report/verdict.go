@@ -19,7 +19,7 @@ func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 		Name: header.Scenario, Scenario: header.Scenario, Profile: header.Profile, Target: header.Target, Plan: header.Plan,
 		Verdict: &judged, Latencies: latenciesOf(run),
 	}
-	if len(run.Runners) == 1 && run.Runners[0].Count > 1 {
+	if run.IsOneOfSeveral() {
 		r.Runner = fmt.Sprintf("%d of %d", run.Runners[0].Index+1, run.Runners[0].Count)
 	}
 	if header.Profile != "" {
@@ -49,7 +49,17 @@ func Of(run *evidence.Run, judged verdict.Verdict) *Report {
 	}
 	r.Warnings = append(r.Warnings, run.End.Warnings...)
 	r.Findings = append(r.Findings, waitingFindings(run.End.Waiting)...)
+	r.Findings = append(r.Findings, mergeFindings(run)...)
 	return r
+}
+
+// mergeFindings says of the run of one of several runners where the verdict of the test is to be had.
+func mergeFindings(run *evidence.Run) []Finding {
+	if !run.IsOneOfSeveral() {
+		return nil
+	}
+	return []Finding{finding("", "merge", "this is %s: the verdict of the test is that of k6 x verity merge, on the evidence (REPORT_DIR) of all %d",
+		run.Runners[0].Name(), run.Runners[0].Count)}
 }
 
 // AddVerdict adds the verdict, the latencies and the waits that had not ended. It takes the times from the evidence, so that a report that is
@@ -59,6 +69,7 @@ func (r *Report) AddVerdict(run *evidence.Run, judged verdict.Verdict, waiting [
 	r.Ended, r.Took = run.End.At, run.End.At.Sub(run.Header.Began)
 	r.Latencies = latenciesOf(run)
 	r.Findings = append(r.Findings, waitingFindings(waiting)...)
+	r.Findings = append(r.Findings, mergeFindings(run)...)
 }
 
 // Enter stores the contents of the report in the end record of the evidence, so that the report can be made again.

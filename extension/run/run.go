@@ -81,6 +81,7 @@ type state struct {
 	ended     time.Time             // when uptime was read
 	ledger    *evidence.Ledger
 	judged    verdict.Status
+	isPart    bool   // of the load of several runners
 	closed    bool   // the evidence is closed, and the run judged
 	file      string // of the evidence; "" for none
 }

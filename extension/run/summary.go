@@ -103,7 +103,7 @@ func (r *Run) endEvidence(found *report.Report) (*evidence.Run, verdict.Verdict,
 	}
 	run := r.Evidence.Run()
 	judged := verdict.Judge(run, r.plan.Header.Claims)
-	r.state.judged, r.state.closed = judged.Status, true
+	r.state.judged, r.state.isPart, r.state.closed = judged.Status, run.IsOneOfSeveral(), true
 	return run, judged, end.Waiting
 }
 
@@ -127,6 +127,13 @@ func (r *Run) Verdict(thresholdsCrossed bool, ending func(took time.Duration) st
 		_ = r.Write(found.Heading(r.width)) // the exit code shows the verdict too
 	}
 	return found.Verdict.Status
+}
+
+// IsOneOfSeveral reports whether a run that was judged is that of one runner of several.
+func (r *Run) IsOneOfSeveral() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.isPart
 }
 
 // Wrapped wraps a line for the terminal. Continuation lines are indented to the second word.

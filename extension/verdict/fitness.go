@@ -44,13 +44,13 @@ func newJudge(run *evidence.Run, claims []evidence.Claim) *judge {
 		j.throttled += run.Seconds[at].Counts[evidence.CountThrottled]
 		j.lagged = j.lagged || j.cell(evidence.Series{Metric: evidence.MetricLag}, at) != nil
 	}
+	j.checkInterrupted() // first, as a missing runner may be why the level was not reached
 	j.checkLevel()
 	j.checkSendRate(claims)
 	j.checkRunner(claims)
 	j.checkThrottled()
 	j.checkRestarted()
 	j.checkOverridden()
-	j.checkInterrupted()
 	return j
 }
 
@@ -76,16 +76,24 @@ func (j *judge) checkLevel() {
 		j.checks[CheckLevel] = "the evidence has no second in it: nothing was measured; run again"
 	case users > 0 && !j.window.found:
 		peak := slices.Max(levels(j.run, evidence.LevelPresent, j.first, j.last))
-		j.checks[CheckLevel] = fmt.Sprintf("at most %s of the %s planned users were present, and the judged part begins at %s: "+
-			"see the errors of auth_signup, and run until all have arrived", plain.Count(peak), plain.Count(users), plain.Count(plannedPart*float64(users)))
+		j.checks[CheckLevel] = fmt.Sprintf("at most %s of the %s planned users were present, and the judged part begins at %s", plain.Count(peak),
+			plain.Count(users), plain.Count(plannedPart*float64(users))) + j.remedy(": see the errors of auth_signup, and run until all have arrived")
 	case rate > 0 && !j.window.found:
-		j.checks[CheckLevel] = fmt.Sprintf("no second had %s events due, nine tenths of the planned %s: run until the spike is at its top",
-			plain.Count(plannedPart*rate), plain.Count(rate))
+		j.checks[CheckLevel] = fmt.Sprintf("no second had %s events due, nine tenths of the planned %s", plain.Count(plannedPart*rate), plain.Count(rate)) +
+			j.remedy(": run until the spike is at its top")
 	case users == 0 && rate == 0:
 		j.fit[CheckLevel] = "no load was planned, so the whole run is judged"
 	default:
 		j.fit[CheckLevel] = fmt.Sprintf("the planned load was there for %s", lasting(float64(j.window.seconds())))
 	}
+}
+
+// remedy returns what to do about a level that was not reached: its own advice, unless a runner's part of the load is missing.
+func (j *judge) remedy(own string) string {
+	if j.missing {
+		return "; " + j.interrupted
+	}
+	return own
 }
 
 func (j *judge) checkSendRate(claims []evidence.Claim) {

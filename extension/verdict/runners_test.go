@@ -86,8 +86,45 @@ func TestUsersWhoWerePresentDoNotNeedAllRunners(t *testing.T) {
 	run := ofFour(healthy())
 	run.Runners = run.Runners[:3]
 	require.Equal(t, verdict.Pass, judged(run, evidence.Claim{Kind: verdict.KindUsers, Least: 1000}).Status)
-	result := judged(run, evidence.Claim{Kind: verdict.KindUsers, Least: 1001})
-	require.Equal(t, verdict.NotProven, result.Status)
+}
+
+// The users of a missing runner are not there, which is no error of auth_signup.
+func TestTooFewUsersWhereARunnerIsMissing(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change func(run *evidence.Run)
+		reason string
+	}{
+		"one of four":         {func(run *evidence.Run) { run.Runners = run.Runners[:1] }, "the evidence of 3 of 4 runners is missing (runners 2, 3, 4): merge that of all of them"},
+		"a merge without one": {func(run *evidence.Run) { run.Runners = run.Runners[:3] }, "the evidence of 1 of 4 runners is missing (runner 4): merge that of all of them"},
+		"one was killed":      {func(run *evidence.Run) { run.Runners[1].Ended = false }, "1 of 4 runners did not go on to their end (runner 2): run again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run := eachSecond(ofFour(healthy()), func(_ int, s *evidence.Second) {
+				s.Levels[evidence.LevelPresent] = min(s.Levels[evidence.LevelPresent], 250)
+			})
+			tc.change(run)
+			claim := evidence.Claim{Kind: verdict.KindUsers, Least: 1000}
+			result := judged(run, claim)
+			require.Equal(t, verdict.NotProven, result.Status)
+			require.Equal(t, verdict.CheckInterrupted, result.Why)
+			require.Equal(t, tc.reason, result.Reason)
+			require.Contains(t, verdict.Judge(run, []evidence.Claim{claim}).Checks, verdict.Fitness{
+				Name: verdict.CheckLevel, Text: "at most 250 of the 1,000 planned users were present, and the judged part begins at 900; " + tc.reason,
+			})
+		})
+	}
+	run := eachSecond(ofFour(spike()), func(_ int, s *evidence.Second) { s.Counts[evidence.CountDue] = 1 })
+	run.Runners = run.Runners[:3]
+	for _, check := range verdict.Judge(run, []evidence.Claim{purchased}).Checks {
+		if check.Name == verdict.CheckLevel {
+			require.Regexp(t, `^no second had \d+ events due, nine tenths of the planned \d+; the evidence of 1 of 4 runners is missing \(runner 4\): `+
+				`merge that of all of them$`, check.Text)
+			return
+		}
+	}
+	t.Fatal("the level was not checked")
 }
 
 // A runner that began late takes nothing away: what it was to add is in the plan, and until it is there the planned level is not.
