@@ -12,7 +12,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
-// mostAudited is how many balances a runner of these scenarios reads.
+// mostAudited is the number of balances that a runner of these scenarios reads.
 const mostAudited = 1000
 
 // routes are operations as runners and service count them: with a status that only the load gets.
@@ -52,7 +52,7 @@ func requireAgreement(t *testing.T, run *evidence.Run, account standin.Stats, us
 			}
 		}
 	}
-	made := 2 * account.Sessions.Made // of users: a session has two
+	made := 2 * account.Sessions.Made // counted per user: a session has two
 	require.Equal(t, made, account.Tokens.Spent)
 	require.LessOrEqual(t, started, made)
 	require.LessOrEqual(t, made-started, ok[2], "but for users who left just then, at the end of the run")

@@ -14,7 +14,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// campaignOf is a campaign of three made-up runs: one passed, one failed, and one proves nothing; a fourth step has not begun.
+// campaignOf returns a campaign of three synthetic runs: one passed, one failed, and one proves nothing; a fourth step has not begun.
 func campaignOf() *campaign.Record {
 	began := time.Date(2026, 11, 28, 5, 58, 0, 0, time.UTC)
 	record := &campaign.Record{
@@ -47,7 +47,7 @@ func campaignOf() *campaign.Record {
 	return record
 }
 
-// The page of a campaign, as a browser shows it: on a wide screen and a phone, light and dark, and printed.
+// A browser shows the page of a campaign correctly: on a wide screen and a phone, light and dark, and printed.
 func TestTheCampaignsPageInABrowser(t *testing.T) {
 	t.Parallel()
 	browser := startBrowser(t)

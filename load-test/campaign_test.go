@@ -27,7 +27,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/campaign"
 )
 
-// campaignProfiles are small ones of a test. Their limits of latency are wide, for several runs share two processors here.
+// campaignProfiles are small profiles for tests. Their limits of latency are wide, because several runs share two processors.
 const campaignProfiles = `[
   {"name": "small-queue", "scenario": "queue-concurrency", "shows": "20 users join and leave", "dry": true,
    "variables": {"TARGET_VUS": "20", "RAMP_UP": "1s", "HOLD": "3s", "RAMP_DOWN": "1s", "QUEUE_MODE": "isolated", "THINK_TIME_MIN": "0.05", "THINK_TIME_MAX": "0.15"},
@@ -40,13 +40,13 @@ const campaignProfiles = `[
    "claims": [{"claim": "users", "least": 20}, {"claim": "tokens"}]}
 ]`
 
-// expedition is a campaign of a test: a command, and the folder that it writes to.
+// expedition is a campaign in a test: a command, and the folder that it writes to.
 type expedition struct {
 	command
 	dir string
 }
 
-// newExpedition is a campaign through a plan file with these steps, against a target.
+// newExpedition returns a campaign through a plan file with these steps, against a target.
 func newExpedition(t *testing.T, target *target, plan string) expedition {
 	t.Helper()
 	work := t.TempDir()
@@ -59,7 +59,7 @@ func newExpedition(t *testing.T, target *target, plan string) expedition {
 	return expedition{c, filepath.Join(work, "reports")}
 }
 
-// with adds flags of the campaign.
+// with returns the expedition with more flags of the campaign.
 func (e expedition) with(flags ...string) expedition {
 	e.args = slices.Concat(e.args[:3], flags, e.args[3:])
 	return e
@@ -72,7 +72,7 @@ func (e expedition) log(t *testing.T) string {
 	return string(text)
 }
 
-// record is campaign.json; the zero one while there is none.
+// record returns the record in campaign.json; the zero record while there is none.
 func (e expedition) record(t *testing.T) campaign.Record {
 	t.Helper()
 	var record campaign.Record
@@ -91,7 +91,7 @@ func (e expedition) states(t *testing.T) string {
 	return strings.Join(states, "|")
 }
 
-// requireDiscreet requires that no file of the campaign has the secret or a token in it.
+// requireDiscreet requires that no file of the campaign contains the secret or a token.
 func (e expedition) requireDiscreet(t *testing.T) {
 	t.Helper()
 	files := 0
@@ -113,12 +113,12 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 	e := newExpedition(t, target, "steps:\n  - profile: small-queue\n  - profile: small-spike\n")
 	e.env = append(e.env, "REDIS_URL="+target.redis)
 	run := e.start(t)
-	seen := lookAtCommands(t, target.secret, run)
+	seen := lookAtCommands(t, target.secret, run.cmd.Process.Pid)
 	r := run.wait(t)
+	require.Positive(t, seen(), "k6 was seen at work")
 	require.Equal(t, exitcodes.ExitCode(0), r.exit)
 	require.Empty(t, r.stderr)
 	require.Equal(t, "passed|passed", e.states(t))
-	require.Positive(t, seen.Load(), "k6 was seen at work")
 	for _, line := range []string{
 		"# Campaign on " + target.url + "\n", "** begins, by ", "** target " + target.url + "; 2 steps to go: small-queue, small-spike\n",
 		"**small-queue, preflight:** ✓ target, clock, webhook secret", "** the service before the first step: GET /health takes ",
@@ -142,30 +142,40 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 	require.Zero(t, target.state(t).queued())
 }
 
-// lookAtCommands looks, until the run ends, at the commands of all processes of this machine, none of which may have the secret in it. It counts
-// those of k6 run that it saw.
-func lookAtCommands(t *testing.T, secret string, run *process) *atomic.Int64 {
+// lookAtCommands checks, until the function that it returns is called, that no command line of a process on this machine contains the secret.
+// That function returns how often k6 run was seen.
+func lookAtCommands(t *testing.T, secret string, campaign int) func() int {
 	t.Helper()
-	var seen atomic.Int64
 	if runtime.GOOS != "linux" {
-		seen.Store(1)
-		return &seen
+		return func() int { return 1 }
 	}
+	seen, stop, stopped := 0, make(chan struct{}), make(chan struct{})
 	go func() {
-		for run.cmd.ProcessState == nil && suite.Err() == nil && t.Context().Err() == nil {
+		defer close(stopped)
+		for {
 			for _, pid := range processes() {
 				text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may be gone
 				if strings.Contains(string(text), secret) {
 					t.Errorf("the secret is in the command of a process: %q", text)
 				}
-				if strings.Contains(string(text), "\x00run\x00") && strings.Contains(string(text), "small-") || parentOf(pid) == run.cmd.Process.Pid {
-					seen.Add(1)
+				if strings.Contains(string(text), "\x00run\x00") && strings.Contains(string(text), "small-") || parentOf(pid) == campaign {
+					seen++
 				}
 			}
-			time.Sleep(50 * time.Millisecond)
+			select {
+			case <-stop:
+				return
+			case <-suite.Done():
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
 		}
 	}()
-	return &seen
+	return func() int {
+		close(stop)
+		<-stopped
+		return seen
+	}
 }
 
 func processes() []int {
@@ -179,7 +189,7 @@ func processes() []int {
 	return pids
 }
 
-// parentOf is 0 for a process that is gone.
+// parentOf returns the parent of a process; 0 if the process is gone.
 func parentOf(pid int) int {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // it may be gone
 	_, rest, _ := strings.Cut(string(text), ") ")
@@ -191,12 +201,12 @@ func parentOf(pid int) int {
 	return parent
 }
 
-// children are the processes that a process has started and that are still there.
+// children returns the running processes that a process has started.
 func children(parent int) []int {
 	return slices.DeleteFunc(processes(), func(pid int) bool { return parentOf(pid) != parent })
 }
 
-// failing is a proxy in front of a target that fails, once it is told to, a part of the joins, but for those of a preflight.
+// failing returns a proxy in front of a target, with a switch that makes it fail some of the joins, except those of a preflight.
 func failing(t *testing.T, to *target) (*target, *atomic.Bool) {
 	t.Helper()
 	backend, err := url.Parse(to.url)
@@ -235,7 +245,7 @@ func TestACampaignEndsWhereTheServiceFails(t *testing.T) {
 	require.Zero(t, target.state(t).queued(), "nobody is left in the queue")
 }
 
-// A campaign that is killed takes its k6 with it, which lets its users leave, and goes on later.
+// When a campaign is killed, its k6 ends too and lets its users leave. The campaign can be resumed later.
 func TestACampaignThatIsKilled(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -275,7 +285,7 @@ func TestACampaignThatIsKilled(t *testing.T) {
 	e.requireDiscreet(t)
 }
 
-// A service that dies in mid-step is noticed within 20 s, and the generator is gone with it.
+// A service that dies during a step is noticed within 20 s, and the load generator ends.
 func TestAServiceThatDiesDuringACampaign(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
@@ -293,7 +303,7 @@ func TestAServiceThatDiesDuringACampaign(t *testing.T) {
 	require.FileExists(t, filepath.Join(e.dir, "long-queue", "long-queue.html"), "the summary came")
 }
 
-// The steps can be left to runners elsewhere: the campaign says how to start them, and judges what they bring.
+// Steps can run on runners elsewhere: the campaign says how to start them, and judges their evidence.
 func TestACampaignOfRunnersElsewhere(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
@@ -333,7 +343,7 @@ func TestACampaignOfRunnersElsewhere(t *testing.T) {
 		"; move it away, or give another folder as --runners")
 }
 
-// A window that closes in mid-plan ends the campaign before the step that would not end in it.
+// A window that closes during the plan ends the campaign before the step that would not end within it.
 func TestAWindowThatCloses(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
@@ -349,7 +359,7 @@ func TestAWindowThatCloses(t *testing.T) {
 	require.Contains(t, e.log(t), "** steps run within the window "+window+" UTC only\n")
 }
 
-// What cannot work is refused before the first request, and leaves no folder behind.
+// Invalid input is refused before the first request, and no folder is left behind.
 func TestRefusedCampaigns(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})

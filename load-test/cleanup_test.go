@@ -17,7 +17,7 @@ import (
 
 const routeDelete = "DELETE /users/me"
 
-// deleted is how many accounts the service was asked to delete, and deleted.
+// deleted returns the number of accounts that the service was asked to delete, and did delete.
 func (s state) deleted(t *testing.T) int {
 	t.Helper()
 	n := s.Answers[routeDelete][http.StatusOK] + s.Answers[routeDelete][http.StatusNoContent]
@@ -25,7 +25,7 @@ func (s state) deleted(t *testing.T) int {
 	return n
 }
 
-// requireCleanedUp requires that each account that was made is deleted, and that this was neither load nor an operation.
+// requireCleanedUp requires that every account created was deleted, and that the deletions count neither as load nor as operations.
 func requireCleanedUp(t *testing.T, target *target, r result, dir, name string) {
 	t.Helper()
 	s := target.state(t)
@@ -58,7 +58,7 @@ func TestAccountsAreDeletedAfterTheLoad(t *testing.T) {
 	})
 }
 
-// Those of the preflight's trial match are deleted too, whose requests are no load either.
+// The accounts of the preflight's trial match are deleted too; its requests are not load either.
 func TestAccountsOfUsersInSessionsAreDeleted(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, whole)
@@ -91,7 +91,7 @@ func TestNoAccountIsDeletedUnlessThatIsWanted(t *testing.T) {
 	require.NotContains(t, r.stdout, "were deleted")
 }
 
-// A service that cannot delete accounts has done nothing that the run is about.
+// A failed cleanup is reported but does not fail the run, as it is not what the run measures.
 func TestAccountsThatCannotBeDeletedAreToldAndFailNothing(t *testing.T) {
 	t.Parallel()
 	behind := startStandin(t, conditions{})
@@ -117,7 +117,7 @@ func TestAccountsOfARunThatIsStoppedAreDeletedFor10Seconds(t *testing.T) {
 	require.Contains(t, r.stdout, "20 of the 20 that this run made were deleted\n")
 }
 
-// A campaign says how many accounts its runs deleted, in its log, on its page and at the end.
+// A campaign reports how many accounts its runs deleted, in its log, on its page and at its end.
 func TestACampaignDeletesTheAccountsOfItsRuns(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})

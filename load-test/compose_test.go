@@ -86,7 +86,7 @@ func (m *machine) start(t *testing.T, name, program string, more, variables []st
 	return cmd
 }
 
-// requireAnswer waits for a service.
+// requireAnswer waits until a service answers.
 func (m *machine) requireAnswer(t *testing.T, service, path string) {
 	t.Helper()
 	require.Eventually(t, func() bool {

@@ -20,7 +20,7 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// A spike most of which was never sent says nothing about the service, whatever the answers to the rest were.
+// A spike with most of its events unsent fails, regardless of the answers to the others: it says nothing about the service.
 func TestASpikeThatDidNotHappenFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -44,7 +44,7 @@ func TestASpikeThatDidNotHappenFails(t *testing.T) {
 	}
 }
 
-// USE_SIMPLE=1 leaves the scenario out, and so the start line has none of its rates.
+// USE_SIMPLE=1 leaves the scenario out, so the start line has none of its rates.
 func TestASimpleRunAnnouncesNoRates(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
@@ -54,7 +54,7 @@ func TestASimpleRunAnnouncesNoRates(t *testing.T) {
 	require.NotContains(t, r.stdout, "events/s")
 }
 
-// All that a run sends names the tool, the preflight and the sockets too; k6's own flag wins.
+// Every request of a run names the tool in its User-Agent, including those of the preflight and the sockets; k6's own flag overrides it.
 func TestRequestsNameTheTool(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -102,7 +102,7 @@ func TestASecretInASourceThatIsNotTheDefault(t *testing.T) {
 		flags("--secret-source", "file=default,"+first, "--secret-source", "file=name=second,"+second).run(t).requirePassed(t)
 }
 
-// The example of a scenario of one's own has all that the scenarios have.
+// The example of a custom scenario has all the features of our scenarios.
 func TestAScenarioOfOnesOwn(t *testing.T) {
 	t.Parallel()
 	script := filepath.Join("..", "examples", "scenario.js")
@@ -128,7 +128,7 @@ func TestAScenarioOfOnesOwn(t *testing.T) {
 	}
 }
 
-// What a profile of the user's own says is read as strictly as the environment.
+// The variables of a custom profile are checked as strictly as those of the environment.
 func TestProfilesOfOnesOwnThatAreRefused(t *testing.T) {
 	t.Parallel()
 	write := func(text string) string {
@@ -163,7 +163,7 @@ func TestProfilesOfOnesOwnThatAreRefused(t *testing.T) {
 	}
 }
 
-// START_AT lets runners begin together: the load begins then, and a start that cannot be is refused.
+// START_AT lets runners begin together: the load begins at that time, and an impossible time is refused.
 func TestStartAt(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
@@ -182,7 +182,7 @@ func TestStartAt(t *testing.T) {
 	}
 }
 
-// The subcommands know the profiles of the user's own, and refuse what a run would, in the same words.
+// The subcommands know custom profiles, and refuse what a run would refuse, in the same words.
 func TestSubcommandsKnowProfilesOfOnesOwn(t *testing.T) {
 	t.Parallel()
 	write := func(text string) string {

@@ -21,8 +21,8 @@ type ended struct {
 	says string // a regular expression
 }
 
-// What ended a run stands first in its summary, in the headline of its report and in what a CI system reads, whatever its
-// thresholds say: those of most of these runs all pass.
+// The reason why a run ended comes first in its summary, in the headline of its report and in the JUnit report, regardless of its
+// thresholds: in most of these runs all thresholds pass.
 func TestWhatEndedARunIsSaidFirst(t *testing.T) {
 	t.Parallel()
 	long := []string{"TARGET_VUS=10", "THINK_TIME_MIN=0.2", "THINK_TIME_MAX=0.5", "RAMP_UP=1s", "HOLD=60s", "RAMP_DOWN=1s"}
@@ -72,7 +72,7 @@ func TestWhatEndedARunIsSaidFirst(t *testing.T) {
 	}
 }
 
-// Without thresholds nothing is judged, and nothing says that it was.
+// Without thresholds nothing is judged, and no output claims otherwise.
 func TestARunWithoutThresholdsIsNotJudged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -85,7 +85,7 @@ func TestARunWithoutThresholdsIsNotJudged(t *testing.T) {
 	require.Equal(t, 1, junit.Failures)
 }
 
-// Lines are broken between words, at 80 columns where no terminal has another width.
+// Lines are broken between words, at 80 columns unless a terminal has another width.
 func TestLinesFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	r := k6Run(queueConcurrency, startNode(t, conditions{}), append(brief, "COLUMNS=")...).run(t)

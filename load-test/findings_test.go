@@ -12,7 +12,7 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// A run that is throttled says so, does not pass, and its users wait instead of hammering.
+// A throttled run reports it and does not pass, and its users wait instead of retrying at once.
 func TestThrottledSignUps(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{throttle: true}, func(t *testing.T, target *target) {
@@ -45,7 +45,7 @@ func TestThrottledQueue(t *testing.T) {
 	})
 }
 
-// Nobody can be seeded, so the run has no point.
+// The users cannot be seeded, so the run is aborted.
 func TestThrottledSetup(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{throttle: true}, func(t *testing.T, target *target) {
@@ -59,7 +59,7 @@ func TestThrottledSetup(t *testing.T) {
 	})
 }
 
-// A refund that does not come is a finding about the service, and no error of the run.
+// A missing refund is a finding about the service, not an error of the run.
 func TestLostRefundsAreCounted(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{}, "--lose-refunds", "0.3")
@@ -74,7 +74,7 @@ func TestLostRefundsAreCounted(t *testing.T) {
 	require.Greater(t, s.sum(func(u account) int64 { return u.Bought }), 60, "who lost both tokens buys more")
 }
 
-// The status is 201, and yet the user is not in the queue.
+// The status is 201, although the user is not in the queue.
 func TestAnAnswerThatSaysAlreadyQueuedIsAnError(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{}, "--already-queued", "0.3")
@@ -85,7 +85,7 @@ func TestAnAnswerThatSaysAlreadyQueuedIsAnError(t *testing.T) {
 	target.state(t).requireSettled(t, r)
 }
 
-// startMute starts a service that is healthy and does nothing but answer 500 to sign-ups, after some time.
+// startMute starts a service that is healthy but only answers 500 to sign-ups, after a delay.
 func startMute(t *testing.T, after time.Duration) *target {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -105,7 +105,7 @@ func startMute(t *testing.T, after time.Duration) *target {
 	return &target{url: server.URL, secret: secret}
 }
 
-// What was not measured is no pass: here the run is over before the first answer comes.
+// A run that measured nothing does not pass: here it is over before the first answer.
 func TestRunsWithoutAnAnswerFail(t *testing.T) {
 	t.Parallel()
 	for _, scenario := range []string{queueConcurrency, videoSessionSustain} {
@@ -145,7 +145,7 @@ func TestRunsInWhichNobodyCanSignUpFail(t *testing.T) {
 	})
 }
 
-// A user who has no token left and may buy none is an error: it does not join any more.
+// A user without tokens that may not buy any is an error: it stops joining.
 func TestUsersWithoutTokensAreTold(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{sockets: true})
@@ -155,7 +155,7 @@ func TestUsersWithoutTokensAreTold(t *testing.T) {
 	require.Contains(t, r.stdout, "the user has no token left; set AUTO_TOP_UP=1, or more TOKENS_PER_USER")
 }
 
-// An archive keeps the options of the variables with which it was made, which others would contradict.
+// An archive keeps the options made from the variables at that time; other variables would contradict them.
 func TestAnArchiveOfOtherVariablesIsRefused(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{})

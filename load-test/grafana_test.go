@@ -118,8 +118,8 @@ func TestTheGrafanaDashboardForRemoteWrite(t *testing.T) {
 	requireValues(t, prometheus, "prometheus.json")
 }
 
-// So has each query of that for OpenTelemetry. Debian's Prometheus has no OTLP receiver: it scrapes one of the test's own, which names metrics as
-// the specification of OpenTelemetry says.
+// Each query of the dashboard for OpenTelemetry has values too. Debian's Prometheus has no OTLP receiver: it scrapes a receiver of the test,
+// which names metrics as the specification of OpenTelemetry says.
 func TestTheGrafanaDashboardForOpenTelemetry(t *testing.T) {
 	t.Parallel()
 	receiver := startOTLP(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
-// What the binary unpacks runs elsewhere, without the checkout.
+// The files that the binary unpacks run in another folder, without the checkout.
 func TestInitUnpacksWhatRuns(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "load")
@@ -40,7 +40,7 @@ func TestInitUnpacksWhatRuns(t *testing.T) {
 	require.Contains(t, r.stderr, "is not empty; name another folder")
 }
 
-// The pages that come along link to nothing that did not.
+// Links in the unpacked pages lead only to unpacked files.
 func TestLinksOfTheUnpackedPagesResolve(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -45,7 +45,7 @@ func stages(list ...stage) []any {
 	return out
 }
 
-// commonThresholds are those of every scenario. A throttled run must not pass.
+// commonThresholds returns the thresholds that every scenario has, with more added. A throttled run must not pass.
 func commonThresholds(more map[string][]string) map[string][]string {
 	limits := map[string][]string{
 		"http_reqs":          {"count>0"},
@@ -157,7 +157,7 @@ func TestInspectFollowsTheVariables(t *testing.T) {
 	require.Equal(t, stages(stage{"10s", 3}, stage{"20s", 3}, stage{"30s", 1}), scenario["stages"].([]any)[:3]) //nolint:forcetypeassert // fails the test
 }
 
-// What inspect and archive see is `-e`; a fault in it is refused there too.
+// inspect and archive see the variables of `-e`, and refuse invalid ones too.
 func TestInspectRefusesBadInput(t *testing.T) {
 	t.Parallel()
 	r := k6("inspect", "-e", "TARGET_VUS=many", queueConcurrency).run(t)

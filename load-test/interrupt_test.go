@@ -9,10 +9,10 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// drainLimit is how long an aborted run may take to go.
+// drainLimit is how long an aborted run may take to end.
 const drainLimit = 10 * time.Second
 
-// requireWoundUp requires that an aborted run told its summary and left the service as it must be.
+// requireWoundUp requires that an aborted run printed its summary and left the service in order.
 func requireWoundUp(t *testing.T, r result, s state) {
 	t.Helper()
 	require.Contains(t, r.stdout, "█ VERITY")
@@ -23,7 +23,7 @@ func requireWoundUp(t *testing.T, r result, s state) {
 	s.requireStatuses(t)
 }
 
-// Ctrl-C in mid-run, when most users are queued, or in a session.
+// Ctrl-C in the middle of a run, while most users are queued or in a session, leaves no user queued.
 func TestInterruptedRunsLeaveNobodyQueued(t *testing.T) {
 	t.Parallel()
 	queued := func(s state) bool { return len(s.Users) == 40 && s.queued() > 0 }

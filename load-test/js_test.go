@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The unit tests of js/, each a script that checks what the scenarios share. One that checks nothing has not passed.
+// TestScripts runs the unit tests of js/, scripts that check the code shared by the scenarios. A script without a check does not pass.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob(filepath.Join("..", "js", "test", "*.test.js"))

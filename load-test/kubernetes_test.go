@@ -72,7 +72,7 @@ func (c container) command(ctx context.Context, args []string, replaced ...strin
 	return cmd
 }
 
-// The Indexed Job and the Job that merges, as processes. All are started at once, as by kubectl apply.
+// The commands of the Indexed Job and of the merging Job work together, as processes started at the same time, as kubectl apply does.
 func TestTheJobsOfKubernetes(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(suite, runLimit)

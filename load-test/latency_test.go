@@ -49,9 +49,9 @@ func (s *stopwatch) p95(route string) time.Duration {
 	return sorted[(len(sorted)*95+99)/100-1]
 }
 
-// The 95th percentiles that a run reports, in k6's summary and in its evidence, are those that the server measured, within 10 ms. The
-// test runs alone in this package, but other packages may keep the machine busy: one undisturbed run of five is enough, which
-// a report that is wrong by more than chance has not.
+// The 95th percentiles that a run reports, in k6's summary and in its evidence, equal those measured by the server within 10 ms. The
+// test runs alone in this package, but other packages may keep the machine busy: one undisturbed run of five is enough. A report
+// with a systematic error has no such run.
 func TestReportedLatencyIsTheServers(t *testing.T) { //nolint:paralleltest // see above
 	const most, attempts = 10 * time.Millisecond, 5
 	for attempt := 1; ; attempt++ {

@@ -100,8 +100,8 @@ func (d dashboardExport) hasData(t *testing.T, of string) bool {
 	return false
 }
 
-// The first tab of k6's dashboard is Verity's without a variable: from the root of the repository, from an unpacked folder, and from anywhere
-// else. Each series of its panels has data in some scenario, and those that a scenario is about in that one.
+// The first tab of k6's dashboard is Verity's, without setting a variable: from the root of the repository, from an unpacked folder, and from
+// any other folder. Each series of its panels has data in some scenario, and the main series of a scenario have data in that scenario.
 func TestTheDashboard(t *testing.T) {
 	t.Parallel()
 	unpacked := filepath.Join(t.TempDir(), "unpacked")
@@ -185,7 +185,7 @@ var (
 		`  VERITY \d+ of \d+ events sent, p95 \d+\.\d ms in the last 10 s, 0 errors so far`)
 )
 
-// A run that goes on for longer than ten seconds says how, in one line each ten seconds; none comes after the summary, and none with
+// A run longer than ten seconds reports its progress in one line every ten seconds. There is none after the summary, and none with
 // --quiet.
 func TestProgressWithoutATerminal(t *testing.T) {
 	t.Parallel()
@@ -217,7 +217,7 @@ func lastBar(stdout string) string {
 	return bars[len(bars)-1]
 }
 
-// At a terminal the line stands above k6's bars, in the line that they leave empty, and is gone in the end.
+// At a terminal the progress is shown above k6's bars, in the line that they leave empty, and is gone at the end.
 func TestProgressAtATerminal(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})

@@ -63,7 +63,7 @@ func TestLocalIPsAreUsed(t *testing.T) {
 	require.Equal(t, []string{"127.0.0.7"}, sortedKeys(s.Remotes))
 }
 
-// Each user has a connection of its own, kept from its first request to its last.
+// Each user has its own connection, kept from its first request to its last.
 func TestEachUserHasOneConnection(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{})

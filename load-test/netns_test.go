@@ -178,7 +178,7 @@ func (c *cluster) mergedFile() string {
 	return filepath.Join(c.results, "merged", "video-session-sustain-merged"+evidence.Extension)
 }
 
-// The merge is applied together with the TestRun, and waits.
+// The merge is started together with the TestRun, and waits for the evidence.
 func TestFourRunnersInNamespaces(t *testing.T) {
 	c := newCluster(t)
 	merging := c.command(c.ctx, c.commands.TestRun.Merge)
@@ -198,7 +198,7 @@ func TestFourRunnersInNamespaces(t *testing.T) {
 	}
 }
 
-// A runner that is killed leaves all but its last five seconds.
+// A killed runner leaves its evidence, except the last five seconds.
 func TestARunnerThatIsKilledInNamespaces(t *testing.T) {
 	c := newCluster(t)
 	const killed = 2

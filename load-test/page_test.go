@@ -59,7 +59,7 @@ func (s seenPage) titles() (titles []string) {
 	return titles
 }
 
-// madeRun is evidence that is made up: a run of 17 minutes with a little of everything.
+// madeRun is synthetic evidence of a run of 17 minutes.
 type madeRun struct {
 	*evidence.Run
 
@@ -101,7 +101,7 @@ func (m madeRun) each(f func(i int, second *evidence.Second)) {
 	}
 }
 
-// times adds so many samples of about so many ms.
+// times adds n samples of about this many ms.
 func (m madeRun) times(second *evidence.Second, metric evidence.Metric, label string, n int, ms float64, failed map[string]int64) {
 	micros := make([]int64, n)
 	over := int64(0)
@@ -236,8 +236,8 @@ type expected struct {
 	charts       []string
 }
 
-// The pages of a run that failed, that passed and that proves nothing, as a browser shows them: one of them is of a run of the scenarios, the
-// others are of made-up runs of 17 minutes.
+// A browser shows the pages of runs that failed, that passed and that prove nothing correctly. One page is of a run of the scenarios, the
+// others are of synthetic runs of 17 minutes.
 func TestThePageInABrowser(t *testing.T) {
 	t.Parallel()
 	browser := startBrowser(t)
@@ -354,7 +354,7 @@ func (p *page) requireSharedAxis(t *testing.T, charts int) {
 	require.NotEqual(t, first, same(timesAt(0.02)), "the charts are zoomed")
 }
 
-// Without scripts the numbers of each chart are in its table.
+// requireReadableWithoutScripts requires that, without scripts, the numbers of each chart are in its table.
 func requireReadableWithoutScripts(t *testing.T, browser *browser, want expected) {
 	t.Helper()
 	page := browser.open(t, want.page, look{width: 400, noScripts: true})
@@ -369,7 +369,7 @@ func requireReadableWithoutScripts(t *testing.T, browser *browser, want expected
 	}
 }
 
-// A printer has black on white, whatever the screen had, and charts instead of their tables.
+// requirePrintable requires that print is black on white, regardless of the screen's colours, with charts instead of their tables.
 func requirePrintable(t *testing.T, browser *browser, want expected) {
 	t.Helper()
 	page := browser.open(t, want.page, look{width: 760, dark: true, print: true})

@@ -17,7 +17,7 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// preflightOf is k6 x verity preflight for a target.
+// preflightOf returns the command k6 x verity preflight for a target.
 func preflightOf(target *target, variables ...string) command {
 	c := k6Run("", target, variables...)
 	c.args = []string{"x", "verity", "preflight"}
@@ -51,7 +51,7 @@ func requireQueueFullIsRefused(t *testing.T, r result) {
 	r.requireOneError(t, "the preflight stops this run", "auth_signup: 10 a minute allowed, 1,000 planned", "SKIP_PREFLIGHT=1")
 }
 
-// A service with Verity's real throttle refuses the full load before any of it was sent.
+// Against a service with Verity's real throttle, the full load is refused before any of it is sent.
 func TestPreflightRefusesTheFullLoad(t *testing.T) {
 	t.Parallel()
 	t.Run("command", func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestPreflightRefusesTheFullLoad(t *testing.T) {
 	})
 }
 
-// Without a throttle each step of the plan is waved through, at once.
+// Without a throttle each step of the plan passes the preflight, quickly.
 func TestPreflightOfEachProfile(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
@@ -118,7 +118,7 @@ func TestPreflightPlansOfProfiles(t *testing.T) {
 	}
 }
 
-// A short spike reaches its rate for less than a minute: in 10 s up, 20 s held and 10 s down again, and 10 s to nothing.
+// A short spike has its full rate for less than a minute: 10 s up, 20 s held, 10 s down, and 10 s to zero.
 func TestPreflightCountsTheBusiestMinute(t *testing.T) {
 	t.Parallel()
 	r := preflightOf(startStandin(t, conditions{}), "PROFILE=purchase-spike", "BASE_RATE=0", "SPIKE_RATE=10", "RAMP_UP=10s", "SPIKE_HOLD=20s",
@@ -127,7 +127,7 @@ func TestPreflightCountsTheBusiestMinute(t *testing.T) {
 		"(the busiest minute of up to 10 a second, 50 % sent again)")
 }
 
-// A connection that has idled for 4.5 s is closed before the service does it, which is at 5 s, and keeps its port for a minute:
+// A connection idle for 4.5 s is closed by its user, before the service closes it at 5 s, and keeps its port in use for a minute:
 // here one of twenty.
 func TestPreflightCountsClosedConnections(t *testing.T) {
 	t.Parallel()
@@ -139,7 +139,7 @@ func TestPreflightCountsClosedConnections(t *testing.T) {
 		"the connection of who holds a session is closed by the service")
 }
 
-// Ctrl-C while the service keeps the preflight waiting ends the run as any Ctrl-C does.
+// Ctrl-C during a preflight that waits for the service ends the run as Ctrl-C at any other time does.
 func TestPreflightInterrupted(t *testing.T) {
 	t.Parallel()
 	run := k6Run(queueConcurrency, startMute(t, time.Minute), "TARGET_VUS=5").start(t)
@@ -160,7 +160,7 @@ func TestPreflightInterrupted(t *testing.T) {
 	r.requireOneError(t, "the preflight was interrupted")
 }
 
-// What k6's flags make of a run is planned too, and what the preflight itself took of a limit counts.
+// A run shaped by k6's flags is planned too, and the preflight's own requests count towards the limits.
 func TestPreflightOfSimpleRuns(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{throttle: true}, func(t *testing.T, target *target) {
@@ -181,7 +181,7 @@ func TestPreflightOfSimpleRuns(t *testing.T) {
 	requireRow(t, r.stdout, "✓", "auth_signup", "no X-RateLimit-Limit, so no limit; 10 a minute planned (of up to 10 users)")
 }
 
-// A run that keeps to the limits runs, throttle or not.
+// A run within the limits is allowed, with and without a throttle.
 func TestPreflightLetsASmallRunThrough(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{throttle: true}, func(t *testing.T, target *target) {
@@ -195,7 +195,7 @@ func TestPreflightLetsASmallRunThrough(t *testing.T) {
 	})
 }
 
-// Each runner looks for itself, and counts its part.
+// Each runner makes its own preflight, and counts its part of the load.
 func TestPreflightOfASegment(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
@@ -216,7 +216,7 @@ func TestPreflightOfASegment(t *testing.T) {
 	r.requireOneError(t, "--execution-segment needs --execution-segment-sequence")
 }
 
-// Each of four runners keeps to the limits, and all of them together do not: that is a warning, for they may have an address each.
+// Each of four runners is within the limits, but all together exceed them: a warning only, because each may have its own address.
 func TestPreflightOfRunnersBehindOneAddress(t *testing.T) {
 	t.Parallel()
 	run := preflightOf(startStandin(t, conditions{throttle: true}), "TARGET_VUS=32", "RAMP_UP=1m", "USERS_PER_VU=1", "THINK_TIME_MIN=5", "THINK_TIME_MAX=6")
@@ -262,7 +262,7 @@ func TestPreflightOfAWrongSecret(t *testing.T) {
 	})
 }
 
-// The clock of the service is the one in its answers.
+// The preflight reads the service's clock from its answers.
 func TestPreflightOfClocksThatDiffer(t *testing.T) {
 	t.Parallel()
 	origin := startStandin(t, conditions{})
@@ -290,7 +290,7 @@ func TestPreflightOfClocksThatDiffer(t *testing.T) {
 	}
 }
 
-// A process that may open few files may hold few connections.
+// A process with few file descriptors can have few connections.
 func TestPreflightOfFewFileDescriptors(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})
@@ -307,7 +307,7 @@ func TestPreflightOfFewFileDescriptors(t *testing.T) {
 		"with `ulimit -n 184`")
 }
 
-// Overridden, a ✗ is printed, the run goes on, and its summary says so.
+// With SKIP_PREFLIGHT=1 a ✗ is printed, the run goes on, and its summary says so.
 func TestPreflightOverridden(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{throttle: true})
@@ -335,7 +335,7 @@ func TestPreflightCommandAsJSON(t *testing.T) {
 	require.Len(t, found.Checks, 11)
 }
 
-// No variable of k6's own makes a preflight a load.
+// No variable of k6 makes a preflight generate load.
 func TestPreflightCommandSendsNoLoad(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})

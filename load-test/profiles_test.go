@@ -69,7 +69,7 @@ func TestInspectShowsEachProfile(t *testing.T) {
 	}
 }
 
-// What profiles, campaigns and the preflight take for the stages of a run is what k6 is told.
+// The stages that profiles, campaigns and the preflight compute for a run equal those that k6 gets.
 func TestThePlanHasTheStagesOfTheScripts(t *testing.T) {
 	t.Parallel()
 	for name, variables := range map[string]map[string]string{
@@ -106,7 +106,7 @@ func TestThePlanHasTheStagesOfTheScripts(t *testing.T) {
 	}
 }
 
-// The first of the four targets: matches within 3 s while at least 2,000 wait, also with a tenth of the users away.
+// match-full covers the first of the four targets: matches within 3 s while at least 2,000 wait, even with a tenth of the users absent.
 func TestMatchFullKeepsThousandsWaiting(t *testing.T) {
 	t.Parallel()
 	variables := readProfiles(t)["match-full"]
@@ -122,7 +122,7 @@ func TestMatchFullKeepsThousandsWaiting(t *testing.T) {
 	}
 }
 
-// What the plan of queue keys says of the profiles is what they promise.
+// The profiles promise what the plan of queue keys predicts for them.
 func TestProfilesHoldTheSessionsThatTheyPromise(t *testing.T) {
 	t.Parallel()
 	profiles := readProfiles(t)

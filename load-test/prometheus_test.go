@@ -122,7 +122,8 @@ func commands(t *testing.T, client *redis.Client) float64 {
 	return n
 }
 
-// A Prometheus that is down, refuses the token or is none costs a warning that says why; the run is as without it.
+// A Prometheus that is down or refuses the token, or a server that is not a Prometheus, leads to a warning with the reason; the run is not
+// affected.
 func TestAPrometheusThatFailsCostsAWarning(t *testing.T) {
 	t.Parallel()
 	refusing := startPrometheusStub(t, "another")
@@ -144,7 +145,7 @@ func TestAPrometheusThatFailsCostsAWarning(t *testing.T) {
 	}
 }
 
-// The token may come from a secret source; TLS, and whether it is checked, is as k6 is told.
+// The token may come from a secret source; TLS and its verification follow k6's options.
 func TestPrometheusOverTLSWithATokenFromASecretSource(t *testing.T) {
 	t.Parallel()
 	stub := newPrometheusStub(prometheusToken)

@@ -16,7 +16,7 @@ func requireUndisturbed(t *testing.T, r result, s state) {
 	require.Zero(t, s.requests(routeRefresh)-s.Answers[routeRefresh][200], "a refresh that was refused costs the session")
 }
 
-// requireRefunded requires that every user has what it bought: nobody was matched, so every token came back.
+// requireRefunded requires that every user has the tokens it bought: no user was matched, so every token was refunded.
 func (s state) requireRefunded(t *testing.T) {
 	t.Helper()
 	for id, u := range s.Users {
@@ -84,7 +84,7 @@ func TestQueueConcurrencyCarriesManyUsersPerVU(t *testing.T) {
 	})
 }
 
-// A 17-minute run outlives the access token of 15 minutes; here it lives for 3 s.
+// A 17-minute run outlasts the access token, which is valid for 15 minutes; here it is valid for 3 s.
 func TestQueueConcurrencyRefreshesTokens(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{tokenTTL: 3 * time.Second}, func(t *testing.T, target *target) {

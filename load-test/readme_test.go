@@ -27,7 +27,7 @@ func readmeSnippet(t *testing.T, heading, language string) string {
 	return code
 }
 
-// The scenario that the README shows passes against a Verity, and fails where there is none or the secret is wrong.
+// The scenario in the README passes against a Verity, and fails if there is none or the secret is wrong.
 func TestTheScenarioOfTheReadme(t *testing.T) {
 	t.Parallel()
 	script := filepath.Join(t.TempDir(), "mine.js")
@@ -75,7 +75,7 @@ func TestTheScenarioOfTheReadme(t *testing.T) {
 	})
 }
 
-// The smoke run that the README shows has as many thresholds as the scenarios have.
+// The smoke run in the README has as many thresholds as the scenarios.
 func TestTheSmokeRunOfTheReadme(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "README.md"))

@@ -16,7 +16,7 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// What cannot work is refused before the first request, with the name of the variable, what it got and what it takes.
+// Invalid input is refused before the first request, with the name of the variable, the value given and the values accepted.
 func TestBadInputIsRefusedBeforeTheFirstRequest(t *testing.T) {
 	t.Parallel()
 	const noScheme = "got a value that does not begin with http:// or https:// (it is not shown, for it may be a secret)"
@@ -147,7 +147,7 @@ func TestBadInputIsRefusedBeforeTheFirstRequest(t *testing.T) {
 	}
 }
 
-// A variable that the run would not heed, although it seems to be meant for it, is refused; a switch turns that off.
+// A variable that seems to be meant for the run but would be ignored is refused; a switch turns this check off.
 func TestVariablesThatWouldNotBeHeededAreRefused(t *testing.T) {
 	t.Parallel()
 	const near = "%s is no variable of %s, but %s is: rename it, or set ALLOW_UNKNOWN_VARIABLES=1 if it is for something else"
@@ -179,7 +179,7 @@ func TestVariablesThatWouldNotBeHeededAreRefused(t *testing.T) {
 	}
 }
 
-// What is usually set on a machine, in CI and in a cluster is none of a scenario's business.
+// Variables that are usually set on a machine, in CI or in a cluster are not refused.
 func TestVariablesOfOtherProgramsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("testdata", "environment.txt"))
@@ -200,7 +200,7 @@ func TestVariablesOfOtherProgramsAreLeftAlone(t *testing.T) {
 	r.run(t).requireOneError(t, "PROFLE is no variable of queue-concurrency") // so that the names were looked at
 }
 
-// Users and a length that nobody gives, and more users than this machine can hold.
+// Runs without users or a length, and runs with more users than this machine can hold, are refused.
 func TestRunsThatCannotBeMadeAreRefused(t *testing.T) {
 	t.Parallel()
 	const nowhere = "http://127.0.0.1:1" // nothing is asked of it
@@ -237,7 +237,7 @@ func inspectExit(t *testing.T, script string, variables ...string) exitcodes.Exi
 	return run.run(t).exit
 }
 
-// An archive keeps the options of the variables with which it was made: others would be announced and not run.
+// An archive keeps the options made from the variables at that time: other variables would be announced but have no effect.
 func TestArchivesAndOtherVariables(t *testing.T) {
 	t.Parallel()
 	const nowhere = "http://127.0.0.1:1" // nothing is asked of it
@@ -281,7 +281,7 @@ func TestArchivesAndOtherVariables(t *testing.T) {
 	}
 }
 
-// A runner that has a segment of the test and not the sequence would number its users like every other runner.
+// A runner with a segment of the test but without the sequence would number its users like every other runner.
 func TestASegmentWithoutASequenceIsRefused(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64
@@ -294,7 +294,7 @@ func TestASegmentWithoutASequenceIsRefused(t *testing.T) {
 	require.Zero(t, requests.Load())
 }
 
-// A target that cannot be reached, or is no Verity, ends the run early with one message.
+// A target that cannot be reached, or is not a Verity, ends the run early with one message.
 func TestTargetsThatAreNoVerityEndTheRun(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -335,7 +335,7 @@ func TestTargetsThatAreNoVerityEndTheRun(t *testing.T) {
 	}
 }
 
-// unusedURL returns the address of a port that nobody listens on.
+// unusedURL returns a URL with a port on which no process listens.
 func unusedURL(t *testing.T) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -55,7 +55,7 @@ func requireSchema(t *testing.T, files ...string) {
 	require.NoError(t, err, "%s", out)
 }
 
-// With REPORT_DIR set a run writes its results as Markdown and as JUnit, and keeps k6's own summary.
+// With REPORT_DIR a run writes its results as Markdown and as JUnit, and still prints k6's own summary.
 func TestReports(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, whole)
@@ -82,7 +82,7 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// A run that crosses thresholds says in its report which; its files are named after the scenario, for at this size it
+// The report of a failed run names the crossed thresholds. Its files are named after the scenario, because at this size it
 // makes none of the claims of its profile.
 func TestReportOfAFailedRun(t *testing.T) {
 	t.Parallel()
@@ -99,8 +99,8 @@ func TestReportOfAFailedRun(t *testing.T) {
 	require.Positive(t, junit.Failures)
 }
 
-// A run that is refused, in the init context or in setup(), says why and nothing else: in its summary, in reports that take the place of those of
-// the run before, and in what GitHub Actions shows.
+// A run that is refused, in the init context or in setup(), gives the reason and nothing else: in its summary, in reports that replace those of
+// the run before, and in the job summary of GitHub Actions.
 func TestReportsOfARefusedRun(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{})
@@ -159,7 +159,7 @@ func preflightFailures(junit suites) (n int) {
 	return n
 }
 
-// What CI shows of a run that was refused does not need a folder for reports.
+// The job summary of a refused run does not need a folder for reports.
 func TestTheStepSummaryWithoutAFolder(t *testing.T) {
 	t.Parallel()
 	shown := filepath.Join(t.TempDir(), "step-summary")
@@ -175,7 +175,7 @@ func TestTheStepSummaryWithoutAFolder(t *testing.T) {
 	require.Contains(t, missing.stdout, "! report       GITHUB_STEP_SUMMARY: open /nowhere/summary: no such file or directory")
 }
 
-// The reports of a run are made again from its evidence, and are the same; those of several, in one call.
+// Reports made again from the evidence of a run equal the first ones; one call can make the reports of several runs.
 func TestReportsAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	dir, again := t.TempDir(), filepath.Join(t.TempDir(), "again")
@@ -222,7 +222,7 @@ func TestReportsAreMadeAgain(t *testing.T) {
 	}
 }
 
-// Each of several runners writes files of its own.
+// Each of several runners writes its own files.
 func TestReportsOfSeveralRunners(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{})
@@ -233,7 +233,7 @@ func TestReportsOfSeveralRunners(t *testing.T) {
 	require.Contains(t, markdown, "| runner | 2 of 2 |")
 }
 
-// One that is refused in the init context names its files likewise, and leaves those of the others alone.
+// A runner that is refused in the init context uses the same file names, and leaves the files of the other runners alone.
 func TestRefusalOfOneOfSeveralRunners(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

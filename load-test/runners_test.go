@@ -111,7 +111,7 @@ func standinProcess(t *testing.T, flags ...string) (url string, stop func() stan
 	}
 }
 
-// The percentiles of a merge are those of all samples of all runners, which k6 writes down beside: to 1 %.
+// The percentiles of a merge equal, within 1 %, those of all samples of all runners, which k6 writes to files of its own.
 func TestMergedPercentiles(t *testing.T) {
 	for _, count := range []int{1, 2, 4, 16} {
 		url, stop := standinProcess(t, "--latency", "3ms")
@@ -174,7 +174,7 @@ func pooled(run *evidence.Run, operation string) *evidence.Histogram {
 	return evidence.Sum(all...)
 }
 
-// Users with sockets on four runners: what they recorded together is what the service did.
+// The records of four runners with sockets, taken together, agree with the service's own account.
 func TestRunnersAgreeWithTheService(t *testing.T) {
 	const count = 4
 	users := count * *runnerUsers
@@ -187,7 +187,8 @@ func TestRunnersAgreeWithTheService(t *testing.T) {
 	requireAgreement(t, m.run, account, users, max(1, float64(account.Peak)/100))
 }
 
-// Sixteen runners of 17 minutes at 250 requests a second each, with levels and sessions: how long merging takes, and how much memory.
+// TestMergingSixteenRunners measures the time and the memory of merging 16 runners of 17 minutes at 250 requests a second, with levels and
+// sessions.
 func TestMergingSixteenRunners(t *testing.T) {
 	const count, seconds, rate = 16, 17 * 60, 250
 	c := newContainer(t)
@@ -250,7 +251,7 @@ func writeSynthetic(t *testing.T, dir string, index, count, seconds, rate int, b
 	return info.Size()
 }
 
-// A verdict over four runners of 500 users is that of one runner of 2,000, of a healthy service and of one with a defect.
+// The verdict on four runners of 500 users is the same as on one runner of 2,000, for a healthy service and for one with a defect.
 func TestFourRunnersJudgeAsOne(t *testing.T) {
 	load := joins().with("TARGET_VUS=2000", "RAMP_UP=5s", "HOLD=15s", "RAMP_DOWN=2s", "THINK_TIME_MIN=3", "THINK_TIME_MAX=5")
 	load = load.claiming(claimUsers(2000), claimLatency("queue_join", "queue_leave"), claimErrors, claimTokens)

@@ -39,7 +39,7 @@ func TestVerboseLogsHoldNoSecret(t *testing.T) {
 	require.Contains(t, r.stderr, `"level":"debug"`)
 }
 
-// Setup data is public: k6 hands it to handleSummary and shows it in its REST API.
+// Setup data must hold no token: k6 passes it to handleSummary and shows it in its REST API.
 func TestSetupDataHoldsNoToken(t *testing.T) {
 	t.Parallel()
 	target := startNode(t, conditions{})
@@ -50,7 +50,7 @@ func TestSetupDataHoldsNoToken(t *testing.T) {
 	require.Len(t, target.state(t).Users, 10)
 }
 
-// The secret in the environment stays there; k6 archives `-e` values only, as the README says.
+// Archives do not contain the secret from the environment: k6 archives only `-e` values, as the README says.
 func TestArchivesHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, scenario := range scenarios {

@@ -10,7 +10,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
-// The load of one of several runners begins with the others', also where the ramp gives it its first VU later. Otherwise it would count as late.
+// The load of each of several runners begins at the same time, even if the ramp gives a runner its first VU later. Otherwise it would count
+// as late.
 func TestARunnerBeginsWithTheOthers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -12,7 +12,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
-// A service that drops each socket after a while passed, for users were matched before and opened another.
+// Lost sockets fail a run, even if its users were matched before the loss and opened new sockets.
 func TestLostSocketsFailARunInWhichNobodyWaitedForThem(t *testing.T) {
 	t.Parallel()
 	lost := func(t *testing.T, target *target) {
@@ -36,7 +36,7 @@ func TestLostSocketsFailARunInWhichNobodyWaitedForThem(t *testing.T) {
 	})
 }
 
-// k6 v2.2.0 goes on without a VU that it cannot start, and passes.
+// A run with VUs that could not start fails, although k6 v2.2.0 goes on without them.
 func TestARampThatComesBackTooSoonFailsTheRun(t *testing.T) {
 	t.Parallel()
 	script := filepath.Join(t.TempDir(), "ramp.js")

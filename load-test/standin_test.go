@@ -12,7 +12,7 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// The stand-in says which variables to set; with them set, the scenarios run.
+// The stand-in prints the variables to set; with these variables the scenarios run.
 func TestStandinCommand(t *testing.T) {
 	t.Parallel()
 	server := k6("x", "verity", "standin", "--addr", "127.0.0.1:0", "--session", "1s").start(t)

@@ -75,7 +75,7 @@ func (c *timesOf) next(key string) int {
 	return c.n[key]
 }
 
-// The matcher's lock on a user is within the contract, in the middle of a run and at its end.
+// The matcher's lock on a user is within the contract and no failure, in the middle of a run and at its end.
 func TestTheMatchersLockIsNoFailure(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{}, func(t *testing.T, behind *target) {
@@ -120,7 +120,7 @@ func eventID(r *http.Request) string {
 	return event.ID
 }
 
-// A pool that is exhausted fails the first purchases: the same events come again, for the same accounts.
+// If an exhausted pool fails the first purchases, the same events are sent again, for the same accounts.
 func TestASeedPurchaseThatFailsIsSentAgain(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{}, func(t *testing.T, behind *target) {
@@ -155,7 +155,7 @@ func TestARunSaysWhoWasKeptAway(t *testing.T) {
 	require.Regexp(t, `! users +0 of 20 planned were present at most; kept away: stripe_webhook HTTPError 500 × \d+\n`, r.stdout)
 }
 
-// The users are in the summary of k6 with their peak, although they are all gone at the end.
+// The summary of k6 shows the peak number of users, although all have left at the end.
 func TestTheUsersOfARunAreSeen(t *testing.T) {
 	t.Parallel()
 	onBoth(t, whole, func(t *testing.T, target *target) {
@@ -186,7 +186,7 @@ func TestTheUsersOfARunAreSeen(t *testing.T) {
 	})
 }
 
-// A part of the upgrades is never answered: those users never had a socket, and the end of the run is not to blame.
+// Upgrades that are never answered count as timeouts, not as cut off by the end of the run.
 func TestWhatHungBeforeTheEndIsATimeout(t *testing.T) {
 	t.Parallel()
 	var upgrades, hanging atomic.Int32
@@ -209,7 +209,7 @@ func TestWhatHungBeforeTheEndIsATimeout(t *testing.T) {
 	require.Zero(t, target.state(t).queued())
 }
 
-// The leaves at the end are operations like all others.
+// The leaves at the end count as operations, so failed ones fail the run.
 func TestLeavesThatFailAtTheEndFailTheRun(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(w http.ResponseWriter){
@@ -238,7 +238,7 @@ func TestLeavesThatFailAtTheEndFailTheRun(t *testing.T) {
 	}
 }
 
-// A service that hangs from the middle of the run on.
+// Requests to a service that hangs from the middle of the run on count as timeouts, and cross error_rate.
 func TestAServiceThatHangsFromTheMiddleOn(t *testing.T) {
 	t.Parallel()
 	var hangs atomic.Bool
@@ -257,7 +257,7 @@ func TestAServiceThatHangsFromTheMiddleOn(t *testing.T) {
 		r.stdout)
 }
 
-// The balances at the end are read for a while, and not for ever.
+// Reading the balances at the end is limited in time.
 func TestASpikeWhoseServiceHangsAtTheEnd(t *testing.T) {
 	t.Parallel()
 	target := before(t, startStandin(t, conditions{}), func(_ http.ResponseWriter, r *http.Request) bool {
@@ -270,7 +270,7 @@ func TestASpikeWhoseServiceHangsAtTheEnd(t *testing.T) {
 	require.Contains(t, r.stdout, "tokens_balance TimeoutError × 30")
 }
 
-// The terminal is closed.
+// SIGHUP, sent when the terminal is closed, stops a run like Ctrl-C.
 func TestAHangupStopsARunAsCtrlCDoes(t *testing.T) {
 	t.Parallel()
 	target := startStandin(t, conditions{})

@@ -71,7 +71,7 @@ func (s state) requireMatchesAsMeasured(t *testing.T, r result) {
 
 var littlesLaw = regexp.MustCompile(`at once +(\d+) sessions at the peak, ([\d.]+) on average; arrivals × hold makes [\d.]+, (\d+) % off`)
 
-// 40 users in four keys, who have one token each and buy the next ones in time.
+// 40 users in four keys have one token each at first, and buy more in time.
 func TestVideoSessionSustain(t *testing.T) {
 	t.Parallel()
 	onBoth(t, whole, func(t *testing.T, target *target) {
@@ -92,7 +92,7 @@ func TestVideoSessionSustain(t *testing.T) {
 	})
 }
 
-// The end comes in mid-session for most users.
+// The scheduled end comes while most users are in a session.
 func TestSessionsThatStartedAreHeldBeyondTheScheduledEnd(t *testing.T) {
 	t.Parallel()
 	onBoth(t, whole, func(t *testing.T, target *target) {
@@ -109,7 +109,7 @@ func TestVideoSessionSustainCarriesManyUsersInOneVU(t *testing.T) {
 	})
 }
 
-// The access token is looked at when a socket opens, and not after that.
+// The access token is checked when a socket opens, and not later.
 func TestSessionsOutliveTheAccessToken(t *testing.T) {
 	t.Parallel()
 	c := whole
@@ -122,7 +122,7 @@ func TestSessionsOutliveTheAccessToken(t *testing.T) {
 	})
 }
 
-// A service with one defect is caught by the rule that names it.
+// Each defect of the service is found by the rule that names it.
 func TestBrokenRulesAreNamed(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -182,7 +182,7 @@ func TestBrokenRulesAreNamed(t *testing.T) {
 	}
 }
 
-// Sessions of 30 s are on when the service dies. The run goes on to its scheduled end, and tells what was lost.
+// The service dies during sessions of 30 s. The run goes on to its scheduled end, and reports what was lost.
 func TestAServiceThatDiesInMidSession(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{sockets: true, session: 30 * time.Second}, func(t *testing.T, target *target) {
