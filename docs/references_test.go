@@ -146,3 +146,16 @@ func TestTheArchitectureNamesEveryRoom(t *testing.T) {
 		require.Contains(t, string(text), "| `"+room.Name()+"` |")
 	}
 }
+
+// A segment that is refused prints no flags. Within the command of k6 run that would leave one runner with the whole load.
+func TestASegmentIsKeptBeforeTheRunThatUsesIt(t *testing.T) {
+	t.Parallel()
+	unguarded := regexp.MustCompile(`run[^\n;]* "?\$+\(\S+ x verity segment`)
+	require.Regexp(t, unguarded, "./k6 run --quiet $(./k6 x verity segment 4) load-test/queue-concurrency.js")
+	files := textFiles(t)
+	for name, text := range files {
+		require.NotRegexp(t, unguarded, text, name)
+	}
+	require.Contains(t, files["README.md"], "segment=$(./k6 x verity segment 0 2) && ./k6 run $segment ")
+	require.Contains(t, files["extension/cli/segment.go"], "segment=$(k6 x verity segment 4) && k6 run $segment ")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -213,6 +214,18 @@ func TestTheQueueMustBeAsItWas(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, redis.Set("queue:user:"+user, `{"queueKey":"sydney:1"}`))
 	}
+	ghosts := func(n int) {
+		for i := range n {
+			user := fmt.Sprintf("ghost%03d", i)
+			queued(user)
+			redis.Del("queue:user:" + user)
+		}
+	}
+	states := func(n int) {
+		for i := range n {
+			require.NoError(t, redis.Set(fmt.Sprintf("queue:user:eve%03d", i), `{"queueKey":"perth:2"}`))
+		}
+	}
 	for _, tc := range []struct {
 		name string
 		make func()
@@ -223,11 +236,12 @@ func TestTheQueueMustBeAsItWas(t *testing.T) {
 		{"in a session", func() { require.NoError(t, redis.Set("session:active:ada", "session-1")) },
 			"1 user is in a session, and 0 were before the first step; see why sessions do not end: the service deletes session:active:<user> " +
 				"at the end of each; then go on with --resume"},
-		{"left by half", func() { queued("ada"); redis.Del("queue:user:ada") }, "1 user is left in the queue by half, such as ada in sydney:1; take them " +
-			"out of Redis, as with: redis-cli ZREM queue:zset:sydney:1 ada; redis-cli DEL queue:user:ada; then go on with --resume"},
-		{"a state alone", func() { require.NoError(t, redis.Set("queue:user:eve", `{"queueKey":"perth:2"}`)) },
-			"1 user is left in the queue by half, such as eve in perth:2; take them out of Redis, as with: redis-cli ZREM queue:zset:perth:2 " +
-				"eve; redis-cli DEL queue:user:eve; then go on with --resume"},
+		{"left by half", func() { ghosts(101) }, "101 users are left in the queue by half, such as ghost000 in sydney:1; take them " +
+			"out of Redis, as with: redis-cli ZREM queue:zset:sydney:1 ghost000; redis-cli DEL queue:user:ghost000; then go on with --resume"},
+		{"states alone", func() { states(101) },
+			"101 users are left in the queue by half, such as eve000 in perth:2; take them out of Redis, as with: redis-cli ZREM queue:zset:perth:2 " +
+				"eve000; redis-cli DEL queue:user:eve000; then go on with --resume"},
+		{"one whole among some by half", func() { ghosts(50); queued("ada") }, "1 user is queued, and 0 were before the first step; see which users "},
 	} {
 		redis.FlushAll()
 		tc.make()
@@ -235,6 +249,14 @@ func TestTheQueueMustBeAsItWas(t *testing.T) {
 		require.ErrorContains(t, err, "the service is not calm after 0s: "+tc.want, tc.name)
 		require.NotErrorIs(t, err, ErrDown)
 	}
+
+	// Some users are left behind by a known defect of the service. They are named, and are no reason to stop.
+	redis.FlushAll()
+	ghosts(100)
+	var left said
+	require.NoError(t, c.Wait(t.Context(), base, left.say))
+	require.Contains(t, strings.Join(left.all(), "\n"), "; 100 users are queued, 100 by half, and 0 users are in a session: take them out of Redis, as with: "+
+		"redis-cli ZREM queue:zset:sydney:1 ghost000; redis-cli DEL queue:user:ghost000")
 
 	// A user left half-queued before the first step may still be there after it.
 	redis.FlushAll()

@@ -8,6 +8,10 @@ import (
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
 
+// fewGhosts is how many more users may be queued by half than before the first step. A leave that meets the matcher leaves one behind now and
+// then, a known defect of the service (docs/verity-api.md, Queue); 1,000 of them delay each match by 0.6 s, and so many by 0.06 s.
+const fewGhosts = 100
+
 // inRedis is the state read from the service's Redis.
 type inRedis struct {
 	queued, inSession int64
@@ -52,11 +56,12 @@ func (c *calm) lookAtQueue(ctx context.Context, base *Baseline) (unrests []unres
 		return []unrest{{what: "redis", text: err.Error(), todo: "see whether the service's Redis is up, or unset REDIS_URL"}}, ""
 	}
 	before := func(n int64) int64 { return max(0, n) } // -1 if Redis was not read before the first step
-	if left := found.leftBehind(); left > before(base.LeftBehind) {
+	whole := found.queued - int64(len(found.ghosts.Members))
+	if left := found.leftBehind(); left > before(base.LeftBehind)+fewGhosts {
 		unrests = append(unrests, leftBehind(left, found.ghosts))
-	} else if found.queued > before(base.Queued) {
+	} else if whole > before(base.Queued) {
 		unrests = append(unrests, unrest{
-			what: "queued", text: fmt.Sprintf("%s queued, and %d were before the first step", usersAre(found.queued), before(base.Queued)),
+			what: "queued", text: fmt.Sprintf("%s queued, and %d were before the first step", usersAre(whole), before(base.Queued)),
 			todo: "see which users are queued, and whether somebody else uses the service (redis-cli: SMEMBERS queue:keys)",
 		})
 	}
@@ -66,19 +71,33 @@ func (c *calm) lookAtQueue(ctx context.Context, base *Baseline) (unrests []unres
 			todo: "see why sessions do not end: the service deletes session:active:<user> at the end of each",
 		})
 	}
-	return unrests, found.text()
+	text = found.text()
+	if left := found.leftBehind(); left > before(base.LeftBehind) {
+		text += ": " + howToRemove(found.ghosts)
+	}
+	return unrests, text
 }
 
 // leftBehind names one half-queued user (see queue.Ghosts) and the commands that remove it.
 func leftBehind(n int64, ghosts queue.Ghosts) unrest {
-	one := slices.Concat(ghosts.Members, ghosts.States)[0]
+	one := firstGhost(ghosts)
 	return unrest{
 		what: "left", text: fmt.Sprintf("%s left in the queue by half, such as %s in %s", usersAre(n), one.User, one.QueueKey),
-		todo: fmt.Sprintf("take them out of Redis, as with: redis-cli ZREM queue:zset:%s %s; redis-cli DEL queue:user:%s", one.QueueKey, one.User, one.User),
+		todo: howToRemove(ghosts),
 	}
 }
 
-// usersAre returns a number of users with its verb: "1 user is", "2 users are".
+func firstGhost(ghosts queue.Ghosts) queue.Ghost {
+	return slices.Concat(ghosts.Members, ghosts.States)[0]
+}
+
+// howToRemove says how to remove users queued by half; there is at least one.
+func howToRemove(ghosts queue.Ghosts) string {
+	one := firstGhost(ghosts)
+	return fmt.Sprintf("take them out of Redis, as with: redis-cli ZREM queue:zset:%s %s; redis-cli DEL queue:user:%s", one.QueueKey, one.User, one.User)
+}
+
+// usersAre is a number of users and the verb after it.
 func usersAre(n int64) string {
 	if n == 1 {
 		return "1 user is"

@@ -72,7 +72,12 @@ func (r *remoteSteps) Preflight(context.Context, campaign.Step) ([]string, error
 
 // Command returns the command of each runner; INDEX stands for its number, from 0.
 func (r *remoteSteps) Command(step campaign.Step, _ string) string {
-	return r.command(step, "", fmt.Sprintf("$(%s x verity segment INDEX %d)", r.started, r.count), shownFlags(r.flags))
+	return r.ofEach(step, "", shownFlags(r.flags))
+}
+
+// ofEach is the command of each runner. It runs nothing if the segment is refused: without its flags, the runner would carry the whole load.
+func (r *remoteSteps) ofEach(step campaign.Step, startAt string, flags []string) string {
+	return fmt.Sprintf("segment=$(%s x verity segment INDEX %d) && %s", r.started, r.count, r.command(step, startAt, "$segment", flags))
 }
 
 func (r *remoteSteps) command(step campaign.Step, startAt, segment string, flags []string) string {
@@ -121,7 +126,7 @@ func (r *remoteSteps) tell(step campaign.Step, now time.Time) error {
 		flags[i] = quoted(flag)
 	}
 	if r.count > mostShown {
-		fmt.Fprintf(&text, "  %s   # INDEX is 0 to %d\n", r.command(step, startAt, fmt.Sprintf("$(%s x verity segment INDEX %d)", r.started, r.count), flags), r.count-1)
+		fmt.Fprintf(&text, "  %s   # INDEX is 0 to %d\n", r.ofEach(step, startAt, flags), r.count-1)
 	}
 	for i := range r.count {
 		if r.count > mostShown {

@@ -18,9 +18,12 @@ func newSegmentCommand(gs *state.GlobalState) *cobra.Command {
 		Short: "Print the two flags that make a k6 run one of several runners of a test",
 		Long: `Print the two flags that make a k6 run one of COUNT runners of a test, each of which makes an equal part of it.
 
-INDEX is which of them it is, from 0. It may be left out in a pod of an Indexed Job of Kubernetes, which has it in ` + jobIndex + `.`,
-		Example: `  k6 run $(k6 x verity segment 0 4) load-test/queue-concurrency.js
-  k6 run $(k6 x verity segment 4) load-test/queue-concurrency.js    # in a pod of an Indexed Job`,
+INDEX is which of them it is, from 0. It may be left out in a pod of an Indexed Job of Kubernetes, which has it in ` + jobIndex + `.
+
+Keep the flags in a variable first, with && before k6 run, as in the examples. Within the command of k6 run a segment that is refused would
+leave no flags, and that runner would carry the whole load.`,
+		Example: `  segment=$(k6 x verity segment 0 4) && k6 run $segment load-test/queue-concurrency.js
+  segment=$(k6 x verity segment 4) && k6 run $segment load-test/queue-concurrency.js    # in a pod of an Indexed Job`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			flags, err := segmentFlags(args, gs.Env[jobIndex])

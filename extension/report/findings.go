@@ -67,6 +67,7 @@ func (r *Record) Report(result Result) *Report {
 	report.Name += RunnerSuffix(r.runner)
 	report.Checks, report.Refused = slices.Clone(r.checks), result.Refused
 	if result.Refused {
+		report.Findings = r.errorFindings() // why the service let nobody in, if it answered
 		return report
 	}
 	report.Findings = slices.Concat(

@@ -40,7 +40,7 @@ func (r *Report) Heading(width int) string {
 // lines returns the lines of the summary, in order.
 func (r *Report) lines() []Finding {
 	if r.Refused {
-		return r.ending()
+		return slices.Concat(r.ending(), r.Findings)
 	}
 	lines := slices.Concat(r.ending(), r.noClaims(), r.Findings, []Finding{r.judged()})
 	for _, warning := range r.Warnings {
