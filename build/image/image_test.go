@@ -92,7 +92,7 @@ func testContext(t *testing.T, w workshop, checkout string) {
 		"extension/jsapi/module.go", "extension/report/assets/report.css", "js/config.js", "load-test/queue-concurrency.js", "examples/smoke.js",
 	})
 	wanted := regexp.MustCompile(`^(LICENSE|\.dashboard\.json|index\.d\.ts|jsconfig\.json|go\.(mod|sum)|register\.go|docs/[a-z.-]+\.(md|json)|build/bench/README\.md|build/(env|k6|version)\.sh|build/tools/go\.(mod|sum)` +
-		`|extension/[a-z]+/[a-z0-9_]+\.go|extension/version/VERSION|extension/campaign/assets/campaign\.(css|html\.tmpl)|extension/report/assets/(report\.(css|js|html\.tmpl)|uplot-[0-9.]+/[A-Za-z.]+)|js/[a-z-]+\.js(on)?|load-test/([a-z-]+\.js|README\.md)|examples/([a-z-]+\.[jt]s|README\.md))$`)
+		`|extension/[a-z0-9]+/[a-z0-9_]+\.go|extension/version/VERSION|extension/campaign/assets/campaign\.(css|html\.tmpl)|extension/report/assets/(report\.(css|js|html\.tmpl)|uplot-[0-9.]+/[A-Za-z.]+)|js/[a-z-]+\.js(on)?|load-test/([a-z-]+\.js|README\.md)|examples/([a-z-]+\.[jt]s|README\.md))$`)
 	for _, file := range files {
 		require.Regexp(t, wanted, file)
 		require.NotRegexp(t, `_test\.go$`, file)
