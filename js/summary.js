@@ -20,7 +20,7 @@ export function announce(config, what, users = 0) {
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
   if (users > 0 && !config.preflightOnly) {
     const each = usersPerVu(config) === 1 ? '1 user' : `${usersPerVu(config)} users`;
-    print(`  k6     counts VUs, each of ${each}. One iteration is the whole stay of a VU's users; if a ramp-down ends it, k6 shows it as `
+    print(`  k6 counts VUs, each of ${each}. One iteration is the whole stay of a VU's users; if a ramp-down ends it, k6 shows it as `
       + 'interrupted until the run is over', { wrap: true });
   }
 }
