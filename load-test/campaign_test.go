@@ -122,7 +122,7 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 	for _, line := range []string{
 		"# Campaign on " + target.url + "\n", "** begins, by ", "** target " + target.url + "; 2 steps to go: small-queue, small-spike\n",
 		"**small-queue, preflight:** ✓ target, clock, webhook secret", "** the service before the first step: GET /health takes ",
-		"**small-queue** begins (20 users, 5s): `PROFILE=small-queue REPORT_DIR=", "**small-queue, verdict:** PASS, exit code 0, ",
+		"**small-queue** begins (20 users, 5s): `PROFILE=small-queue PROFILES_FILE=/", "**small-queue, verdict:** PASS, exit code 0, ",
 		"**small-queue, verdict:** PASS: 20 users present at once, ", "**small-spike, wait:** ",
 		"**small-spike, verdict:** PASS: ", "** ends with exit code 0: 2 steps passed\n",
 	} {
@@ -317,7 +317,7 @@ func TestACampaignOfRunnersElsewhere(t *testing.T) {
 	var parallel sync.WaitGroup
 	for _, part := range parts {
 		flags := []string{"--execution-segment", part, "--execution-segment-sequence", "0,1/2,1"}
-		require.Regexp(t, `(?m)^  PROFILE=small-queue REPORT_DIR=`+runners+`/small-queue START_AT=\S+Z \S+ run `+strings.Join(flags, " ")+
+		require.Regexp(t, `(?m)^  PROFILE=small-queue PROFILES_FILE=\S+ REPORT_DIR=`+runners+`/small-queue START_AT=\S+Z \S+ run `+strings.Join(flags, " ")+
 			` --no-thresholds load-test/queue-concurrency\.js$`, said)
 		runner := k6(slices.Concat([]string{"run"}, flags, []string{"--no-thresholds", queueConcurrency})...)
 		runner.env = append(slices.Clone(e.env), "PROFILE=small-queue", "REPORT_DIR="+filepath.Join(runners, "small-queue"))
@@ -331,8 +331,8 @@ func TestACampaignOfRunnersElsewhere(t *testing.T) {
 	require.Contains(t, r.stdout, "█ VERITY small-queue on "+target.url+": PASS")
 	require.Equal(t, "passed", e.states(t))
 	for _, line := range []string{
-		"**small-queue, preflight:** left to the runners", "`segment=$(", " x verity segment INDEX 2) && PROFILE=small-queue REPORT_DIR=" + runners,
-		" run $segment --no-thresholds load-test/",
+		"**small-queue, preflight:** left to the runners", "/profiles.json REPORT_DIR=" + runners + "/small-queue START_AT=",
+		" run --execution-segment 0:1/2 --execution-segment-sequence 0,1/2,1 --no-thresholds load-test/", "**small-queue** runner 2 of 2: `PROFILE=small-queue ",
 		"**small-queue, wait:** the evidence of 2 of 2 runners is whole\n", "**small-queue, verdict:** PASS: 20 users present at once",
 	} {
 		require.Contains(t, e.log(t), line)
@@ -377,13 +377,15 @@ func refusedCampaigns(t *testing.T, target *target) {
 		env   []string
 		want  string
 	}{
-		"unknown step":       {good, []string{"--from", "queue"}, nil, `--from must be one of the steps small-queue, got "queue"`},
-		"unknown key":        {"steps:\n  - profil: small-queue\n", nil, nil, `plan.yaml: line 2: a step takes no key "profil"; it takes profile, name, variables, dry, accept-not-proven, limits`},
-		"unknown variable":   {"steps:\n  - profile: small-queue\n    variables: { TARGET_VSU: 3 }\n", nil, nil, "the step small-queue would be refused: TARGET_VSU is no variable of queue-concurrency, but TARGET_VUS is"},
-		"a value":            {"steps:\n  - profile: small-queue\n    variables: { QUEUE_MODE: both }\n", nil, nil, `the step small-queue would be refused: QUEUE_MODE must be "isolated" or "shared", got "both"`},
-		"window":             {good, []string{"--window", "22:00"}, nil, `--window must be two times of day such as 22:00-02:00, got "22:00"`},
-		"zone":               {good, []string{"--window", "22:00-02:00", "--tz", "Sydney"}, nil, `--tz must be a time zone of the IANA database such as Australia/Sydney or UTC, got "Sydney"`},
-		"zone alone":         {good, []string{"--tz", "UTC"}, nil, "--tz and --wait go with --window, which is not given"},
+		"unknown step":     {good, []string{"--from", "queue"}, nil, `--from must be one of the steps small-queue, got "queue"`},
+		"unknown key":      {"steps:\n  - profil: small-queue\n", nil, nil, `plan.yaml: line 2: a step takes no key "profil"; it takes profile, name, variables, dry, accept-not-proven, limits`},
+		"unknown variable": {"steps:\n  - profile: small-queue\n    variables: { TARGET_VSU: 3 }\n", nil, nil, "the step small-queue would be refused: TARGET_VSU is no variable of queue-concurrency, but TARGET_VUS is"},
+		"a value":          {"steps:\n  - profile: small-queue\n    variables: { QUEUE_MODE: both }\n", nil, nil, `the step small-queue would be refused: QUEUE_MODE must be "isolated" or "shared", got "both"`},
+		"window":           {good, []string{"--window", "22:00"}, nil, `--window must be two times of day such as 22:00-02:00, got "22:00"`},
+		"zone":             {good, []string{"--window", "22:00-02:00", "--tz", "Sydney"}, nil, `--tz must be a time zone of the IANA database such as Australia/Sydney or UTC, got "Sydney"`},
+		"zone alone":       {good, []string{"--tz", "UTC"}, nil, "--tz and --wait go with --window, which is not given"},
+		"limits": {"limits: [{ name: pool, query: pool, above: 90 }]\n" + good, nil, nil, "the plan has limits, which are read from Prometheus, and PROMETHEUS_URL is not set; " +
+			"set it, or decide with --no-breaker that nothing ends a step before its time"},
 		"window too short":   {good, []string{"--window", "22:00-22:03"}, nil, "the window 22:00-22:03 UTC is 3m long, and these steps do not fit into it: small-queue needs 3m20s"},
 		"nobody to ask":      {"steps:\n  - profile: long-queue\n", nil, nil, "long-queue is no dry run, so that the campaign asks before it begins, and there is no terminal to ask at: give --yes"},
 		"nothing to resume":  {good, []string{"--resume"}, nil, "--resume: there is no campaign in "},

@@ -95,7 +95,7 @@ func startBrowser(t *testing.T) *browser {
 	return b
 }
 
-// read hands on what the browser says, until it says nothing more.
+// read dispatches the messages of the browser until the connection ends.
 func (b *browser) read() {
 	for {
 		var m struct {
@@ -207,7 +207,7 @@ func (p *page) call(t *testing.T, method string, params, into any) {
 	p.b.call(t, p.session, method, params, into)
 }
 
-// note keeps what the browser tells of the page.
+// note records the requests and errors that the browser reports for the page.
 func (p *page) note(method string, params json.RawMessage) {
 	var event struct {
 		Type    string // of a call of the console
@@ -226,14 +226,14 @@ func (p *page) note(method string, params json.RawMessage) {
 	}
 }
 
-// heard are the requests that the page made, and what went wrong on it.
+// heard returns the requests that the page made, and its errors.
 func (p *page) heard() (requests, errors []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.requests, p.errors
 }
 
-// evaluate evaluates an expression on the page, also where the page's own scripts are off.
+// evaluate evaluates an expression on the page, even if the page's own scripts are off.
 func (p *page) evaluate(t *testing.T, expression string, into any) {
 	t.Helper()
 	var answer struct {
@@ -261,7 +261,7 @@ func (p *page) mouse(t *testing.T, kind string, x, y float64) {
 	}, nil)
 }
 
-// shot is a picture of the page from its top, so many pixels high; 0: of all of it.
+// shot returns a screenshot of the page from its top, with this height in pixels; 0 means the whole page.
 func (p *page) shot(t *testing.T, height int) []byte {
 	t.Helper()
 	var size struct{ Width, Height float64 }

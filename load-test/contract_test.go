@@ -33,7 +33,7 @@ func exchange(t *testing.T, method, url string, header http.Header, body string)
 	return response.StatusCode, response.Header, answer
 }
 
-// visitor is a user of a server who is written for these tests alone.
+// visitor is a user of a server, with a client that is written for these tests only.
 type visitor struct {
 	target            *target
 	id, token, cookie string
@@ -55,7 +55,7 @@ func signUp(t *testing.T, target *target) *visitor {
 	return &visitor{target, answer.User.ID, answer.AccessToken, refreshCookie(t, header)}
 }
 
-// refreshCookie requires the cookie as Express writes it, and returns what to send back.
+// refreshCookie requires the cookie in the form that Express writes, and returns the pair to send back.
 func refreshCookie(t *testing.T, header http.Header) string {
 	t.Helper()
 	pair, attributes, _ := strings.Cut(header.Get("Set-Cookie"), "; ")
@@ -63,7 +63,7 @@ func refreshCookie(t *testing.T, header http.Header) string {
 	return pair
 }
 
-// do sends a request of the visitor's and returns the status and the body.
+// do sends a request of the visitor and returns the status and the body.
 func (v *visitor) do(t *testing.T, method, path, body string) (int, string) {
 	t.Helper()
 	header := http.Header{"Authorization": {"Bearer " + v.token}, "Content-Type": {"application/json"}}
@@ -71,7 +71,7 @@ func (v *visitor) do(t *testing.T, method, path, body string) (int, string) {
 	return status, string(answer)
 }
 
-// buy sells the visitor tokens.
+// buy buys tokens for the visitor with a webhook event.
 func (v *visitor) buy(t *testing.T, tokens int) {
 	t.Helper()
 	body := checkout(fmt.Sprintf("%s%d", v.id, time.Now().UnixNano()), v.id, strconv.Itoa(tokens))
@@ -86,21 +86,21 @@ func (v *visitor) requireBalance(t *testing.T, want int) {
 	require.JSONEq(t, fmt.Sprintf(`{"tokenBalance":%d}`, want), body)
 }
 
-// checkout is a paid checkout whose ids follow from a name.
+// checkout returns the event of a paid checkout with ids made from a name.
 func checkout(name, userID, tokens string) string {
 	return fmt.Sprintf(`{"id":"evt_%s","type":"checkout.session.completed","data":{"object":{"id":"cs_%s",`+
 		`"object":"checkout.session","payment_status":"paid","metadata":{"userId":%q,"packId":"starter","tokens":%q}}}}`,
 		name, name, userID, tokens)
 }
 
-// stripeMAC is Stripe's signature of a body, in hex.
+// stripeMAC returns Stripe's signature of a body, in hex.
 func stripeMAC(secret string, timestamp int64, body string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(fmt.Appendf(nil, "%d.%s", timestamp, body))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// stripeHeader signs a body, as of so long ago.
+// stripeHeader returns the signature header of a body, with a timestamp of this age.
 func stripeHeader(secret, body string, age time.Duration) string {
 	timestamp := time.Now().Add(-age).Unix()
 	return fmt.Sprintf("t=%d,v1=%s", timestamp, stripeMAC(secret, timestamp, body))
@@ -116,7 +116,7 @@ func postEvent(t *testing.T, target *target, body, signature string) (int, strin
 	return status, string(answer)
 }
 
-// The two servers judge the runs, so both must be what docs/verity-api.md says; what they disagree on is a defect of one.
+// The tests judge runs by these two servers, so both must follow docs/verity-api.md. If they differ, one of them has a defect.
 
 func TestServersComputeTheRecordedQueueKeys(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 // ended is a run that does not end as planned.
 type ended struct {
 	run  func(t *testing.T) command
-	by   os.Signal // sent once somebody is queued; nil: it ends by itself
+	by   os.Signal // sent once a user is queued; nil: the run ends by itself
 	exit exitcodes.ExitCode
 	says string // a regular expression
 }

@@ -28,7 +28,7 @@ func TestThrottledSignUps(t *testing.T) {
 	})
 }
 
-// Nine users who may sign up, after the preflight looked, meet the limit of 120 requests of each route of the queue.
+// Nine users, as many as may sign up after the preflight's request, exceed the limit of 120 requests of each route of the queue.
 func TestThrottledQueue(t *testing.T) {
 	t.Parallel()
 	onBoth(t, conditions{throttle: true}, func(t *testing.T, target *target) {

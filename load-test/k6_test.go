@@ -152,7 +152,7 @@ type summary struct {
 	} `json:"metrics"`
 }
 
-// wait waits for the end, and sees to it that no secret and no token was let out.
+// wait waits for the end of the process, and requires that its output contains no secret and no token.
 func (p *process) wait(t *testing.T) result {
 	t.Helper()
 	err := p.cmd.Wait()
@@ -184,7 +184,7 @@ func (p *process) wait(t *testing.T) result {
 	return r
 }
 
-// requireDiscreet requires that a text has no secret of the command and no token in it.
+// requireDiscreet requires that a text contains no secret of the command and no token.
 func (c command) requireDiscreet(t *testing.T, text string) {
 	t.Helper()
 	for _, secret := range c.secrets {
@@ -209,15 +209,15 @@ func (r result) crossed() []string {
 	return crossed
 }
 
-// isLatency reports whether a threshold is one of time, which a machine that does other things too may miss, though not by more than
-// slowest. TestReportedLatencyIsTheServers holds what a run reports to what the server measured.
+// isLatency reports whether a threshold is a limit of request time that a busy machine may miss, with a p95 below slowest.
+// TestReportedLatencyIsTheServers compares the latency that a run reports with the server's own measurement.
 func (r result) isLatency(threshold string) bool {
 	const slowest = 2000 // ms
 	metric, isDuration := strings.CutSuffix(threshold, " p(95)<100")
 	return isDuration && strings.HasPrefix(metric, "http_req_duration") && r.summary.Metrics[metric].P95 < slowest
 }
 
-// requirePassed requires that the run passed. Answers that took too long are told, and no failure of the scenario.
+// requirePassed requires that the run passed. Slow answers are logged and do not fail the test.
 func (r result) requirePassed(t *testing.T) {
 	t.Helper()
 	crossed := r.crossed()
@@ -266,7 +266,7 @@ func (r result) requireOneError(t *testing.T, texts ...string) {
 // sortedKeys returns the names in a map, in order.
 func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }
 
-// interrupt presses Ctrl-C, and returns how it ended and how long that took.
+// interrupt sends the signal of Ctrl-C, and returns the result and how long the process took to end.
 func (p *process) interrupt(t *testing.T) (result, time.Duration) {
 	t.Helper()
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))

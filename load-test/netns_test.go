@@ -33,7 +33,7 @@ const (
 	sessionSeconds = "6"
 )
 
-// namespaces are those of the four runners, and of the service.
+// namespaces are the network namespaces of the four runners and of the service.
 type namespaces struct{ prefix string }
 
 func (n namespaces) service() string     { return n.prefix + "-service" }

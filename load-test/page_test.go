@@ -22,7 +22,7 @@ import (
 //go:embed testdata/page.js
 var lookAtPage string
 
-// pictures is where pictures of the pages are kept for somebody to look at.
+// pictures is the folder in which pictures of the pages are kept for inspection.
 var pictures = flag.String("pictures", "", "keep pictures of the pages of reports in this folder") //nolint:gochecknoglobals // a flag
 
 // seenPage is what testdata/page.js finds.
@@ -94,7 +94,7 @@ func newMadeRun(header evidence.Header) madeRun {
 	return made
 }
 
-// each calls with each second of the run.
+// each calls f with each second of the run.
 func (m madeRun) each(f func(i int, second *evidence.Second)) {
 	for i := range madeSeconds {
 		f(i, m.Seconds[m.Header.Began.Unix()+int64(i)])
@@ -115,12 +115,12 @@ func (m madeRun) times(second *evidence.Second, metric evidence.Metric, label st
 	second.Cells[evidence.Series{Metric: metric, Label: label}] = &evidence.Cell{OK: evidence.HistogramOf(micros...), Over: over, Failed: failed}
 }
 
-// ramp is up within five minutes, holds for ten, and goes down in two.
+// ramp returns the level at second i: up within five minutes, held for ten, and down in two.
 func ramp(i, top int) float64 {
 	return float64(top) * min(1, float64(i)/300, float64(madeSeconds-i)/120)
 }
 
-// sessionsRun is one of users who hold sessions; its service does as it should.
+// sessionsRun returns a run in which users hold sessions on a healthy service.
 func sessionsRun() madeRun {
 	m := newMadeRun(evidence.Header{
 		Scenario: "video-session-sustain", Profile: "sessions-full", PlannedUsers: 2000,
@@ -156,7 +156,7 @@ func sessionsRun() madeRun {
 	return m
 }
 
-// failedRun is one of users who match, of a service that fails more and more, and answers nothing in the end.
+// failedRun returns a run in which users match on a service that fails more and more, and does not answer at the end.
 func failedRun() madeRun {
 	m := newMadeRun(evidence.Header{
 		Scenario: "queue-concurrency", Profile: "match-dry", PlannedUsers: 500, Plan: "profile match-dry; 500 users, 50 a VU; up in 5m, hold 10m, down in 2m",
@@ -183,7 +183,7 @@ func failedRun() madeRun {
 	return m
 }
 
-// unprovenRun is one of events, of which the service refused some by its throttle.
+// unprovenRun returns a run of events, some of which the service throttled.
 func unprovenRun() madeRun {
 	m := newMadeRun(evidence.Header{
 		Scenario: "token-purchase-spike", Profile: "purchase-spike", PlannedRate: 40, Start: 5, Plan: "profile purchase-spike; 5 to 40 events/s",
@@ -205,7 +205,7 @@ func unprovenRun() madeRun {
 	return m
 }
 
-// write writes the evidence into a folder, makes its report as a user does, and returns the path of the page.
+// write writes the evidence into a folder, makes its report with k6 x verity report, and returns the path of the page.
 func (m madeRun) write(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), m.Header.Profile+evidence.Extension)
@@ -229,7 +229,7 @@ func pageOf(t *testing.T, file string) string {
 	return page
 }
 
-// expected is what a page shows.
+// expected is the expected content of a page.
 type expected struct {
 	page, status string // of the run
 	claims       int
@@ -385,7 +385,7 @@ func requirePrintable(t *testing.T, browser *browser, want expected) {
 	require.True(t, strings.HasPrefix(string(pdf.Data), "%PDF-"))
 }
 
-// keep keeps a picture of the page where somebody asked for that.
+// keep writes a picture of the page into the folder of -pictures, if it is given.
 func (p *page) keep(t *testing.T, name string, as look) {
 	t.Helper()
 	if *pictures == "" {

@@ -46,7 +46,7 @@ type mergedRun struct {
 	dir     string
 }
 
-// runTogether runs a script on so many runners, which begin at the same time, and merges their evidence.
+// runTogether runs a script on count runners, which begin at the same time, and merges their evidence.
 func runTogether(t *testing.T, count int, script, url string, flags func(i int) []string, variables ...string) mergedRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(suite, 10*time.Minute)
@@ -163,7 +163,7 @@ func readSamples(t *testing.T, path, operation string) (samples []float64) {
 	}
 }
 
-// pooled are all times of an operation that was answered as asked.
+// pooled returns the times of all successful requests of an operation.
 func pooled(run *evidence.Run, operation string) *evidence.Histogram {
 	var all []*evidence.Histogram
 	for _, second := range run.Seconds {

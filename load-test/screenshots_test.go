@@ -24,10 +24,10 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// screenshots is where the pictures are that the README shows.
+// screenshots is the folder of the pictures in the README.
 const screenshots = "../docs/report"
 
-// TestScreenshots makes the pictures of the README anew, of three runs against the stand-in:
+// TestScreenshots makes the pictures of the README again, from three runs against the stand-in:
 //
 //	make k6 && go test -tags screenshots -count=1 -run '^TestScreenshots$' ./load-test
 func TestScreenshots(t *testing.T) {
@@ -100,7 +100,7 @@ func (c command) renameProfile(t *testing.T, name string) {
 	}
 }
 
-// fewColours is a picture with its 256 most frequent colours, in which it takes a fraction of the space.
+// fewColours returns a picture reduced to its 256 most frequent colours, which takes a fraction of the space.
 func fewColours(t *testing.T, picture []byte) []byte {
 	t.Helper()
 	whole, err := png.Decode(bytes.NewReader(picture))

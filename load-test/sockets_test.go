@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wire is a connection to a server's sockets, on which these tests write and read Socket.IO's frames as they are.
+// wire is a connection to a server's sockets, on which these tests write and read raw frames of Socket.IO.
 type wire struct{ conn *websocket.Conn }
 
 const socketPath = "/socket.io/?EIO=4&transport=websocket"
@@ -59,7 +59,7 @@ func (w *wire) read(t *testing.T) string {
 	return string(frame)
 }
 
-// event returns the payload of the next event with this name. Other frames are passed over.
+// event returns the payload of the next event with this name. It skips other frames.
 func (w *wire) event(t *testing.T, namespace, name string) map[string]any {
 	t.Helper()
 	prefix := fmt.Sprintf("42%s,[%q,", namespace, name)
@@ -75,7 +75,7 @@ func (w *wire) event(t *testing.T, namespace, name string) map[string]any {
 	return nil
 }
 
-// requireClosed requires that the server closes the connection without a word more, and without a status.
+// requireClosed requires that the server closes the connection without another frame, and without a status.
 func (w *wire) requireClosed(t *testing.T) {
 	t.Helper()
 	require.NoError(t, w.conn.SetReadDeadline(time.Now().Add(10*time.Second)))

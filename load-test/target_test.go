@@ -32,14 +32,14 @@ const (
 	routeWebhook = "POST /webhooks/stripe"
 )
 
-// secret signs the webhooks of both servers. No output may have it.
+// secret signs the webhooks of both servers. No output may contain it.
 const secret = "whsec_KeepThisToYourself"
 
-// target is a Verity under test, and what it saw.
+// target is a Verity under test, with its record of the requests.
 type target struct {
 	url, secret string
 	observe     func(t *testing.T) state
-	kill        func() // ends the service in the middle of whatever it does
+	kill        func() // ends the service abruptly
 	redis       string // URL of its queue; of the stand-in only
 
 	mu     sync.Mutex
@@ -55,10 +55,10 @@ var preflightAnswers = map[string]struct { //nolint:gochecknoglobals // constant
 	"queue_leave": {routeLeave, 401}, "tokens_balance": {routeBalance, 401}, "stripe_webhook": {routeWebhook, 200},
 }
 
-// preflightRow finds the routes in the table of a preflight.
+// preflightRow matches the operations in the table of a preflight.
 var preflightRow = regexp.MustCompile(`(?m)^ +[✓✗!] +([a-z]+_[a-z]+) `)
 
-// noteLooks takes note of what the preflight of a run asked, as its output shows.
+// noteLooks counts the requests of a run's preflight, as its output shows them.
 func (t *target) noteLooks(stdout string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,7 +70,7 @@ func (t *target) noteLooks(stdout string) {
 	}
 }
 
-// state returns what the service saw of the load: without what preflights asked.
+// state returns the service's record of the load, without the requests of preflights.
 func (t *target) state(tt *testing.T) state {
 	tt.Helper()
 	s := t.observe(tt)
@@ -87,7 +87,7 @@ func (t *target) state(tt *testing.T) state {
 	return s
 }
 
-// state is what a server knows.
+// state is a server's record of its users and answers.
 type state struct {
 	Users       map[string]account
 	Answers     map[string]map[int]int // by route and status
@@ -99,7 +99,7 @@ type state struct {
 	Remotes     map[string]int         // of the Node server only: connections by address of the client
 }
 
-// account is a user's, as the server keeps it.
+// account is the account of a user on the server.
 type account struct {
 	Balance, Bought int64
 	Spent           int64 // on matches
@@ -107,7 +107,7 @@ type account struct {
 	Queued          bool
 }
 
-// conditions are what a test can ask of either server. Zero values are what Verity does.
+// conditions configure either server for a test. Zero values mean Verity's own behaviour.
 type conditions struct {
 	secret   string // of the stand-in only; "" for that of all tests
 	throttle bool
@@ -134,7 +134,7 @@ func onBoth(t *testing.T, c conditions, test func(t *testing.T, target *target))
 	})
 }
 
-// startStandin starts the stand-in in this process, where a test can look into it.
+// startStandin starts the stand-in in this process, so that a test can inspect it.
 func startStandin(t *testing.T, c conditions) *target {
 	t.Helper()
 	signs := cmp.Or(c.secret, secret)
@@ -257,7 +257,7 @@ func nodeState(t *testing.T, url string) state {
 	return seen.state
 }
 
-// requests returns how many requests came to a route.
+// requests returns the number of requests to a route.
 func (s state) requests(route string) int {
 	sum := 0
 	for _, n := range s.Answers[route] {
@@ -266,7 +266,7 @@ func (s state) requests(route string) int {
 	return sum
 }
 
-// allRequests returns how many requests came in all, without those for /health, which are no load.
+// allRequests returns the number of all requests, without those for /health, which are not load.
 func (s state) allRequests() int {
 	sum := 0
 	for route := range s.Answers {
@@ -295,8 +295,8 @@ func (s state) sum(of func(account) int64) int {
 	return int(sum)
 }
 
-// requireSettled requires that the service is left as it must be after any run: nobody is queued, every balance is what
-// was bought less what was spent, and k6 counted every request that came.
+// requireSettled requires the state that every run must leave: no user is queued, every balance is what was bought minus what was
+// spent or lost, and k6 counted every request that the service saw.
 func (s state) requireSettled(t *testing.T, r result) {
 	t.Helper()
 	require.NotEmpty(t, s.Users)
@@ -307,7 +307,7 @@ func (s state) requireSettled(t *testing.T, r result) {
 	require.Equal(t, s.allRequests(), r.count("http_reqs"), "requests that the service saw, and that k6 counted")
 }
 
-// requireStatuses requires that the service gave no other answers than those that the contract has for a run without fault.
+// requireStatuses requires that the service gave only the answers that the contract has for a run without errors.
 func (s state) requireStatuses(t *testing.T) {
 	t.Helper()
 	want := map[string]int{

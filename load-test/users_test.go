@@ -20,14 +20,14 @@ import (
 	"go.k6.io/k6/v2/errext/exitcodes"
 )
 
-// before puts a proxy before a target. It passes on what the fault does not answer.
+// before puts a proxy in front of a target. It forwards the requests that fault does not answer.
 func before(t *testing.T, behind *target, fault func(w http.ResponseWriter, r *http.Request) (answered bool)) *target {
 	t.Helper()
 	address, err := url.Parse(behind.url)
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(address) },
-		// A client that goes in the middle of a request is no matter here.
+		// A client that disconnects during a request is not an error here.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +44,7 @@ func isLeave(r *http.Request) bool {
 }
 func isWebhook(r *http.Request) bool { return r.URL.Path == "/webhooks/stripe" }
 
-// refuse answers as Verity does where something is wrong.
+// refuse answers with an error in Verity's form.
 func refuse(w http.ResponseWriter, status int, message string) bool {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -52,14 +52,14 @@ func refuse(w http.ResponseWriter, status int, message string) bool {
 	return true
 }
 
-// hang keeps a request until its client goes.
+// hang holds a request until its client disconnects.
 func hang(r *http.Request) bool {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
 	return true
 }
 
-// timesOf counts per key.
+// timesOf counts by key.
 type timesOf struct {
 	mu sync.Mutex
 	n  map[string]int

@@ -57,14 +57,14 @@ var (
 	claimTokens = evidence.Claim{Kind: verdict.KindTokens}                //nolint:gochecknoglobals // constant
 )
 
-// joins is a profile whose users join and leave alone.
+// joins returns a profile in which users join and leave without matching.
 func joins() profile {
 	return profile{queueConcurrency, []string{
 		"TARGET_VUS=80", "RAMP_UP=1s", "HOLD=10s", "RAMP_DOWN=1s", "QUEUE_MODE=isolated", "THINK_TIME_MIN=0.1", "THINK_TIME_MAX=0.3",
 	}, []evidence.Claim{claimUsers(80), claimLatency("queue_join", "queue_leave"), claimErrors, claimTokens}}
 }
 
-// matches is one whose users match and go on.
+// matches returns a profile in which users match and continue.
 func matches() profile {
 	return profile{queueConcurrency, []string{
 		"TARGET_VUS=120", "RAMP_UP=1s", "HOLD=14s", "RAMP_DOWN=1s", "QUEUE_MODE=shared", "QUEUE_SHARDS=3", "THINK_TIME_MIN=0.1",
@@ -74,7 +74,7 @@ func matches() profile {
 	}}
 }
 
-// holds is one whose users hold sessions.
+// holds returns a profile in which users hold sessions.
 func holds() profile {
 	return profile{videoSessionSustain, []string{
 		"SESSION_VUS=120", "RAMP_UP=1s", "HOLD=15s", "RAMP_DOWN=1s", "QUEUE_MODE=shared", "QUEUE_SHARDS=6", "SESSION_HOLD_SECONDS=2",
@@ -84,7 +84,7 @@ func holds() profile {
 	}}
 }
 
-// sells is one of webhooks.
+// sells returns a profile of webhook events.
 func sells() profile {
 	return profile{tokenPurchaseSpike, []string{
 		"SEED_USER_COUNT=10", "TOKENS_PER_EVENT=5", "BASE_RATE=10", "SPIKE_RATE=100", "RAMP_UP=2s", "SPIKE_HOLD=8s", "RAMP_DOWN=1s",
@@ -93,7 +93,7 @@ func sells() profile {
 	}}
 }
 
-// judged is a run whose profile is called small, its reports, and its verdict.
+// judged is a run of the profile small, with the folder of its reports and its verdict.
 type judged struct {
 	result
 
@@ -152,7 +152,7 @@ func judgedBy(t *testing.T, r result, dir string) judged {
 	return j
 }
 
-// claimLines are the lines of a summary that say what became of the claims, the heading left out.
+// claimLines returns the lines of a summary with the results of the claims, without the heading.
 func claimLines(text string) (lines []string) {
 	_, after, _ := strings.Cut(text, "█ VERITY ")
 	for line := range strings.Lines(after) {
@@ -165,7 +165,7 @@ func claimLines(text string) (lines []string) {
 	return lines
 }
 
-// claim returns what became of the claim of this kind.
+// claim returns the result of the claim of this kind.
 func (j judged) claim(t *testing.T, kind string) verdict.Result {
 	t.Helper()
 	for _, c := range j.verdict.Claims {
@@ -229,7 +229,7 @@ func TestAHealthyServicePassesEachClaim(t *testing.T) {
 	}
 }
 
-// every tells the requests of which each so many is hit, the last of them first.
+// every selects one of every `of` requests: the last of each group.
 type every struct {
 	of int64
 	n  atomic.Int64
@@ -367,7 +367,7 @@ func TestADefectFails(t *testing.T) {
 	}
 }
 
-// withoutRefunds is a Verity that says refunded and is one token short for each third user.
+// withoutRefunds returns a Verity that answers refunded, although every third reading of a balance is one token short.
 func withoutRefunds(t *testing.T) *target {
 	t.Helper()
 	var asked every
@@ -694,7 +694,7 @@ func TestAStarvedRunnerNeverFailsAHealthyService(t *testing.T) {
 	t.Log(claimLines(j.stdout))
 }
 
-// slowJoins is a Verity that answers so many in a hundred of the joins so late.
+// slowJoins returns a Verity that delays this percentage of the joins.
 func slowJoins(t *testing.T, percent int64, late time.Duration) *target {
 	t.Helper()
 	var n atomic.Int64

@@ -13,7 +13,7 @@ import (
 	"github.com/verity-app/xk6-verity/extension/standin"
 )
 
-// sustain is a video-session-sustain with sessions of 3 s and no ramp-down: its end cuts whatever is under way.
+// sustain returns a video-session-sustain with sessions of 3 s and no ramp-down: its end cuts off what is in progress.
 func sustain(target *target, users int, hold string, variables ...string) command {
 	small := []string{
 		"SESSION_VUS=" + strconv.Itoa(users), "SESSION_HOLD_SECONDS=3", "RAMP_UP=1s", "HOLD=" + hold, "RAMP_DOWN=0s",
@@ -21,7 +21,7 @@ func sustain(target *target, users int, hold string, variables ...string) comman
 	return k6Run(videoSessionSustain, target, append(small, variables...)...)
 }
 
-// sessionCounts is the line of the summary about sessions. It counts users, of whom a session has two.
+// sessionCounts holds the numbers in the summary's line on sessions. They count users: a session has two.
 type sessionCounts struct{ planned, started, held, dropped, stopped int }
 
 var sessionsLine = regexp.MustCompile(
@@ -61,8 +61,8 @@ func (s state) requireHeld(t *testing.T, r result, users int) {
 	require.Equal(t, s.sum(func(u account) int64 { return u.Lost }), r.count("tokens_lost"))
 }
 
-// requireMatchesAsMeasured requires that users waited for their match about as long as the service says. It counts from
-// the place in the queue, they from the decision to join.
+// requireMatchesAsMeasured requires that users waited for their match about as long as the service says. The service counts from
+// the place in the queue, and users count from the decision to join.
 func (s state) requireMatchesAsMeasured(t *testing.T, r result) {
 	t.Helper()
 	require.Positive(t, s.MedianWait)

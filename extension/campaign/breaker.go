@@ -2,9 +2,11 @@ package campaign
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +34,38 @@ type breaker struct {
 // NewBreaker returns a Breaker for a service.
 func NewBreaker(service Service) Breaker {
 	return &breaker{service: service, health: newHealthClient(service), readEvery: readEvery}
+}
+
+// Check implements Breaker. It reads each expression once.
+func (b *breaker) Check(ctx context.Context, steps []Step) error {
+	var queries []snapshot.Query
+	for _, step := range steps {
+		for _, limit := range step.Limits {
+			query := queryOf(limit)
+			if !slices.ContainsFunc(queries, func(q snapshot.Query) bool { return q.Name == query.Name && q.Expr == query.Expr }) {
+				queries = append(queries, query)
+			}
+		}
+	}
+	switch {
+	case len(queries) == 0:
+		return nil
+	case b.service.PrometheusURL == "":
+		return errors.New("the plan has limits, which are read from Prometheus, and PROMETHEUS_URL is not set; set it, or decide with --no-breaker " +
+			"that nothing ends a step before its time")
+	}
+	reader, err := newReader(b.service, queries)
+	if err == nil {
+		_, err = reader.Read(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("the limits of the plan cannot be watched: %w", err)
+	}
+	return nil
+}
+
+func queryOf(limit Limit) snapshot.Query {
+	return snapshot.Query{Name: limit.Name, Kind: snapshot.Gauge, Expr: limit.Query}
 }
 
 // Watch implements Breaker.
@@ -131,7 +165,7 @@ func (b *breaker) watchLimit(ctx context.Context, limit Limit, crossed chan<- Br
 }
 
 func (b *breaker) readerOf(limit Limit) (*snapshot.Reader, error) {
-	return newReader(b.service, []snapshot.Query{{Name: limit.Name, Kind: snapshot.Gauge, Expr: limit.Query}})
+	return newReader(b.service, []snapshot.Query{queryOf(limit)})
 }
 
 // operations follows the operations of all runners whose evidence grows in a folder.

@@ -480,6 +480,34 @@ func TestALimitThatIsCrossedEndsTheStep(t *testing.T) {
 	require.Empty(t, heard.all())
 }
 
+// Limits that cannot be watched are told before the first step.
+func TestLimitsAreReadBeforeTheFirstStep(t *testing.T) {
+	t.Parallel()
+	url := prometheusOf(t, func(query string) (string, bool) { return map[string]string{"pool": "12"}[query], query != "up(" })
+	pool, broken, none := Limit{Name: "pool", Query: "pool", Above: new(90.0)}, Limit{Name: "replicas", Query: "up(", Below: new(1.0)},
+		Limit{Name: "none", Query: "none", Below: new(1.0)}
+	for _, tc := range []struct {
+		prometheus string
+		steps      []Step
+		want       string
+	}{
+		{"", []Step{{}, {}}, ""},
+		{url, []Step{{Limits: []Limit{pool}}, {Limits: []Limit{pool, none}}}, ""},
+		{"", []Step{{}, {Limits: []Limit{pool}}}, "the plan has limits, which are read from Prometheus, and PROMETHEUS_URL is not set; set it, or decide with " +
+			"--no-breaker that nothing ends a step before its time"},
+		{url, []Step{{Limits: []Limit{pool}}, {Limits: []Limit{pool, broken}}}, "the limits of the plan cannot be watched: replicas: the expression is refused: no"},
+	} {
+		err := NewBreaker(Service{BaseURL: "http://127.0.0.1:1", PrometheusURL: tc.prometheus}).Check(t.Context(), tc.steps)
+		if tc.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, tc.want)
+	}
+	err := NewBreaker(Service{PrometheusURL: "http://127.0.0.1:1"}).Check(t.Context(), []Step{{Limits: []Limit{pool}}})
+	require.ErrorContains(t, err, "the limits of the plan cannot be watched: http://127.0.0.1:1 cannot be reached: ")
+}
+
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 28, 6, 0, 0, 0, time.UTC)

@@ -97,11 +97,11 @@ func (e *Engine) Check(ctx context.Context) error {
 			return fmt.Errorf("the step %s would be refused: %w", step.Name, err)
 		}
 	}
-	if e.Options.Yes || e.Options.Ask != nil {
-		return nil
-	}
-	if at := slices.IndexFunc(steps, func(s Step) bool { return !s.Dry }); at >= 0 {
+	if at := slices.IndexFunc(steps, func(s Step) bool { return !s.Dry }); at >= 0 && !e.Options.Yes && e.Options.Ask == nil {
 		return fmt.Errorf("%s is no dry run, so that the campaign asks before it begins, and there is no terminal to ask at: give --yes", steps[at].Name)
+	}
+	if e.Breaker != nil {
+		return e.Breaker.Check(ctx, steps)
 	}
 	return nil
 }

@@ -133,7 +133,10 @@ type plannedService struct {
 	baseline, wait error
 	waited         int
 	breaks         map[string]Break
+	limits         error
 }
+
+func (f *plannedService) Check(context.Context, []Step) error { return f.limits }
 
 func (f *plannedService) Baseline(context.Context) (*Baseline, error) {
 	return &Baseline{Text: "GET /health takes 2 ms"}, f.baseline
@@ -558,6 +561,11 @@ func TestWhatIsRefusedBeforeTheFirstRequest(t *testing.T) {
 	c := newTrial(t, t.TempDir()).create(t)
 	c.runner.refusal["c"] = "TARGET_VUS must be a whole number"
 	require.EqualError(t, c.Check(t.Context()), "the step c would be refused: TARGET_VUS must be a whole number")
+	c = newTrial(t, t.TempDir()).create(t)
+	c.service.limits = errors.New("the limits of the plan cannot be watched: no")
+	require.EqualError(t, c.Check(t.Context()), "the limits of the plan cannot be watched: no")
+	c.Breaker = nil
+	require.NoError(t, c.Check(t.Context()), "without a breaker no limit is watched")
 	c = newTrial(t, t.TempDir()).create(t)
 	c.Options.AcceptNotProven = []string{"d"}
 	require.EqualError(t, c.Check(t.Context()), `--accept-not-proven must be one of the steps a, b, c, got "d"`)

@@ -58,9 +58,11 @@ type Calm interface {
 
 // Breaker watches the service from outside while a step runs.
 type Breaker interface {
-	// Watch returns the reason as soon as the step must end, and the zero Break if ctx ends first.
-	// dir is the folder in which the step's evidence grows, as *.evidence.jsonl.gz; files last written before since are not the step's. Watch
-	// calls say with what it cannot watch, such as a limit whose Prometheus does not answer.
+	// Check returns why the limits of the steps cannot be watched: there is no Prometheus, it does not answer, or it refuses an expression.
+	Check(ctx context.Context, steps []Step) error
+	// Watch returns why the step must end as soon as it must, and the zero Break when ctx ends before.
+	// dir is the folder in which the step's evidence grows, as *.evidence.jsonl.gz. Files that were last written before since are not the
+	// step's. It calls say with what it cannot watch, such as a limit whose Prometheus does not answer.
 	Watch(ctx context.Context, step Step, dir string, since time.Time, say func(text string)) Break
 }
 

@@ -111,6 +111,49 @@ func TestTheCommandOfAStep(t *testing.T) {
 	step := campaign.Step{Name: "more", Profile: "evening", Scenario: "queue-concurrency", Variables: map[string]string{"QUEUE_REGION": "a b", "HOLD": "1m"}}
 	require.Equal(t, "HOLD=1m PROFILE=evening QUEUE_REGION='a b' REPORT_DIR=reports/more ./k6 run --out … load-test/queue-concurrency.js",
 		s.Command(step, "reports/more"))
+	s.environ = []string{"HOME=/", "PROFILES_FILE=/my files/profiles.json"}
+	require.Equal(t, "HOLD=1m PROFILE=evening PROFILES_FILE='/my files/profiles.json' QUEUE_REGION='a b' REPORT_DIR=reports/more ./k6 run --out … "+
+		"load-test/queue-concurrency.js", s.Command(step, "reports/more"), "without the file there is no such profile")
+}
+
+// The commands of runners elsewhere can be pasted as they are.
+func TestTheCommandsOfRunners(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := &remoteSteps{
+		steps: &steps{started: "./k6", environ: []string{"PROFILES_FILE=/p.json"}, flags: []string{"--out", "csv=a b"}}, dir: "/in", count: 2,
+		target: "http://127.0.0.1:1", out: &out, startAt: map[string]string{"more": "2026-11-28T22:04:00Z"},
+	}
+	step := campaign.Step{Name: "more", Profile: "evening", Scenario: "queue-concurrency"}
+	const variables = "PROFILE=evening PROFILES_FILE=/p.json REPORT_DIR=/in/more START_AT=2026-11-28T22:04:00Z "
+	require.Equal(t, variables+"./k6 run --execution-segment 0:1/2 --execution-segment-sequence 0,1/2,1 --out … load-test/queue-concurrency.js",
+		r.Command(step, ""), "the log has no value that may be secret")
+	require.NoError(t, r.tell(step))
+	require.Contains(t, out.String(), "\n  "+variables+"./k6 run --execution-segment 0:1/2 --execution-segment-sequence 0,1/2,1 --out 'csv=a b' load-test/queue-concurrency.js\n"+
+		"  "+variables+"./k6 run --execution-segment 1/2:1 --execution-segment-sequence 0,1/2,1 --out 'csv=a b' load-test/queue-concurrency.js\n")
+	out.Reset()
+	r.count = 100
+	require.NoError(t, r.tell(step))
+	require.Contains(t, out.String(), "\n  segment=$(./k6 x verity segment INDEX 100) && "+variables+"./k6 run $segment --out 'csv=a b' load-test/queue-concurrency.js\n"+
+		"\nINDEX is the number of the runner, from 0 to 99.\n")
+
+	other := campaign.Step{Name: "other"}
+	at, err := time.Parse(time.RFC3339, r.begins(other))
+	require.NoError(t, err)
+	require.WithinRange(t, at, time.Now().Add(leadTime-time.Minute), time.Now().Add(leadTime+time.Minute+time.Second))
+	require.Equal(t, at.Format(time.RFC3339), r.begins(other), "the log and the terminal say the same")
+}
+
+func TestAStepOfADryProfileStaysDryUnlessItAsksMore(t *testing.T) {
+	t.Parallel()
+	for variables, want := range map[string]bool{
+		"": true, "HOLD: 1m": true, "THINK_TIME_MAX: 5, QUEUE_REGION: eu": true, "TARGET_VUS: 2000": false, "USERS_PER_VU: 5": false,
+	} {
+		path := write(t, "plan.yaml", "steps:\n  - { profile: queue-dry, variables: { "+variables+" } }\n")
+		plan, _, err := readPlan(os.DirFS("../.."), path, "")
+		require.NoError(t, err)
+		require.Equal(t, want, plan.Steps[0].Dry, variables)
+	}
 }
 
 func TestTheTableOfSteps(t *testing.T) {

@@ -87,12 +87,20 @@ func stepOf(scripts fs.FS, known []profile, name string, variables map[string]st
 		return campaign.Step{}, err
 	}
 	return campaign.Step{
-		Name: name, Profile: name, Scenario: p.Scenario, Shows: p.Shows, Dry: p.Dry && len(variables) == 0, Users: users,
+		Name: name, Profile: name, Scenario: p.Scenario, Shows: p.Shows, Dry: p.Dry && !asksMore(variables), Users: users,
 		LengthSeconds: length.Seconds(), Variables: variables, Claims: p.Claims,
 	}, nil
 }
 
-// listSteps prints the selected steps.
+// loadVariables are those that say how large a load is.
+var loadVariables = []string{"TARGET_VUS", "USERS_PER_VU", "SESSION_VUS", "BASE_RATE", "SPIKE_RATE"} //nolint:gochecknoglobals // a constant table
+
+// asksMore reports whether a step may be larger than its profile, so that it does not begin without a question.
+func asksMore(variables map[string]string) bool {
+	return slices.ContainsFunc(loadVariables, func(name string) bool { return variables[name] != "" })
+}
+
+// listSteps prints the steps that are selected.
 func listSteps(out io.Writer, plan campaign.Plan, selection campaign.Selection) error {
 	plan, err := plan.Select(selection)
 	if err != nil {

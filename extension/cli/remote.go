@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +28,7 @@ type remoteSteps struct {
 	target  string
 	width   int
 	out     io.Writer
+	startAt map[string]string // when the runners of a step begin, by its name
 }
 
 const (
@@ -53,7 +53,7 @@ func newRemoteSteps(k6 *steps, target string, width int, o campaignOptions) (*re
 	if reports, err := filepath.Abs(o.reportDir); err != nil || reports == dir {
 		return nil, errors.Join(errors.New("--runners must be another folder than --report-dir: the runners write into it"), err)
 	}
-	return &remoteSteps{k6, dir, o.runnerCount, o.runnerWait, o.resume, target, width, os.Stdout}, nil
+	return &remoteSteps{k6, dir, o.runnerCount, o.runnerWait, o.resume, target, width, os.Stdout, map[string]string{}}, nil
 }
 
 // Check also refuses a step whose evidence folder holds evidence of an earlier run, unless the campaign is resumed.
@@ -70,31 +70,41 @@ func (r *remoteSteps) Preflight(context.Context, campaign.Step) ([]string, error
 	return []string{"left to the runners: each looks at the service and at its own machine before its load"}, nil
 }
 
-// Command returns the command of each runner; INDEX stands for its number, from 0.
+// Command is that of the first runner. Those of the others, which differ in the segment, are in the log too.
 func (r *remoteSteps) Command(step campaign.Step, _ string) string {
-	return r.ofEach(step, "", shownFlags(r.flags))
+	return r.commands(step, shownFlags(r.flags))[0]
 }
 
-// ofEach is the command of each runner. It runs nothing if the segment is refused: without its flags, the runner would carry the whole load.
-func (r *remoteSteps) ofEach(step campaign.Step, startAt string, flags []string) string {
-	return fmt.Sprintf("segment=$(%s x verity segment INDEX %d) && %s", r.started, r.count, r.command(step, startAt, "$segment", flags))
+// commands has one for each runner. Where there are many it is one for all, in which a shell puts the number of the runner for INDEX; it runs
+// nothing where the segment cannot be made, for a runner without one would carry the whole load.
+func (r *remoteSteps) commands(step campaign.Step, flags []string) []string {
+	if r.count > mostShown {
+		segment := fmt.Sprintf("segment=$(%s x verity segment INDEX %d) && ", r.started, r.count)
+		return []string{segment + r.command(step, "$segment", flags)}
+	}
+	commands := make([]string, r.count)
+	for i := range commands {
+		segment, _ := segmentFlags([]string{strconv.Itoa(i), strconv.Itoa(r.count)}, "") // the count was checked
+		commands[i] = r.command(step, segment, flags)
+	}
+	return commands
 }
 
-func (r *remoteSteps) command(step campaign.Step, startAt, segment string, flags []string) string {
-	variables := variablesOf(step)
-	if startAt != "" {
-		variables["START_AT"] = startAt
-	}
-	variables["REPORT_DIR"] = filepath.Join(r.dir, step.Name)
-	var words []string
-	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		words = append(words, name+"="+quoted(variables[name]))
-	}
+func (r *remoteSteps) command(step campaign.Step, segment string, flags []string) string {
+	words := r.assignments(step, map[string]string{"START_AT": r.begins(step), "REPORT_DIR": filepath.Join(r.dir, step.Name)})
 	words = slices.Concat(words, []string{r.started, "run", segment}, flags, []string{"load-test/" + step.Scenario + ".js"})
 	return strings.Join(words, " ")
 }
 
-// EvidenceDir returns the folder into which the runners write.
+// begins is when the runners of a step begin together: so much after it is asked for first that somebody can start them.
+func (r *remoteSteps) begins(step campaign.Step) string {
+	if r.startAt[step.Name] == "" {
+		r.startAt[step.Name] = time.Now().UTC().Add(leadTime + time.Minute).Truncate(time.Minute).Format("2006-01-02T15:04:05Z")
+	}
+	return r.startAt[step.Name]
+}
+
+// EvidenceDir is where the runners write.
 func (r *remoteSteps) EvidenceDir(step campaign.Step, _ string) string {
 	return filepath.Join(r.dir, step.Name)
 }
@@ -105,8 +115,13 @@ func (r *remoteSteps) Run(ctx context.Context, step campaign.Step, dir string, s
 	if err := os.MkdirAll(from, 0o755); err != nil { // #nosec G301 -- other users' runners may write into it
 		return 0, err
 	}
-	if err := r.tell(step, time.Now().UTC()); err != nil {
+	if err := r.tell(step); err != nil {
 		return 0, err
+	}
+	for i, command := range r.commands(step, shownFlags(r.flags)) {
+		if i > 0 {
+			say(campaign.KindStep, fmt.Sprintf("runner %d of %d: `%s`", i+1, r.count, command))
+		}
 	}
 	limit := leadTime + step.Needs() + r.wait
 	if err := r.await(ctx, from, limit, say); err != nil {
@@ -116,8 +131,7 @@ func (r *remoteSteps) Run(ctx context.Context, step campaign.Step, dir string, s
 }
 
 // tell prints how to start the runners.
-func (r *remoteSteps) tell(step campaign.Step, now time.Time) error {
-	startAt := now.Add(leadTime + time.Minute).Truncate(time.Minute).Format("2006-01-02T15:04:05Z")
+func (r *remoteSteps) tell(step campaign.Step) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nStart the runners of %s, with BASE_URL=%s and the secret in their environment. They begin together at START_AT, which may be\n"+
 		"another time, the same for all. Their evidence has to come to %s.\n\n", step.Name, r.target, r.EvidenceDir(step, ""))
@@ -125,18 +139,11 @@ func (r *remoteSteps) tell(step campaign.Step, now time.Time) error {
 	for i, flag := range r.flags {
 		flags[i] = quoted(flag)
 	}
-	if r.count > mostShown {
-		fmt.Fprintf(&text, "  %s   # INDEX is 0 to %d\n", r.ofEach(step, startAt, flags), r.count-1)
+	for _, command := range r.commands(step, flags) {
+		fmt.Fprintf(&text, "  %s\n", command)
 	}
-	for i := range r.count {
-		if r.count > mostShown {
-			break
-		}
-		segment, err := segmentFlags([]string{strconv.Itoa(i), strconv.Itoa(r.count)}, "")
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&text, "  %s\n", r.command(step, startAt, segment, flags))
+	if r.count > mostShown {
+		fmt.Fprintf(&text, "\nINDEX is the number of the runner, from 0 to %d.\n", r.count-1)
 	}
 	fmt.Fprintf(&text, "\nOn Kubernetes put these variables into run.env of build/kubernetes, with parallelism and completions %d and this scenario, and bring\n"+
 		"the evidence here; its README says how.\n\n", r.count)

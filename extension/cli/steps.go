@@ -76,14 +76,33 @@ func (s *steps) script(step campaign.Step) string {
 
 // Command returns the command that runs the step in a checkout.
 func (s *steps) Command(step campaign.Step, dir string) string {
-	var words []string
+	words := append(s.assignments(step, map[string]string{"REPORT_DIR": dir}), s.started, "run")
+	words = append(words, shownFlags(s.flags)...)
+	return strings.Join(append(words, "load-test/"+step.Scenario+".js"), " ")
+}
+
+// assignments are the variables of a step, and more, as a shell takes them in front of a command.
+func (s *steps) assignments(step campaign.Step, more map[string]string) []string {
 	variables := variablesOf(step)
+	if file := s.profilesFile(); file != "" {
+		variables[profilesFileVariable] = file
+	}
+	maps.Copy(variables, more)
+	var words []string
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		words = append(words, name+"="+quoted(variables[name]))
 	}
-	words = append(words, "REPORT_DIR="+quoted(dir), s.started, "run")
-	words = append(words, shownFlags(s.flags)...)
-	return strings.Join(append(words, "load-test/"+step.Scenario+".js"), " ")
+	return words
+}
+
+// profilesFile is the file with the user's own profiles; "" for none.
+func (s *steps) profilesFile() string {
+	for _, variable := range s.environ {
+		if file, found := strings.CutPrefix(variable, profilesFileVariable+"="); found {
+			return file
+		}
+	}
+	return ""
 }
 
 // EvidenceDir returns the step's own folder.
