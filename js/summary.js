@@ -19,8 +19,9 @@ export function announce(config, what, users = 0) {
   }));
   print(`  VERITY ${config.name} on ${config.baseUrl}: ${describeProfile(config.profile)}${what}`, { wrap: true });
   if (users > 0 && !config.preflightOnly) {
-    print(`  k6     counts VUs, of ${usersPerVu(config)} users each, and as one iteration the whole stay of a VU's users; it calls a stay interrupted `
-      + 'that a ramp-down ends, until the run is over', { wrap: true });
+    const each = usersPerVu(config) === 1 ? '1 user' : `${usersPerVu(config)} users`;
+    print(`  k6 counts VUs, each of ${each}. One iteration is the whole stay of a VU's users; if a ramp-down ends it, k6 shows it as `
+      + 'interrupted until the run is over', { wrap: true });
   }
 }
 

@@ -150,6 +150,8 @@ func TestAVariableWinsOverTheProfile(t *testing.T) {
 	r.requirePassed(t)
 	require.Contains(t, r.stdout, "VERITY queue-concurrency on "+target.url+": profile queue-dry with TARGET_VUS=5, RAMP_UP=1s, "+
 		"HOLD=2s, RAMP_DOWN=1s; 5 users, ")
+	require.Contains(t, r.stdout, "  k6 counts VUs, each of 1 user. One iteration is the whole stay of a VU's users; if a ramp-down ends it, k6 shows it as "+
+		"interrupted until the run is over\n")
 	require.Len(t, target.state(t).Users, 5)
 }
 

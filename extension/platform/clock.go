@@ -21,8 +21,8 @@ type ClockReading struct {
 }
 
 // MeasureClock compares the service's clock with this machine's more precisely than the whole seconds of a Date: it requests
-// /health until the second of its Date changes, within 1.2 s. first is an earlier answer. If a request fails, the result is based
-// on the answers before it.
+// /health until answers before and after a change of its second are close together, within 1.2 s. first is an earlier answer, of any
+// time before. If a request fails, the result is based on the answers before it.
 func MeasureClock(ctx context.Context, client *http.Client, baseURL string, first Health) ClockReading {
 	var bounds clockBounds
 	if !bounds.add(first) {
@@ -39,7 +39,7 @@ func MeasureClock(ctx context.Context, client *http.Client, baseURL string, firs
 		case <-ticker.C:
 		}
 		health, err := CheckHealth(ctx, client, baseURL)
-		if err != nil || !bounds.add(health) || health.Date != first.Date {
+		if err != nil || !bounds.add(health) || bounds.areNarrow() {
 			break
 		}
 	}
@@ -67,6 +67,9 @@ func (b *clockBounds) add(h Health) bool {
 	b.least, b.most, b.isKnown = least, most, true
 	return true
 }
+
+// areNarrow reports whether the clocks are compared to within clockEvery, or the bounds contradict each other.
+func (b *clockBounds) areNarrow() bool { return b.most-b.least <= 2*clockEvery }
 
 // reading returns the middle of the bounds. Bounds that contradict each other come from several machines, whose clocks differ by
 // at least as much.

@@ -54,6 +54,20 @@ func TestMeasureClock(t *testing.T) {
 	}
 }
 
+// The first answer can be older than the checks of a preflight take. That its second is over says little about when it changed.
+func TestAClockOfWhichTheFirstAnswerIsOld(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	ahead := now.Truncate(time.Second).Add(1950 * time.Millisecond).Sub(now) // the service's second is nearly over
+	server, asks := clockServer(t, func(int64) (time.Time, int) { return time.Now().Add(ahead), http.StatusOK })
+	first, err := platform.CheckHealth(t.Context(), server.Client(), server.URL)
+	require.NoError(t, err)
+	time.Sleep(350 * time.Millisecond)
+	reading := platform.MeasureClock(t.Context(), server.Client(), server.URL, first)
+	require.Greater(t, asks.Load(), int64(3), "it waits for the next change")
+	require.LessOrEqual(t, (reading.Offset + ahead).Abs(), reading.Error)
+}
+
 func TestAClockThatCannotBeMeasured(t *testing.T) {
 	t.Parallel()
 	server, asks := clockServer(t, func(int64) (time.Time, int) { return time.Time{}, http.StatusOK })

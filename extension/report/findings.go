@@ -147,8 +147,8 @@ func (r *Record) errorFindings() (list []Finding) {
 			"That is within the contract", Thousands(total(r.locked)), listed(r.locked)))
 	}
 	if len(r.tokensLost) > 0 {
-		list = append(list, finding("!", "tokens lost", "%s refunds did not come: %s. This is a finding about the service, kept out of "+
-			"error_rate", Thousands(total(r.tokensLost)), listed(r.tokensLost)))
+		list = append(list, finding("!", "tokens lost", "%s did not come: %s. This is a finding about the service, kept out of "+
+			"error_rate", counting(total(r.tokensLost), "refund"), listed(r.tokensLost)))
 	}
 	if n := r.leftBehind.n; n > 0 {
 		list = append(list, finding("!", "left behind", "%s users may still be queued: they could not leave at the end: %s", Thousands(n),
@@ -170,6 +170,14 @@ func meaning(kind ErrorKind) string {
 		return ". The service ends a session so when it can make no token for the call: video is not configured on it"
 	}
 	return ""
+}
+
+// counting returns a number and its noun, with an s except for 1.
+func counting(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return Thousands(n) + " " + noun + "s"
 }
 
 func total(counts map[string]int) int {

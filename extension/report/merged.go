@@ -150,8 +150,12 @@ func loads(run *evidence.Run) (list []Finding) {
 			Thousands(operations), Thousands(counted(run, evidence.CountErrors))))
 	}
 	if inside := peaks[evidence.LevelInside]; inside > 0 {
-		list = append(list, finding("", "sessions", "%s at once at the peak; %s started, %s dropped (of users: a session has two)",
-			strconv.FormatFloat(inside/2, 'f', -1, 64), Thousands(counted(run, evidence.CountStarted)), Thousands(counted(run, evidence.CountDropped))))
+		text := strconv.FormatFloat(inside/2, 'f', -1, 64) + " at once at the peak"
+		// Users that do not hold their sessions count no starts.
+		if started, dropped := counted(run, evidence.CountStarted), counted(run, evidence.CountDropped); started > 0 || dropped > 0 {
+			text += fmt.Sprintf("; %s started, %s dropped (of users: a session has two)", Thousands(started), Thousands(dropped))
+		}
+		list = append(list, Finding{Title: "sessions", Text: text})
 	}
 	return append(list, ledgerFindings(run)...)
 }

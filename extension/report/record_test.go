@@ -59,8 +59,13 @@ func TestTheSentencesOfARecord(t *testing.T) {
 		},
 			Result{}, none + "    ✗ error        session token_error × 1, for example: session s of user u. The service ends a session so " +
 				"when it can make no token for the call: video is not configured on it\n"},
-		"tokens lost": {func(r *Record) { r.TokenLost("already_matched") }, Result{}, none + "    ! tokens lost  1 refunds did not come: " +
+		"tokens lost": {func(r *Record) { r.TokenLost("already_matched") }, Result{}, none + "    ! tokens lost  1 refund did not come: " +
 			"already_matched 1. This is a finding about the service, kept out of error_rate\n"},
+		"more tokens lost": {func(r *Record) {
+			r.TokenLost("already_matched")
+			r.TokenLost("left_without_refund")
+		}, Result{}, none + "    ! tokens lost  2 refunds did not come: already_matched 1, left_without_refund 1. This is a finding about the service, " +
+			"kept out of error_rate\n"},
 		"users left behind": {func(r *Record) {
 			for i := range 1012 {
 				r.LeftBehind(fmt.Sprintf("u%d", i))

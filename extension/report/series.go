@@ -275,7 +275,7 @@ func (a axis) charts() []chart {
 func (a axis) match() []chart {
 	match := evidence.Series{Metric: evidence.MetricMatch}
 	lines := slices.Concat(a.percentiles(match), a.limit(evidence.MetricMatch, "match"), []line{{"still waiting", "points", a.waited(match)}})
-	return draw("Match time", "ms", "By when the users joined. Still waiting when the run ended: how long by then.", lines...)
+	return draw("Match time", "ms", "Each wait is shown at the time when the user joined. The points are users who were still waiting when the run ended, and how long they had waited.", lines...)
 }
 
 func (a axis) events() []chart {
