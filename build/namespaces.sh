@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the tests of four runners in network namespaces: with the rights of root, or else in a user namespace, where this user has them.
-# Where neither is permitted, as in many containers, it says so and fails: nothing was tested.
+# Where neither is permitted, as in many containers, it says so and exits with 77: nothing was tested.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ fi
 
 fail() {
   echo "the tests of network namespaces did not run: $1" >&2
-  exit 1
+  exit "${2:-1}"
 }
 for program in ip curl unshare; do
   command -v $program >/dev/null || fail "$program is missing (Debian: iproute2, curl, util-linux)"
@@ -37,7 +37,7 @@ elif unshared "" 2>"$work/as-user"; then
   how=unshared
 else
   cat "$work/as-root" "$work/as-user" >&2
-  fail 'neither this user nor a user namespace may make any'
+  fail 'neither this user nor a user namespace may make any' 77
 fi
 GOWORK=off go test -tags netns -c -o "$work/load-test.test" ./load-test
 $how "$work/load-test.test"
