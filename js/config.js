@@ -392,6 +392,9 @@ function mentionTrial({ mode, variables, preflightOnly }) {
   }
 }
 
+/** With DELETE_ACCOUNTS=1, deletes the two accounts of a preflight-only run, which has no teardown. */
+const deleteTrial = (config) => (config.preflightOnly && config.deleteAccounts && wantsTrial(config) ? config.verity.deleteAccounts() : undefined);
+
 /** To be called first in setup(): refuses a run whose k6 options and flags contradict the variables. */
 export function checkPlan(config) {
   const { executionSegment, executionSegmentSequence } = exec.test.options;
@@ -411,5 +414,5 @@ export function checkTarget(config, load) {
   requireTarget(config);
   return config.verity.preflight({
     ...load(config), override: config.skipPreflight, json: config.preflightOnly === 'json', trial: wantsTrial(config),
-  }).then(() => mentionTrial(config)).then(() => waitForStart(config));
+  }).then(() => mentionTrial(config)).then(() => deleteTrial(config)).then(() => waitForStart(config));
 }

@@ -1,6 +1,7 @@
 package loadtest_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -115,6 +116,23 @@ func TestAccountsOfARunThatIsStoppedAreDeletedFor10Seconds(t *testing.T) {
 	require.Less(t, took, 25*time.Second)
 	require.Equal(t, 20, target.observe(t).Answers[routeDelete][http.StatusNoContent])
 	require.Contains(t, r.stdout, "20 of the 20 that this run made were deleted\n")
+}
+
+// The two users of the preflight's trial match are deleted by the preflight, which has no teardown.
+func TestAPreflightDeletesTheAccountsOfItsTrial(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	for variable, deleted := range map[string]int{"DELETE_ACCOUNTS=1": 2, "DELETE_ACCOUNTS=0": 0} {
+		before := target.state(t)
+		c := k6("x", "verity", "preflight", "--scenario", "queue-concurrency", "--trial", "--json")
+		c.env = []string{"BASE_URL=" + target.url, "STRIPE_WEBHOOK_SECRET=" + target.secret, "TARGET_VUS=20", "QUEUE_MODE=shared", variable}
+		r := c.run(t)
+		require.Zero(t, r.exit, r.stdout+r.stderr)
+		require.True(t, json.Valid([]byte(r.stdout)), r.stdout)
+		after := target.state(t)
+		require.Equal(t, 2, after.Answers[routeSignUp][http.StatusCreated]-before.Answers[routeSignUp][http.StatusCreated])
+		require.Equal(t, deleted, after.Answers[routeDelete][http.StatusNoContent]-before.Answers[routeDelete][http.StatusNoContent])
+	}
 }
 
 // A campaign reports how many accounts its runs deleted, in its log, on its page and at its end.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/report"
@@ -46,7 +47,31 @@ func (r *Record) Accounts() string {
 			facts[name] += n
 		}
 	}
-	return accountsText(facts)
+	text := accountsText(facts)
+	var kept []string
+	for i := range r.Steps {
+		if r.Steps[i].keptAll() {
+			kept = append(kept, r.Steps[i].Name)
+		}
+	}
+	if len(kept) == 0 {
+		return text
+	}
+	if text != "" {
+		text += "; "
+	}
+	return text + "all accounts of " + strings.Join(kept, ", ") + " left on the service: the run was cut before it deleted them"
+}
+
+// keptAll reports whether a step was to delete its accounts and did not come to it.
+func (s *StepRecord) keptAll() bool { return s.Cut && s.Variables[cleanupVariable] == "1" }
+
+// accounts says the same as Record.Accounts of one step.
+func (s *StepRecord) accounts() string {
+	if s.keptAll() {
+		return "all of its accounts left on the service: the run was cut before it deleted them"
+	}
+	return accountsText(s.Facts)
 }
 
 func accountsText(facts map[string]int64) string {

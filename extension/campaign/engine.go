@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/report"
 )
 
@@ -57,6 +58,8 @@ type Options struct {
 	Who string
 	// Resume is the command that resumes the campaign.
 	Resume string
+	// ResumeEnd ends it, after flags that are added to it.
+	ResumeEnd string
 }
 
 // Engine runs the plan of a record. Runner, Folder and Record are required.
@@ -85,6 +88,9 @@ func (e *Engine) Check(ctx context.Context) error {
 	if w := e.Options.Window; w != nil {
 		if err := w.check(steps); err != nil {
 			return err
+		}
+		if why, _, fits := e.outside(steps); !fits && !e.Options.Wait {
+			return fmt.Errorf("%s; give --wait to wait for it", why)
 		}
 	}
 	for _, name := range e.Options.AcceptNotProven {
@@ -127,7 +133,7 @@ func (e *Engine) Run(ctx context.Context, command string) error {
 	case err == nil:
 		stop = &StopError{ExitPassed, e.passed(), ""}
 	case ctx.Err() != nil:
-		stop = &StopError{ExitInterrupted, "interrupted" + e.during(), "go on with: " + e.Options.Resume}
+		stop = &StopError{ExitInterrupted, "interrupted" + e.during(), "go on with: " + e.resume()}
 	case !errors.As(err, &stop):
 		stop = &StopError{ExitRefused, err.Error(), ""}
 	}
@@ -161,7 +167,7 @@ func (e *Engine) begin(command string) {
 	}
 	e.Record.Ended, e.Record.Ending, e.Record.ExitCode = time.Time{}, "", 0
 	e.say(KindCampaign, "", "%s, by %s: `%s`", began, e.Options.Who, command)
-	e.say(KindCampaign, "", "target %s; %s to go: %s", e.Record.Target, counted(len(names), "step"), strings.Join(names, ", "))
+	e.say(KindCampaign, "", "target %s; %s", e.Record.Target, toGo(names))
 	if e.Record.Window != "" {
 		e.say(KindCampaign, "", "steps run within the window %s only", e.Record.Window)
 	}
@@ -172,6 +178,14 @@ func (e *Engine) begin(command string) {
 }
 
 // lastDone names the last step that is done, for the log; without one it names the beginning.
+// toGo says which steps are to be run.
+func toGo(names []string) string {
+	if len(names) == 0 {
+		return "no step is left to do"
+	}
+	return fmt.Sprintf("%s to go: %s", counted(len(names), "step"), strings.Join(names, ", "))
+}
+
 func (e *Engine) lastDone() string {
 	for _, s := range slices.Backward(e.Record.Steps) {
 		if s.State.Done() {
@@ -231,7 +245,7 @@ func (e *Engine) run(ctx context.Context) error {
 	if len(steps) == 0 {
 		return nil
 	}
-	if err := e.awaitWindow(ctx, steps[0], ExitRefused); err != nil {
+	if err := e.awaitWindow(ctx, steps[0]); err != nil {
 		return err
 	}
 	if err := e.preflight(ctx, steps); err != nil {
@@ -301,9 +315,9 @@ func (e *Engine) preflight(ctx context.Context, steps []Step) error {
 		case e.Options.WarnOnly && errors.As(err, &stop) && stop.Code == ExitRefused:
 			e.say(KindDecision, step.Name, "%s decided with SKIP_PREFLIGHT=1 that the campaign goes on: %s", e.Options.Who, err)
 		case errors.As(err, &stop):
-			return &StopError{stop.Code, fmt.Sprintf("the preflight of %s: %s", step.Name, stop.Reason), stop.Next}
+			return &StopError{stop.Code, fmt.Sprintf("the preflight of %s: %s", step.Name, stop.Reason), "mend this, then go on with: " + e.resume()}
 		default:
-			return &StopError{ExitRefused, fmt.Sprintf("the preflight of %s: %s", step.Name, err), ""}
+			return &StopError{ExitRefused, fmt.Sprintf("the preflight of %s: %s", step.Name, err), "mend this, then go on with: " + e.resume()}
 		}
 	}
 	return nil
@@ -338,17 +352,17 @@ func (e *Engine) readBaseline(ctx context.Context) error {
 }
 
 func (e *Engine) calmStop(err error, when string) error {
-	code := ExitNotProven
+	code, next := ExitNotProven, "mend this, then go on with: "
 	if errors.Is(err, ErrDown) {
-		code = ExitDown
+		code, next = ExitDown, "once the service is well again, go on with: "
 	}
-	return &StopError{code, fmt.Sprintf("%s: %s", when, err), "once the service is well again, go on with: " + e.Options.Resume}
+	return &StopError{code, fmt.Sprintf("%s: %s", when, err), next + e.resume()}
 }
 
 // ready returns when a step may begin: within the window, with a calm service, and with the user's consent.
 func (e *Engine) ready(ctx context.Context, step Step, isFirst bool) error {
 	for {
-		if err := e.awaitWindow(ctx, step, ExitNotProven); err != nil {
+		if err := e.awaitWindow(ctx, step); err != nil {
 			return err
 		}
 		if err := e.awaitCalm(ctx, step, isFirst); err != nil {
@@ -358,7 +372,7 @@ func (e *Engine) ready(ctx context.Context, step Step, isFirst bool) error {
 			return err
 		}
 		if err := e.written(); err != nil {
-			return &StopError{ExitRefused, fmt.Sprintf("before %s: %s", step.Name, err), "make room or mend the folder, then go on with: " + e.Options.Resume}
+			return &StopError{ExitRefused, fmt.Sprintf("before %s: %s", step.Name, err), "make room or mend the folder, then go on with: " + e.resume()}
 		}
 		if _, _, fits := e.window(step); fits {
 			return ctx.Err()
@@ -398,7 +412,7 @@ func (e *Engine) confirm(ctx context.Context, step Step) error {
 		return &StopError{ExitRefused, fmt.Sprintf("before %s: asking whether it may begin: %s", step.Name, err), ""}
 	case !yes:
 		e.say(KindDecision, step.Name, "%s decided that this step does not begin", e.Options.Who)
-		return &StopError{ExitInterrupted, fmt.Sprintf("%s was not to begin", step.Name), "go on with: " + e.Options.Resume}
+		return &StopError{ExitInterrupted, fmt.Sprintf("%s was not to begin", step.Name), "go on with: " + e.resume()}
 	}
 	e.say(KindDecision, step.Name, "%s decided that this step begins", e.Options.Who)
 	return nil
@@ -424,30 +438,43 @@ func (e *Engine) window(step Step) (opens, closes time.Time, fits bool) {
 // patience is the longest single sleep while waiting for the window: after a machine was suspended its clock jumps.
 const patience = 20 * time.Second
 
-// awaitWindow returns nil once the window for the step is open. Without Options.Wait it does not wait: its error ends the campaign with code.
-func (e *Engine) awaitWindow(ctx context.Context, step Step, code int) error {
+// outside says why the first of the steps, which are in order, would not end within the window if it began now, and when the next window opens.
+func (e *Engine) outside(steps []Step) (why string, next time.Time, fits bool) {
+	if len(steps) == 0 {
+		return "", time.Time{}, true
+	}
+	step := steps[0]
 	opens, closes, fits := e.window(step)
+	if fits {
+		return "", time.Time{}, true
+	}
+	if opens.After(e.Now()) {
+		return fmt.Sprintf("before %s: the window %s opens at %s", step.Name, e.Options.Window, moment(opens)), opens, false
+	}
+	opens, _, _ = e.Options.Window.Around(closes)
+	return fmt.Sprintf("before %s: the window %s closes at %s, and the step needs %s, setup and end included",
+		step.Name, e.Options.Window, moment(closes), short(step.Needs())), opens, false
+}
+
+// awaitWindow returns once the step would end within the window. Without Wait it does not wait, and the campaign ends.
+func (e *Engine) awaitWindow(ctx context.Context, step Step) error {
+	why, opens, fits := e.outside([]Step{step})
 	if fits {
 		return nil
 	}
-	isOpen := !opens.After(e.Now())
-	why := fmt.Sprintf("the window %s opens at %s", e.Options.Window, moment(opens))
-	if isOpen {
-		why = fmt.Sprintf("the window %s closes at %s, and the step needs %s, setup and end included", e.Options.Window, moment(closes), short(step.Needs()))
-		opens, _, _ = e.Options.Window.Around(closes)
-	}
 	if !e.Options.Wait {
-		next := "give --wait to wait for it"
-		if code == ExitNotProven {
-			next = fmt.Sprintf("from %s on, go on with: %s", moment(opens), e.Options.Resume)
-		}
-		return &StopError{code, fmt.Sprintf("before %s: %s", step.Name, why), next}
+		return &StopError{ExitNotProven, why, fmt.Sprintf("from %s on, go on with: %s", moment(opens), e.resume())}
 	}
-	e.say(KindWait, step.Name, "%s; waiting until %s", why, moment(opens))
+	e.say(KindWait, step.Name, "%s; waiting until %s", strings.TrimPrefix(why, "before "+step.Name+": "), moment(opens))
 	for ctx.Err() == nil && e.Now().Before(opens) {
 		e.Sleep(ctx, min(patience, opens.Sub(e.Now())))
 	}
 	return ctx.Err()
+}
+
+// resume is the command that goes on with the campaign, with more flags.
+func (e *Engine) resume(more ...string) string {
+	return strings.Join(append([]string{e.Options.Resume}, more...), " ") + e.Options.ResumeEnd
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") + " UTC" }
@@ -457,9 +484,12 @@ var errWindow = errors.New("the window closed")
 
 // step runs a step, judges it and logs its result.
 func (e *Engine) step(ctx context.Context, s *StepRecord) error {
-	dir, err := e.Folder.stepFolder(s.Name)
+	dir, aside, err := e.Folder.stepFolder(s.Name)
 	if err != nil {
-		return &StopError{ExitRefused, fmt.Sprintf("before %s: making its folder: %s", s.Name, err), ""}
+		return &StopError{ExitRefused, fmt.Sprintf("before %s: making its folder: %s", s.Name, err), "mend this, then go on with: " + e.resume()}
+	}
+	if aside != "" {
+		e.say(KindStep, s.Name, "the folder %s was not empty; its files are now in %s", dir, aside)
 	}
 	*s = StepRecord{Step: s.Step, State: StateRunning, Began: e.Now().UTC(), Command: e.Folder.Said(e.Runner.Command(s.Step, dir))}
 	e.say(KindStep, s.Name, "begins (%s): `%s`", s.load(), s.Command)
@@ -472,7 +502,7 @@ func (e *Engine) step(ctx context.Context, s *StepRecord) error {
 		e.say(KindVerdict, s.Name, "%s", line)
 	}
 	ends := fmt.Sprintf("ends after %s: %s", short(s.Ended.Sub(s.Began)), s.State)
-	if accounts := accountsText(s.Facts); accounts != "" {
+	if accounts := s.accounts(); accounts != "" {
 		ends += "; " + accounts
 	}
 	e.say(KindStep, s.Name, "%s", ends)
@@ -538,14 +568,13 @@ func (e *Engine) conclude(ctx context.Context, s *StepRecord, dir string, broken
 
 // stopAt returns the error that ends the campaign at a step that is not done.
 func (e *Engine) stopAt(s *StepRecord) *StopError {
-	stop := &StopError{s.ExitCode, fmt.Sprintf("%s: %s", s.Name, s.Reason), "look into the reports in " + e.Folder.Path(s.Name) + "; then go on with: " + e.Options.Resume}
+	stop := &StopError{s.ExitCode, fmt.Sprintf("%s: %s", s.Name, s.Reason), e.look(s) + "; then go on with: " + e.resume()}
 	switch s.State {
 	case StateFailed:
 		stop.Code, stop.Reason = ExitFailed, fmt.Sprintf("%s is FAIL: %s", s.Name, s.Reason)
 	case StateNotProven:
 		stop.Code, stop.Reason = ExitNotProven, fmt.Sprintf("%s is NOT PROVEN: %s", s.Name, s.Reason)
-		stop.Next = fmt.Sprintf("mend what the reason names and go on with: %s; or decide that it need not be proven, with --accept-not-proven %s",
-			e.Options.Resume, s.Name)
+		stop.Next = e.afterNotProven(s)
 	case StateBroken:
 		stop.Reason = fmt.Sprintf("%s was ended by the breaker: %s", s.Name, s.Reason)
 		if stop.Code != ExitDown {
@@ -562,6 +591,23 @@ func (e *Engine) stopAt(s *StepRecord) *StopError {
 		}
 	}
 	return stop
+}
+
+// look says where to look for why a step ended.
+func (e *Engine) look(s *StepRecord) string {
+	if len(s.Files) == 1 && strings.HasSuffix(s.Files[0], evidence.Extension) {
+		return "make the reports with: k6 x verity report " + e.Folder.Path(s.Files[0])
+	}
+	return "look into the reports in " + e.Folder.Path(s.Name)
+}
+
+// afterNotProven says what can be done. More load or a longer one is another plan, with which this campaign cannot go on.
+func (e *Engine) afterNotProven(s *StepRecord) string {
+	again := "mend what the reason names and go on with: " + e.resume()
+	if strings.Contains(s.Reason, "run longer") {
+		again = fmt.Sprintf("for a longer step write a plan file, and begin a new campaign with it and --from %s in a new --report-dir", s.Name)
+	}
+	return fmt.Sprintf("%s; or decide that it need not be proven, with: %s", again, e.resume("--accept-not-proven", s.Name))
 }
 
 // say writes a line of the log and adds it to the record.

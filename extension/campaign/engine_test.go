@@ -378,6 +378,50 @@ func TestHowStepsEnd(t *testing.T) {
 	}
 }
 
+// What the log says to do next can be done.
+func TestWhatToDoNext(t *testing.T) {
+	t.Parallel()
+	const resume = "k6 x verity campaign --resume"
+	for name, tc := range map[string]struct {
+		b    outcome
+		want string
+	}{
+		"a longer step is another plan": {unproven, "for a longer step write a plan file, and begin a new campaign with it and --from b in a new --report-dir; or decide " +
+			"that it need not be proven, with: " + resume + " --accept-not-proven b -- --no-thresholds"},
+		"no claim is made": {outcome{operations: 10_000, thresholds: 3, noClaims: "TARGET_VUS=1 asks less"}, "mend what the reason names and go on with: " + resume +
+			" -- --no-thresholds; or decide that it need not be proven, with: " + resume + " --accept-not-proven b -- --no-thresholds"},
+		"only evidence": {outcome{exit: 105, operations: 10_000, cut: true}, "make the reports with: k6 x verity report DIR/b/b.evidence.jsonl.gz; then go on with: " +
+			resume + " -- --no-thresholds"},
+		"reports": {outcome{exit: 107, ending: "no"}, "look into the reports in DIR/b; then go on with: " + resume + " -- --no-thresholds"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newTrial(t, t.TempDir()).create(t)
+			c.Options.ResumeEnd = " -- --no-thresholds"
+			c.runner.outcomes["b"] = []outcome{tc.b}
+			var stop *StopError
+			require.ErrorAs(t, c.run(t).err, &stop)
+			require.Equal(t, tc.want, strings.ReplaceAll(stop.Next, c.dir, "DIR"))
+		})
+	}
+}
+
+// A k6 that is killed judges no threshold and deletes no account.
+func TestAStepThatIsCut(t *testing.T) {
+	t.Parallel()
+	c := newTrial(t, t.TempDir()).create(t)
+	c.Record.Steps[1].Variables = map[string]string{"DELETE_ACCOUNTS": "1"}
+	c.runner.outcomes["b"] = []outcome{{exit: 105, operations: 10_000, cut: true}}
+	require.EqualError(t, c.run(t).err, "b: k6 was stopped from outside of the campaign")
+	require.Contains(t, c.log(t), ", exit code 105, the thresholds were not judged, for the run was cut\n")
+	require.Contains(t, c.log(t), "- **b** ends after 0s: interrupted; all of its accounts left on the service: the run was cut before it deleted them\n")
+	require.Equal(t, "all accounts of b left on the service: the run was cut before it deleted them", c.Record.Accounts())
+	c.Record.Steps[0].Facts = map[string]int64{"accounts_deleted": 1200, "accounts_kept": 0}
+	require.Equal(t, "1,200 accounts deleted, 0 left on the service; all accounts of b left on the service: the run was cut before it deleted them",
+		c.Record.Accounts())
+	require.True(t, c.saved(t).Steps[1].Cut)
+}
+
 func TestStepsThatMakeNoClaim(t *testing.T) {
 	t.Parallel()
 	c := newTrial(t, t.TempDir()).create(t)
@@ -430,11 +474,13 @@ func TestACampaignGoesOn(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log, "## 2026-11-28"))
 	require.Contains(t, log, "- **campaign** goes on after a, by me@here: ")
 	require.FileExists(t, filepath.Join(dir, "b-attempt-1", "b"+evidence.Extension), "what the first attempt left is kept")
+	require.Contains(t, log, "- **b** the folder "+filepath.Join(dir, "b")+" was not empty; its files are now in "+filepath.Join(dir, "b-attempt-1")+"\n")
 	require.Empty(t, again.saved(t).Steps[1].Reason)
 	require.NoError(t, again.Folder.Close())
 
 	after := newTrial(t, dir).reopen(t).run(t)
 	require.NoError(t, after.err)
+	require.Contains(t, after.log(t), "- **campaign** target http://127.0.0.1:3000; no step is left to do\n")
 	require.Empty(t, after.runner.began)
 	require.Empty(t, after.runner.looked)
 }
@@ -582,6 +628,7 @@ func TestThePreflight(t *testing.T) {
 	c.runner.preflight["a"] = &StopError{Code: 107, Reason: "10 a minute allowed"}
 	require.EqualError(t, c.run(t).err, "the preflight of a: 10 a minute allowed")
 	require.Equal(t, 107, c.saved(t).ExitCode)
+	require.Contains(t, c.log(t), "- **campaign, next:** mend this, then go on with: k6 x verity campaign --resume\n")
 	require.Empty(t, c.runner.began)
 
 	c = newTrial(t, t.TempDir()).create(t)
@@ -611,6 +658,11 @@ func TestAServiceThatDoesNotBecomeCalm(t *testing.T) {
 	c.service.baseline = fmt.Errorf("%w: connection refused", ErrDown)
 	require.EqualError(t, c.run(t).err, "before the first step: the service is down: connection refused")
 	require.Empty(t, c.runner.began)
+	require.Contains(t, c.log(t), "- **campaign, next:** once the service is well again, go on with: k6 x verity campaign --resume\n")
+	c = newTrial(t, t.TempDir()).create(t)
+	c.service.baseline = errors.New("PROMETHEUS_URL: cannot be reached")
+	require.EqualError(t, c.run(t).err, "before the first step: PROMETHEUS_URL: cannot be reached")
+	require.Contains(t, c.log(t), "- **campaign, next:** mend this, then go on with: k6 x verity campaign --resume\n", "the service is well")
 }
 
 func TestCtrlC(t *testing.T) {
@@ -637,10 +689,11 @@ func TestTheWindow(t *testing.T) {
 	}
 	t.Run("closed", func(t *testing.T) {
 		t.Parallel()
-		c := within(t, "2026-11-28 12:00").run(t)
-		require.EqualError(t, c.err, "before a: the window 22:00-02:00 UTC opens at 2026-11-28 22:00 UTC")
-		require.Equal(t, ExitRefused, c.saved(t).ExitCode)
-		require.Empty(t, c.runner.looked, "nothing is sent")
+		c := within(t, "2026-11-28 12:00")
+		require.EqualError(t, c.Check(t.Context()), "before a: the window 22:00-02:00 UTC opens at 2026-11-28 22:00 UTC; give --wait to wait for it")
+		c = within(t, "2026-11-29 01:58")
+		require.EqualError(t, c.Check(t.Context()), "before a: the window 22:00-02:00 UTC closes at 2026-11-29 02:00 UTC, and the step needs 4m45s, "+
+			"setup and end included; give --wait to wait for it")
 	})
 	t.Run("wait", func(t *testing.T) {
 		t.Parallel()

@@ -189,23 +189,23 @@ func (f *Folder) replace(name string, text []byte) error {
 }
 
 // stepFolder creates the folder of a step. It renames a folder that holds files of an earlier attempt.
-func (f *Folder) stepFolder(step string) (string, error) {
-	dir := f.Path(step)
+func (f *Folder) stepFolder(step string) (dir, aside string, err error) {
+	dir = f.Path(step)
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+		return "", "", err
 	}
 	for n := 1; len(entries) > 0; n++ {
-		aside := fmt.Sprintf("%s-attempt-%d", dir, n)
+		aside = fmt.Sprintf("%s-attempt-%d", dir, n)
 		if _, err := os.Lstat(aside); err == nil {
 			continue
 		}
 		if err := os.Rename(dir, aside); err != nil {
-			return "", err
+			return "", "", err
 		}
 		break
 	}
-	return dir, os.MkdirAll(dir, 0o755) // #nosec G301 -- for others to read
+	return dir, aside, os.MkdirAll(dir, 0o755) // #nosec G301 -- for others to read
 }
 
 // files returns the files in the folder of a step, as paths relative to the campaign's folder.

@@ -31,6 +31,7 @@ func (s *StepRecord) judge(dir string) {
 		if run.End != nil {
 			s.Thresholds, s.Crossed, s.Facts = run.End.Thresholds, run.End.Crossed, run.End.Facts
 		}
+		s.Cut = run.End == nil
 	}
 	s.State, s.Reason = s.outcome(run, readEnding(dir))
 }
@@ -159,6 +160,8 @@ func (s *StepRecord) lines() []string {
 	}
 	thresholds := fmt.Sprintf("all %d thresholds passed", s.Thresholds)
 	switch n := len(s.Crossed); {
+	case s.Cut:
+		thresholds = "the thresholds were not judged, for the run was cut"
 	case s.Thresholds == 0:
 		thresholds = "there were no thresholds"
 	case n > 0:

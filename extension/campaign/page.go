@@ -221,7 +221,7 @@ func (r *Record) stepRow(i int, line timeline) stepRow {
 	s := r.Steps[i]
 	row := stepRow{
 		StepRecord: s, ID: fmt.Sprintf("step-%d", i+1), Mark: stateMark(s.State), Class: stateClass(s.State), Word: stateWord(s.State),
-		Accounts: accountsText(s.Facts),
+		Accounts: s.accounts(),
 	}
 	if s.Verdict != nil {
 		row.NoClaims = s.Verdict.NoClaims

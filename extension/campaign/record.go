@@ -134,6 +134,8 @@ type StepRecord struct {
 	Files []string `json:"files,omitempty"`
 	// Facts are the facts in the evidence, such as how many accounts a cleanup deleted.
 	Facts map[string]int64 `json:"facts,omitempty"`
+	// Cut says that the evidence has no end, as after a kill: no threshold was judged, and no account was deleted.
+	Cut bool `json:"cut,omitempty"`
 }
 
 // Kind is the kind of an Event.

@@ -154,7 +154,7 @@ func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error 
 		plan = plan.Cleaning()
 	}
 	if o.list {
-		return refused(listSteps(gs.Stdout, plan, o.selection))
+		return refused(list(gs, dir, plan, o))
 	}
 	runner.TerminateOnHangup()
 	ctx, kill, stop := interrupts(gs)
@@ -168,10 +168,31 @@ func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error 
 		return refused(err)
 	}
 	defer func() { _ = engine.Folder.Close() }()
-	return carryOut(ctx, gs, engine, "STEP", strings.Join(append([]string{started(gs.CmdArgs), "x verity campaign"}, o.words()...), " "))
+	return carryOut(ctx, gs, engine, campaignHeading, strings.Join(append([]string{started(gs.CmdArgs), "x verity campaign"}, o.words()...), " "))
 }
 
 // complete fills flags that were not given from the environment or with defaults, and makes profilesFile absolute, as the scenarios require.
+// list prints the steps that would run, and refuses those that a campaign would.
+func list(gs *state.GlobalState, scripts string, plan campaign.Plan, o campaignOptions) error {
+	selected, err := plan.Select(o.selection)
+	if err != nil {
+		return err
+	}
+	k6, err := newSteps(gs, scripts, o)
+	if err != nil {
+		return err
+	}
+	for _, step := range selected.Steps {
+		if len(step.Variables) == 0 {
+			continue // a profile as it is
+		}
+		if err := k6.Check(gs.Ctx, step); err != nil {
+			return fmt.Errorf("the step %s would be refused: %w", step.Name, err)
+		}
+	}
+	return listSteps(gs.Stdout, plan, o.selection)
+}
+
 func (o *campaignOptions) complete() (err error) {
 	if o.profilesFile == "" {
 		o.profilesFile = os.Getenv("PROFILES_FILE")
@@ -196,6 +217,9 @@ func (o *campaignOptions) words() []string {
 	return slices.Concat(o.given, []string{"--"}, shownFlags(o.k6Flags))
 }
 
+// campaignHeading is that of the table of a campaign's steps; that of a smoke run is another one.
+const campaignHeading = "STEP"
+
 // carryOut runs a campaign to its end and prints a table of its steps. The error it returns says where and why the campaign stopped.
 func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engine, heading, command string) error {
 	err := engine.Run(ctx, command)
@@ -203,7 +227,7 @@ func carryOut(ctx context.Context, gs *state.GlobalState, engine *campaign.Engin
 	if accounts := engine.Record.Accounts(); accounts != "" {
 		_, _ = fmt.Fprintf(gs.Stdout, "\n%s.\n", accounts)
 	}
-	if !gs.Flags.Quiet {
+	if isSmoke := heading != campaignHeading; !gs.Flags.Quiet || !isSmoke {
 		_, _ = fmt.Fprintf(gs.Stdout, "\nThe log is %s, and its page %s.\n", engine.Folder.Path(campaign.LogFile), engine.Folder.Path(campaign.PageFile))
 	}
 	var stop *campaign.StopError
@@ -374,7 +398,7 @@ func secretsOf(service campaign.Service) []string {
 func optionsOf(gs *state.GlobalState, o campaignOptions) campaign.Options {
 	options := campaign.Options{
 		Wait: o.wait, Yes: o.yes, AcceptNotProven: o.acceptNotProven, NoBreaker: o.noBreaker, WarnOnly: gs.Env["SKIP_PREFLIGHT"] == "1",
-		Who: who(), Resume: resumeCommand(gs, o),
+		Who: who(), Resume: resumeCommand(gs, o), ResumeEnd: resumeEnd(o.k6Flags),
 	}
 	if term.IsTerminal(int(os.Stdin.Fd())) { // #nosec G115 -- a descriptor is small
 		options.Ask = func(ctx context.Context, question string) (bool, error) { return ask(ctx, gs, question) }
@@ -393,22 +417,44 @@ func who() string {
 	return name + "@" + host
 }
 
-// resumeCommand returns the command that continues the campaign, without the values of k6's flags.
+// resumeCommand goes on with the campaign, as it is typed at a shell, without k6's flags.
 func resumeCommand(gs *state.GlobalState, o campaignOptions) string {
 	words := []string{started(gs.CmdArgs), "x verity campaign --resume --report-dir", quoted(o.reportDir)}
-	for _, flag := range []struct{ name, value string }{{"--plan", o.plan}, {"--profiles-file", o.profilesFile}, {"--window", o.window}, {"--tz", o.tz}, {"--runners", o.runners}} {
+	for _, flag := range []struct{ name, value string }{
+		{"--plan", o.plan}, {"--profiles-file", o.profilesFile}, {"--scripts", o.scripts}, {"--window", o.window}, {"--tz", o.tz}, {"--runners", o.runners},
+	} {
 		if flag.value != "" {
 			words = append(words, flag.name, quoted(flag.value))
 		}
 	}
 	if o.runners != "" {
-		words = append(words, "--runner-count", strconv.Itoa(o.runnerCount))
+		words = append(words, "--runner-count", strconv.Itoa(o.runnerCount), "--runner-wait", o.runnerWait.String())
 	}
-	if o.cleanup {
-		words = append(words, "--cleanup")
+	for _, flag := range []struct {
+		name    string
+		isGiven bool
+	}{{"--wait", o.wait}, {"--yes", o.yes}, {"--no-breaker", o.noBreaker}, {"--cleanup", o.cleanup}} {
+		if flag.isGiven {
+			words = append(words, flag.name)
+		}
 	}
-	if len(o.k6Flags) > 0 {
-		words = append(words, "-- (and k6's flags)")
+	for _, step := range o.acceptNotProven {
+		words = append(words, "--accept-not-proven", quoted(step))
+	}
+	return strings.Join(words, " ")
+}
+
+// resumeEnd has k6's flags for the command that goes on, or a word on them where one of their values may be a secret.
+func resumeEnd(flags []string) string {
+	words := []string{" --"}
+	for _, flag := range flags {
+		words = append(words, quoted(flag))
+	}
+	switch {
+	case len(flags) == 0:
+		return ""
+	case !slices.Equal(words[1:], shownFlags(flags)):
+		return ", with -- and k6's flags behind it as before"
 	}
 	return strings.Join(words, " ")
 }
@@ -478,8 +524,11 @@ func writeSteps(out io.Writer, heading string, record *campaign.Record) {
 }
 
 func thresholdsOf(s campaign.StepRecord) string {
-	if s.State == campaign.StatePending {
+	switch {
+	case s.State == campaign.StatePending:
 		return ""
+	case s.Verdict == nil && s.Thresholds == 0, s.Cut:
+		return "not judged"
 	}
 	return fmt.Sprintf("%d of %d passed", s.Thresholds-len(s.Crossed), s.Thresholds)
 }

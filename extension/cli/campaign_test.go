@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/v2/cmd/state"
 
 	"github.com/verity-app/xk6-verity/extension/campaign"
 	"github.com/verity-app/xk6-verity/extension/evidence"
@@ -144,6 +145,22 @@ func TestTheCommandsOfRunners(t *testing.T) {
 	require.Equal(t, at.Format(time.RFC3339), r.begins(other), "the log and the terminal say the same")
 }
 
+// The command that goes on has all that the campaign was started with, and can be pasted.
+func TestTheCommandThatGoesOn(t *testing.T) {
+	t.Parallel()
+	gs := &state.GlobalState{CmdArgs: []string{"./k6"}}
+	require.Equal(t, "./k6 x verity campaign --resume --report-dir reports", resumeCommand(gs, campaignOptions{reportDir: "reports"}))
+	require.Equal(t, "./k6 x verity campaign --resume --report-dir 'my reports' --plan plan.yaml --profiles-file /p.json --scripts . --window 22:00-02:00 "+
+		"--tz Australia/Sydney --runners in --runner-count 2 --runner-wait 1h0m0s --wait --yes --no-breaker --cleanup --accept-not-proven a",
+		resumeCommand(gs, campaignOptions{
+			reportDir: "my reports", plan: "plan.yaml", profilesFile: "/p.json", scripts: ".", window: "22:00-02:00", tz: "Australia/Sydney", runners: "in",
+			runnerCount: 2, runnerWait: time.Hour, wait: true, yes: true, noBreaker: true, cleanup: true, acceptNotProven: []string{"a"},
+		}))
+	require.Empty(t, resumeEnd(nil))
+	require.Equal(t, " -- --tag 'name=a b' --no-thresholds", resumeEnd([]string{"--tag", "name=a b", "--no-thresholds"}))
+	require.Equal(t, ", with -- and k6's flags behind it as before", resumeEnd([]string{"--out", "influxdb=http://me:secret@host"}), "no secret")
+}
+
 func TestAStepOfADryProfileStaysDryUnlessItAsksMore(t *testing.T) {
 	t.Parallel()
 	for variables, want := range map[string]bool{
@@ -180,12 +197,12 @@ a     http://127.0.0.1:1  ✓ PASS                          3 of 3 passed
 b     http://127.0.0.1:1  ✓ passed                        3 of 3 passed
 c     http://127.0.0.1:1  ✓ NOT PROVEN, accepted          3 of 3 passed
 d     http://127.0.0.1:1  ? NOT PROVEN (exit 110)         3 of 3 passed
-e     http://127.0.0.1:1  ? no threshold was judged       0 of 0 passed
+e     http://127.0.0.1:1  ? no threshold was judged       not judged
 f     http://127.0.0.1:1  ✗ FAIL (exit 99)                2 of 3 passed
 g     http://127.0.0.1:1  ✗ thresholds crossed (exit 99)  2 of 3 passed
-h     http://127.0.0.1:1  ✗ ended by the breaker          0 of 0 passed
-i     http://127.0.0.1:1  ✗ interrupted                   0 of 0 passed
-j     http://127.0.0.1:1  ✗ failed (exit 107)             0 of 0 passed
+h     http://127.0.0.1:1  ✗ ended by the breaker          not judged
+i     http://127.0.0.1:1  ✗ interrupted                   not judged
+j     http://127.0.0.1:1  ✗ failed (exit 107)             not judged
 k     http://127.0.0.1:1  – not begun                     
 `, out.String())
 }
