@@ -144,7 +144,7 @@ func TestACampaignTakesAHealthyServiceThroughItsPlan(t *testing.T) {
 
 // lookAtCommands checks, until the function that it returns is called, that no command line of a process on this machine contains the secret.
 // That function returns how often k6 run was seen.
-func lookAtCommands(t *testing.T, secret string, campaign int) func() int {
+func lookAtCommands(t *testing.T, secret string, parent int) func() int {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		return func() int { return 1 }
@@ -158,7 +158,7 @@ func lookAtCommands(t *testing.T, secret string, campaign int) func() int {
 				if strings.Contains(string(text), secret) {
 					t.Errorf("the secret is in the command of a process: %q", text)
 				}
-				if strings.Contains(string(text), "\x00run\x00") && strings.Contains(string(text), "small-") || parentOf(pid) == campaign {
+				if strings.Contains(string(text), "\x00run\x00") && strings.Contains(string(text), "small-") || parentOf(pid) == parent {
 					seen++
 				}
 			}
