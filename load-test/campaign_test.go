@@ -343,6 +343,24 @@ func TestACampaignOfRunnersElsewhere(t *testing.T) {
 		"; move it away, or give another folder as --runners")
 }
 
+// A quiet campaign prints its table and where its log is. A step that is stopped at once by a second Ctrl-C says what it leaves.
+func TestAQuietCampaignThatIsStoppedAtOnce(t *testing.T) {
+	t.Parallel()
+	target := startStandin(t, conditions{})
+	e := newExpedition(t, target, "steps:\n  - { profile: long-queue, dry: true }\n").with("--quiet", "--cleanup")
+	run := e.start(t)
+	require.Eventually(t, func() bool { return target.state(t).queued() > 0 }, runLimit, 50*time.Millisecond)
+	require.NoError(t, run.cmd.Process.Signal(os.Interrupt))
+	require.NoError(t, run.cmd.Process.Signal(syscall.SIGTERM)) // two signals of one kind may arrive as one
+	r := run.wait(t)
+	require.Equal(t, exitcodes.ExternalAbort, r.exit)
+	require.NotContains(t, r.stdout, "▶")
+	require.Regexp(t, `(?m)^long-queue +`+target.url+` +✗ interrupted +not judged$`, r.stdout)
+	require.Contains(t, r.stdout, "\nAll accounts of long-queue left on the service: the run was cut before it deleted them.\n")
+	require.Contains(t, r.stdout, "\nThe log is "+filepath.Join(e.dir, campaign.LogFile)+", and its page "+filepath.Join(e.dir, campaign.PageFile)+".\n")
+	require.Contains(t, e.log(t), "the thresholds were not judged, for the run was cut\n")
+}
+
 // A window that closes during the plan ends the campaign before the step that would not end within it.
 func TestAWindowThatCloses(t *testing.T) {
 	t.Parallel()

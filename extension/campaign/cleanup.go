@@ -58,9 +58,9 @@ func (r *Record) Accounts() string {
 		return text
 	}
 	if text != "" {
-		text += "; "
+		text += ". "
 	}
-	return text + "all accounts of " + strings.Join(kept, ", ") + " left on the service: the run was cut before it deleted them"
+	return text + "All accounts of " + strings.Join(kept, ", ") + " left on the service: the run was cut before it deleted them"
 }
 
 // keptAll reports whether a step was to delete its accounts and did not come to it.

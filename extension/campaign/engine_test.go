@@ -415,9 +415,9 @@ func TestAStepThatIsCut(t *testing.T) {
 	require.EqualError(t, c.run(t).err, "b: k6 was stopped from outside of the campaign")
 	require.Contains(t, c.log(t), ", exit code 105, the thresholds were not judged, for the run was cut\n")
 	require.Contains(t, c.log(t), "- **b** ends after 0s: interrupted; all of its accounts left on the service: the run was cut before it deleted them\n")
-	require.Equal(t, "all accounts of b left on the service: the run was cut before it deleted them", c.Record.Accounts())
+	require.Equal(t, "All accounts of b left on the service: the run was cut before it deleted them", c.Record.Accounts())
 	c.Record.Steps[0].Facts = map[string]int64{"accounts_deleted": 1200, "accounts_kept": 0}
-	require.Equal(t, "1,200 accounts deleted, 0 left on the service; all accounts of b left on the service: the run was cut before it deleted them",
+	require.Equal(t, "1,200 accounts deleted, 0 left on the service. All accounts of b left on the service: the run was cut before it deleted them",
 		c.Record.Accounts())
 	require.True(t, c.saved(t).Steps[1].Cut)
 }

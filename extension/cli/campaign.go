@@ -446,7 +446,8 @@ func resumeCommand(gs *state.GlobalState, o campaignOptions) string {
 
 // resumeEnd has k6's flags for the command that goes on, or a word on them where one of their values may be a secret.
 func resumeEnd(flags []string) string {
-	words := []string{" --"}
+	words := make([]string, 0, len(flags)+1)
+	words = append(words, " --")
 	for _, flag := range flags {
 		words = append(words, quoted(flag))
 	}

@@ -120,7 +120,7 @@ func (r *remoteSteps) Run(ctx context.Context, step campaign.Step, dir string, s
 	}
 	for i, command := range r.commands(step, shownFlags(r.flags)) {
 		if i > 0 {
-			say(campaign.KindStep, fmt.Sprintf("runner %d of %d: `%s`", i+1, r.count, command))
+			say(campaign.KindStep, fmt.Sprintf("runner %d of %d: ", i+1, r.count)+"`"+command+"`")
 		}
 	}
 	limit := leadTime + step.Needs() + r.wait

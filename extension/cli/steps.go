@@ -88,7 +88,7 @@ func (s *steps) assignments(step campaign.Step, more map[string]string) []string
 		variables[profilesFileVariable] = file
 	}
 	maps.Copy(variables, more)
-	var words []string
+	words := make([]string, 0, len(variables))
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		words = append(words, name+"="+quoted(variables[name]))
 	}
