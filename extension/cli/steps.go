@@ -218,7 +218,8 @@ func (s *steps) Run(ctx context.Context, step campaign.Step, dir string, _ func(
 	if s.quiet {
 		args = append(args, "--quiet")
 	}
-	cmd := exec.Command(s.binary, append(args, s.script(step))...) //nolint:noctx,gosec // this binary; not killed with ctx, so that its users leave
+	//nolint:noctx // not killed with ctx, so that its users leave
+	cmd := exec.Command(s.binary, append(args, s.script(step))...) // #nosec G204 G702 -- this binary
 	cmd.Env = s.environOf(step, "REPORT_DIR="+dir, runner.LeashVariable+"=1")
 	cmd.Stdout, cmd.Stderr = s.stdout, s.stderr
 	var said *os.File
