@@ -177,7 +177,6 @@ func (e *Engine) begin(command string) {
 	e.save()
 }
 
-// lastDone names the last step that is done, for the log; without one it names the beginning.
 // toGo says which steps are to be run.
 func toGo(names []string) string {
 	if len(names) == 0 {
@@ -186,6 +185,7 @@ func toGo(names []string) string {
 	return fmt.Sprintf("%s to go: %s", counted(len(names), "step"), strings.Join(names, ", "))
 }
 
+// lastDone names the last step that is done, for the log; without one it names the beginning.
 func (e *Engine) lastDone() string {
 	for _, s := range slices.Backward(e.Record.Steps) {
 		if s.State.Done() {

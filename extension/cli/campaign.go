@@ -171,7 +171,6 @@ func runCampaign(gs *state.GlobalState, scripts fs.FS, o campaignOptions) error 
 	return carryOut(ctx, gs, engine, campaignHeading, strings.Join(append([]string{started(gs.CmdArgs), "x verity campaign"}, o.words()...), " "))
 }
 
-// complete fills flags that were not given from the environment or with defaults, and makes profilesFile absolute, as the scenarios require.
 // list prints the steps that would run, and refuses those that a campaign would.
 func list(gs *state.GlobalState, scripts string, plan campaign.Plan, o campaignOptions) error {
 	selected, err := plan.Select(o.selection)
@@ -193,6 +192,7 @@ func list(gs *state.GlobalState, scripts string, plan campaign.Plan, o campaignO
 	return listSteps(gs.Stdout, plan, o.selection)
 }
 
+// complete fills flags that were not given from the environment or with defaults, and makes profilesFile absolute, as the scenarios require.
 func (o *campaignOptions) complete() (err error) {
 	if o.profilesFile == "" {
 		o.profilesFile = os.Getenv("PROFILES_FILE")
