@@ -114,13 +114,10 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// mergedExtension is the extension of the merged evidence of several runners, which is in the same folder as theirs.
-const mergedExtension = "-merged" + evidence.Extension
-
 // readEvidence returns the evidence in a step's folder, the merged evidence if there is any; nil if there is none that can be read.
 func readEvidence(dir string) *evidence.Run {
 	paths, _ := filepath.Glob(filepath.Join(dir, "*"+evidence.Extension)) // the pattern is well formed
-	if at := slices.IndexFunc(paths, func(path string) bool { return strings.HasSuffix(path, mergedExtension) }); at >= 0 {
+	if at := slices.IndexFunc(paths, func(path string) bool { return strings.HasSuffix(path, evidence.MergedExtension) }); at >= 0 {
 		paths = paths[at : at+1]
 	}
 	if len(paths) != 1 {

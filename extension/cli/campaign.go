@@ -189,13 +189,13 @@ func list(gs *state.GlobalState, scripts string, plan campaign.Plan, o campaignO
 			return fmt.Errorf("the step %s would be refused: %w", step.Name, err)
 		}
 	}
-	return listSteps(gs.Stdout, plan, o.selection)
+	return listSteps(gs.Stdout, selected)
 }
 
 // complete fills flags that were not given from the environment or with defaults, and makes profilesFile absolute, as the scenarios require.
 func (o *campaignOptions) complete() (err error) {
 	if o.profilesFile == "" {
-		o.profilesFile = os.Getenv("PROFILES_FILE")
+		o.profilesFile = os.Getenv(profilesFileVariable)
 	}
 	if o.reportDir == "" {
 		o.reportDir = os.Getenv("REPORT_DIR")
@@ -346,13 +346,10 @@ func newSteps(gs *state.GlobalState, scripts string, o campaignOptions) (*steps,
 	}
 	environ := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
-		return name == "REPORT_DIR" || name == "PROFILES_FILE"
+		return name == "REPORT_DIR" || name == profilesFileVariable
 	})
-	if o.profilesFile != "" {
-		environ = append(environ, "PROFILES_FILE="+o.profilesFile)
-	}
 	return &steps{
-		binary: binary, started: started(gs.CmdArgs), scripts: scripts, environ: environ, flags: o.k6Flags,
+		binary: binary, started: started(gs.CmdArgs), scripts: scripts, profilesFile: o.profilesFile, environ: environ, flags: o.k6Flags,
 		stdout: os.Stdout, stderr: os.Stderr, quiet: gs.Flags.Quiet, kill: o.kill,
 	}, nil
 }

@@ -28,14 +28,17 @@ func TestTheStepsOfTheSafePlan(t *testing.T) {
 	plan, _, err := readPlan(os.DirFS("../.."), "", "")
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, listSteps(&out, plan, campaign.Selection{From: "sessions-dry", Until: "queue-full"}))
+	selected, err := plan.Select(campaign.Selection{From: "sessions-dry", Until: "queue-full"})
+	require.NoError(t, err)
+	require.NoError(t, listSteps(&out, selected))
 	require.Equal(t, `STEP          SCENARIO               USERS  LENGTH  BEGINS       SHOWS THAT
 sessions-dry  video-session-sustain  500    5m      by itself    users match in time and hold about 240 sessions at once
 queue-full    queue-concurrency      10000  15m     after a yes  the queue holds 10,000 users
 
 20m of load; a window must have room for each step and 3m15s beside it.
 `, out.String())
-	require.EqualError(t, listSteps(&out, plan, campaign.Selection{From: "queue"}), `--from must be one of the steps queue-dry, match-dry, sessions-dry, `+
+	_, err = plan.Select(campaign.Selection{From: "queue"})
+	require.EqualError(t, err, `--from must be one of the steps queue-dry, match-dry, sessions-dry, `+
 		`queue-full, match-full, sessions-full, sessions-1000, purchase-spike, got "queue"`)
 }
 
@@ -112,7 +115,7 @@ func TestTheCommandOfAStep(t *testing.T) {
 	step := campaign.Step{Name: "more", Profile: "evening", Scenario: "queue-concurrency", Variables: map[string]string{"QUEUE_REGION": "a b", "HOLD": "1m"}}
 	require.Equal(t, "HOLD=1m PROFILE=evening QUEUE_REGION='a b' REPORT_DIR=reports/more ./k6 run --out … load-test/queue-concurrency.js",
 		s.Command(step, "reports/more"))
-	s.environ = []string{"HOME=/", "PROFILES_FILE=/my files/profiles.json"}
+	s.profilesFile = "/my files/profiles.json"
 	require.Equal(t, "HOLD=1m PROFILE=evening PROFILES_FILE='/my files/profiles.json' QUEUE_REGION='a b' REPORT_DIR=reports/more ./k6 run --out … "+
 		"load-test/queue-concurrency.js", s.Command(step, "reports/more"), "without the file there is no such profile")
 }
@@ -122,7 +125,7 @@ func TestTheCommandsOfRunners(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	r := &remoteSteps{
-		steps: &steps{started: "./k6", environ: []string{"PROFILES_FILE=/p.json"}, flags: []string{"--out", "csv=a b"}}, dir: "/in", count: 2,
+		steps: &steps{started: "./k6", profilesFile: "/p.json", flags: []string{"--out", "csv=a b"}}, dir: "/in", count: 2,
 		target: "http://127.0.0.1:1", out: &out, startAt: map[string]string{"more": "2026-11-28T22:04:00Z"},
 	}
 	step := campaign.Step{Name: "more", Profile: "evening", Scenario: "queue-concurrency"}
@@ -220,14 +223,19 @@ func TestWhatAPreflightFoundInTheLog(t *testing.T) {
 // The length announced for a step of a smoke run is the one that its variables add up to.
 func TestTheStepsOfTheSmokeRun(t *testing.T) {
 	t.Parallel()
+	wanted := map[string]struct {
+		users  int
+		length time.Duration
+	}{
+		"queue-concurrency":     {50, 15 * time.Second},
+		"video-session-sustain": {40, 17 * time.Second},
+		"token-purchase-spike":  {10, 14 * time.Second},
+	}
+	require.Len(t, smokeScenarios, len(wanted))
 	for _, scenario := range smokeScenarios {
-		p := profile{Name: scenario.name, Variables: scenario.variables}
-		users, err := p.users()
+		step, err := scenario.step()
 		require.NoError(t, err)
-		length, err := p.length()
-		require.NoError(t, err)
-		require.Equal(t, users, scenario.users)
-		require.Equal(t, length, scenario.length)
-		require.NotEqual(t, time.Duration(0), length)
+		require.Equal(t, wanted[scenario.name].users, step.Users)
+		require.Equal(t, wanted[scenario.name].length, step.Length())
 	}
 }

@@ -78,17 +78,13 @@ func stepOf(scripts fs.FS, known []profile, name string, variables map[string]st
 	merged.Variables = map[string]string{}
 	maps.Copy(merged.Variables, p.Variables)
 	maps.Copy(merged.Variables, variables)
-	users, err := merged.users()
-	if err != nil {
-		return campaign.Step{}, err
-	}
-	length, err := merged.length()
+	outline, err := merged.outline()
 	if err != nil {
 		return campaign.Step{}, err
 	}
 	return campaign.Step{
-		Name: name, Profile: name, Scenario: p.Scenario, Shows: p.Shows, Dry: p.Dry && !asksMore(variables), Users: users,
-		LengthSeconds: length.Seconds(), Variables: variables, Claims: p.Claims,
+		Name: name, Profile: name, Scenario: p.Scenario, Shows: p.Shows, Dry: p.Dry && !asksMore(variables), Users: outline.Users,
+		LengthSeconds: outline.Length().Seconds(), Variables: variables, Claims: p.Claims,
 	}, nil
 }
 
@@ -100,12 +96,8 @@ func asksMore(variables map[string]string) bool {
 	return slices.ContainsFunc(loadVariables, func(name string) bool { return variables[name] != "" })
 }
 
-// listSteps prints the steps that are selected.
-func listSteps(out io.Writer, plan campaign.Plan, selection campaign.Selection) error {
-	plan, err := plan.Select(selection)
-	if err != nil {
-		return err
-	}
+// listSteps prints the steps of a plan.
+func listSteps(out io.Writer, plan campaign.Plan) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "STEP\tSCENARIO\tUSERS\tLENGTH\tBEGINS\tSHOWS THAT")
 	for _, step := range plan.Steps {

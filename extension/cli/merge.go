@@ -20,10 +20,6 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// mergedExtension is the extension of merged evidence. Files with it are skipped when a folder is read, so that a merge into the same folder
-// can be repeated.
-const mergedExtension = "-merged" + evidence.Extension
-
 // mostRunners bounds --expect.
 const mostRunners = 10_000
 
@@ -42,7 +38,7 @@ func newMergeCommand(gs *state.GlobalState) *cobra.Command {
 		Short: "Merge the evidence of several runners of one test into one summary and one verdict",
 		Long: `Merge the evidence of several runners of one test into what one runner would have given: one summary, one verdict, one exit code.
 
-A folder stands for all *` + evidence.Extension + ` in it, but for those that are merged already (*` + mergedExtension + `).
+A folder stands for all *` + evidence.Extension + ` in it, but for those that are merged already (*` + evidence.MergedExtension + `).
 Percentiles are those of all samples in one pool, and the series per second add up on the target's clock. A runner that is missing, was
 killed or began late is named, and no claim is proven that it could have broken.
 
@@ -84,9 +80,8 @@ func waitForRunners(gs *state.GlobalState, args []string, o mergeOptions) error 
 	}
 	ctx, stop := untilInterrupted(gs)
 	defer stop()
-	w := &evidenceWait{
-		args: args, expect: o.expect, began: time.Now(), every: lookEvery, patient: killedAfter, said: gs.Stderr, files: map[string]*watched{},
-	}
+	w := newEvidenceWait(args, o.expect, gs.Stderr)
+	w.began = time.Now()
 	return w.until(ctx, o.wait)
 }
 
@@ -95,6 +90,11 @@ func merge(stdout io.Writer, args []string, width int, o mergeOptions) error {
 	if err != nil {
 		return refused(err)
 	}
+	return conclude(stdout, run, parts, width, o)
+}
+
+// conclude judges a merged run, writes and prints its reports, and returns an error with the exit code.
+func conclude(stdout io.Writer, run *evidence.Run, parts []evidence.Part, width int, o mergeOptions) error {
 	judged := verdict.Judge(run, run.Header.Claims)
 	found := report.Merged(run, parts, judged)
 	written, err := writeMerged(o.out, run, found)
@@ -190,7 +190,7 @@ func evidenceFiles(path string) ([]string, error) {
 	}
 	var files []string
 	for _, entry := range entries {
-		if name := entry.Name(); strings.HasSuffix(name, evidence.Extension) && !strings.HasSuffix(name, mergedExtension) {
+		if name := entry.Name(); strings.HasSuffix(name, evidence.Extension) && !strings.HasSuffix(name, evidence.MergedExtension) {
 			files = append(files, filepath.Join(path, name))
 		}
 	}

@@ -111,18 +111,7 @@ func allProfiles(scripts fs.FS, file string) ([]profile, error) {
 	return ours, nil
 }
 
-// users returns the number of users at the peak; for the purchase scenario, the number of buyers.
-func (p profile) users() (int, error) {
-	outline, err := p.outline()
-	return outline.Users, err
-}
-
-// length returns the planned length of the run.
-func (p profile) length() (time.Duration, error) {
-	outline, err := p.outline()
-	return outline.Length(), err
-}
-
+// outline returns the number of users at the peak, buyers for the purchase scenario, and the planned length of the run.
 func (p profile) outline() (plan.Outline, error) {
 	outline, err := plan.Outlined(p.Scenario, p.Variables)
 	if wrong, ok := errors.AsType[*plan.VariableError](err); ok {
@@ -159,15 +148,11 @@ func listed(profiles []profile, k6 string) ([]listedProfile, error) {
 			list = append(list, listedProfile{profile: p, Command: p.command(k6)})
 			continue
 		}
-		users, err := p.users()
+		outline, err := p.outline()
 		if err != nil {
 			return nil, err
 		}
-		length, err := p.length()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, listedProfile{p, users, length.Seconds(), p.command(k6)})
+		list = append(list, listedProfile{p, outline.Users, outline.Length().Seconds(), p.command(k6)})
 	}
 	return list, nil
 }

@@ -153,10 +153,7 @@ func (r *remoteSteps) tell(step campaign.Step) error {
 
 // await waits for the evidence of all runners until the limit. In a resumed campaign, evidence that arrived in the meantime counts too.
 func (r *remoteSteps) await(ctx context.Context, from string, limit time.Duration, say func(campaign.Kind, string)) error {
-	w := evidenceWait{
-		args: []string{from}, expect: r.count, every: lookEvery, patient: killedAfter, said: lines(func(line string) { say(campaign.KindWait, line) }),
-		files: map[string]*watched{},
-	}
+	w := newEvidenceWait([]string{from}, r.count, lines(func(line string) { say(campaign.KindWait, line) }))
 	if !r.resumes {
 		w.began = time.Now()
 	}
@@ -181,14 +178,15 @@ func (l lines) Write(text []byte) (int, error) {
 // judge merges the evidence into the step's folder and prints the verdict. It returns the exit code that one runner with the whole load
 // would have had.
 func (r *remoteSteps) judge(step campaign.Step, from, dir string) (int, error) {
-	run, _, err := readAndMerge([]string{from}, mergeOptions{expect: r.count})
+	o := mergeOptions{out: dir, expect: r.count}
+	run, parts, err := readAndMerge([]string{from}, o)
 	if err == nil && (strings.TrimSuffix(run.Header.Target, "/") != r.target || run.Header.Profile != step.Profile && run.Header.NoClaims == "") {
 		err = fmt.Errorf("it is of the profile %q on %s, and should be of %q on %s", run.Header.Profile, run.Header.Target, step.Profile, r.target)
 	}
 	if err != nil {
 		return 0, &campaign.StopError{Code: campaign.ExitRefused, Reason: fmt.Sprintf("the evidence in %s: %s", from, err)}
 	}
-	err = merge(r.out, []string{from}, r.width, mergeOptions{out: dir, expect: r.count})
+	err = conclude(r.out, run, parts, r.width, o)
 	var coded errext.HasExitCode
 	switch {
 	case err == nil:

@@ -19,8 +19,6 @@ import (
 // smokeScenario is one scenario at laptop scale.
 type smokeScenario struct {
 	name      string
-	users     int
-	length    time.Duration
 	variables map[string]string
 }
 
@@ -28,13 +26,13 @@ type smokeScenario struct {
 const smokeSession = 3 * time.Second
 
 var smokeScenarios = []smokeScenario{ //nolint:gochecknoglobals // a constant table
-	{"queue-concurrency", 50, 15 * time.Second, map[string]string{
+	{"queue-concurrency", map[string]string{
 		"TARGET_VUS": "50", "RAMP_UP": "5s", "HOLD": "8s", "RAMP_DOWN": "2s", "BALANCE_CHECK_EVERY": "3",
 	}},
-	{"video-session-sustain", 40, 17 * time.Second, map[string]string{
+	{"video-session-sustain", map[string]string{
 		"SESSION_VUS": "40", "RAMP_UP": "5s", "HOLD": "10s", "RAMP_DOWN": "2s", "SESSION_HOLD_SECONDS": "3",
 	}},
-	{"token-purchase-spike", 10, 14 * time.Second, map[string]string{
+	{"token-purchase-spike", map[string]string{
 		"SEED_USER_COUNT": "10", "BASE_RATE": "5", "SPIKE_RATE": "60", "RAMP_UP": "4s", "SPIKE_HOLD": "6s", "RAMP_DOWN": "2s", "REPLAY_RATE": "0.2",
 	}},
 }
@@ -118,7 +116,11 @@ func newSmoke(gs *state.GlobalState, scripts, reportDir, target string, kill <-c
 		return nil, fmt.Errorf("reading this binary: %w", err)
 	}
 	for _, scenario := range smokeScenarios {
-		asked.Plan.Steps = append(asked.Plan.Steps, scenario.step())
+		step, err := scenario.step()
+		if err != nil {
+			return nil, err
+		}
+		asked.Plan.Steps = append(asked.Plan.Steps, step)
 	}
 	options := campaign.Options{KeepGoing: true, Who: who(), Resume: started(gs.CmdArgs) + " x verity smoke"}
 	engine, err := newEngine(gs, k6, campaign.Service{BaseURL: target}, options)
@@ -160,8 +162,11 @@ func scriptsFolder(scripts fs.FS, flag, from string) (string, error) {
 func (s smokeScenario) path() string { return filepath.Join("load-test", s.name+".js") }
 
 // step returns the scenario as a step of a campaign, without claims: a load of laptop scale proves nothing about the targets.
-func (s smokeScenario) step() campaign.Step {
-	return campaign.Step{Name: s.name, Scenario: s.name, Dry: true, Users: s.users, LengthSeconds: s.length.Seconds(), Variables: s.variables}
+func (s smokeScenario) step() (campaign.Step, error) {
+	outline, err := profile{Name: s.name, Scenario: s.name, Variables: s.variables}.outline()
+	return campaign.Step{
+		Name: s.name, Scenario: s.name, Dry: true, Users: outline.Users, LengthSeconds: outline.Length().Seconds(), Variables: s.variables,
+	}, err
 }
 
 func inherited(names []string) []string {

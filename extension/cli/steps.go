@@ -33,28 +33,32 @@ const lookLimit = 15 * time.Second
 
 // steps runs each step of a campaign in a process of its own, of this binary.
 type steps struct {
-	binary  string
-	started string   // the command with which the user started the binary
-	scripts string   // the folder that contains load-test and js
-	environ []string // the environment of every step
-	flags   []string // the flags of every k6 run
-	stdout  io.Writer
-	stderr  io.Writer
-	quiet   bool            // the output of a step is shown only if it failed
-	kill    <-chan struct{} // closed when steps must end at once
+	binary       string
+	started      string   // the command with which the user started the binary
+	scripts      string   // the folder that contains load-test and js
+	profilesFile string   // the user's own profiles; "" for none
+	environ      []string // the environment of every step
+	flags        []string // the flags of every k6 run
+	stdout       io.Writer
+	stderr       io.Writer
+	quiet        bool            // the output of a step is shown only if it failed
+	kill         <-chan struct{} // closed when steps must end at once
 }
 
 // redisScenarios are the scenarios that accept REDIS_URL, which the campaign itself reads too. The others would refuse it as unknown to them.
 var redisScenarios = []string{"queue-concurrency", "video-session-sustain"} //nolint:gochecknoglobals // a constant table
 
-// variablesOf returns the variables of a step, with PROFILE.
-func variablesOf(step campaign.Step) map[string]string {
+// variablesOf returns the variables of a step, with PROFILE and PROFILES_FILE.
+func (s *steps) variablesOf(step campaign.Step) map[string]string {
 	variables := maps.Clone(step.Variables)
 	if variables == nil {
 		variables = map[string]string{}
 	}
 	if step.Profile != "" {
 		variables["PROFILE"] = step.Profile
+	}
+	if s.profilesFile != "" {
+		variables[profilesFileVariable] = s.profilesFile
 	}
 	return variables
 }
@@ -64,7 +68,7 @@ func (s *steps) environOf(step campaign.Step, more ...string) []string {
 	if !slices.Contains(redisScenarios, step.Scenario) {
 		environ = slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, "REDIS_URL=") })
 	}
-	for name, value := range variablesOf(step) {
+	for name, value := range s.variablesOf(step) {
 		environ = append(environ, name+"="+value)
 	}
 	return append(environ, more...)
@@ -83,26 +87,13 @@ func (s *steps) Command(step campaign.Step, dir string) string {
 
 // assignments are the variables of a step, and more, as a shell takes them in front of a command.
 func (s *steps) assignments(step campaign.Step, more map[string]string) []string {
-	variables := variablesOf(step)
-	if file := s.profilesFile(); file != "" {
-		variables[profilesFileVariable] = file
-	}
+	variables := s.variablesOf(step)
 	maps.Copy(variables, more)
 	words := make([]string, 0, len(variables))
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		words = append(words, name+"="+quoted(variables[name]))
 	}
 	return words
-}
-
-// profilesFile is the file with the user's own profiles; "" for none.
-func (s *steps) profilesFile() string {
-	for _, variable := range s.environ {
-		if file, found := strings.CutPrefix(variable, profilesFileVariable+"="); found {
-			return file
-		}
-	}
-	return ""
 }
 
 // EvidenceDir returns the step's own folder.

@@ -24,13 +24,17 @@ const (
 // evidenceWait waits until the evidence of all runners of a test is whole.
 type evidenceWait struct {
 	args    []string
-	expect  int // 0: the number that the files name
-	began   time.Time
+	expect  int       // 0: the number that the files name
+	began   time.Time // of the wait; zero: evidence of any time counts
 	every   time.Duration
 	patient time.Duration // see killedAfter
 	said    io.Writer
 	files   map[string]*watched
 	done    int
+}
+
+func newEvidenceWait(args []string, expect int, said io.Writer) *evidenceWait {
+	return &evidenceWait{args: args, expect: expect, every: lookEvery, patient: killedAfter, said: said, files: map[string]*watched{}}
 }
 
 // watched is the state of one evidence file.

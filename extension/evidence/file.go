@@ -10,8 +10,13 @@ import (
 	"time"
 )
 
-// Extension ends the names of the files.
-const Extension = ".evidence.jsonl.gz"
+// Extension ends the names of the files. The reports and the evidence of a merged run have MergedSuffix in their names, so that a merge
+// into the folder of the runners' own files can be told from them, and repeated.
+const (
+	Extension       = ".evidence.jsonl.gz"
+	MergedSuffix    = "-merged"
+	MergedExtension = MergedSuffix + Extension
+)
 
 // mostUnwritten is how many bytes are kept while the disk refuses writes, before the file is given up.
 const mostUnwritten = 32 << 20

@@ -24,7 +24,7 @@ const (
 // Merged returns the report of the merged evidence of several runners. The parts are the evidence of each runner.
 func Merged(run *evidence.Run, parts []evidence.Part, judged verdict.Verdict) *Report {
 	r := Of(run, judged)
-	r.Name += "-merged"
+	r.Name += evidence.MergedSuffix
 	expected := 0
 	for _, runner := range run.Runners {
 		expected = max(expected, runner.Count)
