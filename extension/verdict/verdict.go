@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 	"time"
 
 	"github.com/verity-app/xk6-verity/extension/evidence"
@@ -131,6 +132,12 @@ type Result struct {
 	// Reason is a sentence on why the claim is not PASS and what to do.
 	Reason string `json:"reason,omitempty"`
 }
+
+// longerRun matches the reasons of this package that ask for a longer run.
+var longerRun = regexp.MustCompile(`\brun (longer|about .* as long)\b`)
+
+// AsksLongerRun reports whether the claim is NOT PROVEN for a reason that a longer run may remove.
+func (r Result) AsksLongerRun() bool { return r.Status == NotProven && longerRun.MatchString(r.Reason) }
 
 // Judge judges claims from the evidence of a run. Check must have accepted the claims.
 func Judge(run *evidence.Run, claims []evidence.Claim) Verdict {

@@ -3,6 +3,7 @@ package verdict_test
 import (
 	"encoding/json"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -477,6 +478,21 @@ func TestNumbersSurviveJSON(t *testing.T) {
 	after := verdict.Verdict{}
 	require.NoError(t, json.Unmarshal(text, &after))
 	require.Equal(t, before, after)
+}
+
+func TestReasonsThatAskForALongerRun(t *testing.T) {
+	t.Parallel()
+	asking := 0
+	for _, tc := range claimTests() {
+		result := judged(tc.run(), tc.claim)
+		asks := strings.Contains(result.Reason, "run longer") || strings.Contains(result.Reason, " as long")
+		require.Equal(t, asks && result.Status == verdict.NotProven, result.AsksLongerRun(), result.Reason)
+		if asks {
+			asking++
+		}
+	}
+	require.GreaterOrEqual(t, asking, 8)
+	require.False(t, verdict.Result{Status: verdict.Fail, Reason: "run longer"}.AsksLongerRun())
 }
 
 func TestNoClaims(t *testing.T) {
