@@ -105,7 +105,7 @@ func (c *calm) firstHealth(ctx context.Context) (time.Duration, error) {
 			return took, nil
 		case ctx.Err() != nil && !bad.isThrottled, !bad.isAlive:
 			return 0, fmt.Errorf("%w: GET /health of %s got %s", ErrDown, c.service.BaseURL, bad.why)
-		case !pause(ctx, max(c.every, bad.retryAfter)):
+		case !Pause(ctx, max(c.every, bad.retryAfter)):
 			return 0, fmt.Errorf("GET /health of %s is throttled (429) for longer than %s; have the rate limit lifted for this machine's address, "+
 				"or wait until nothing else asks from it", c.service.BaseURL, baselineLimit)
 		}
@@ -126,8 +126,8 @@ func (c *calm) medianHealth(ctx context.Context, asks int) (median time.Duration
 	return all[asks/2], nil
 }
 
-// pause waits for d and returns true, or false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
+// Pause waits for d and returns true, or false if ctx ends first.
+func Pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
 		return true
@@ -169,7 +169,7 @@ func (c *calm) Wait(ctx context.Context, base *Baseline, say func(text string)) 
 		for _, u := range found {
 			next = max(next, u.wait)
 		}
-		if !pause(ctx, min(next, c.limit-waited)) {
+		if !Pause(ctx, min(next, c.limit-waited)) {
 			return ctx.Err()
 		}
 	}

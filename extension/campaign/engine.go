@@ -75,9 +75,9 @@ type Engine struct {
 	Show func(Event)
 	// Page renders campaign.html; nil means no page.
 	Page func(*Record) ([]byte, error)
-	// Now and Sleep stand for those of package time; tests set their own. Sleep returns early when ctx ends.
+	// Now is time.Now and Sleep is Pause; tests set their own.
 	Now   func() time.Time
-	Sleep func(ctx context.Context, d time.Duration)
+	Sleep func(ctx context.Context, d time.Duration) bool
 
 	mu      sync.Mutex // guards Record.Events and writing: the breaker logs from its own goroutine
 	writing error      // the first error of writing the log, the record or the page

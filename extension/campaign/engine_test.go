@@ -185,7 +185,7 @@ func newTrial(t *testing.T, dir string) *trial {
 	c.Engine = &Engine{
 		Runner: c.runner, Calm: c.service, Breaker: c.service, Options: Options{Who: "me@here", Resume: "k6 x verity campaign --resume"},
 		Now:   func() time.Time { return c.now },
-		Sleep: func(_ context.Context, d time.Duration) { c.now = c.now.Add(d) },
+		Sleep: func(_ context.Context, d time.Duration) bool { c.now = c.now.Add(d); return true },
 	}
 	return c
 }

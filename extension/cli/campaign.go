@@ -293,7 +293,7 @@ func newCampaign(ctx context.Context, gs *state.GlobalState, scripts string, pla
 }
 
 func newEngine(gs *state.GlobalState, k6 *steps, service campaign.Service, options campaign.Options) (*campaign.Engine, error) {
-	engine := &campaign.Engine{Runner: k6, Options: options, Page: campaign.Page, Now: time.Now, Sleep: sleep}
+	engine := &campaign.Engine{Runner: k6, Options: options, Page: campaign.Page, Now: time.Now, Sleep: campaign.Pause}
 	if !gs.Flags.Quiet {
 		engine.Show = func(event campaign.Event) { _, _ = fmt.Fprintln(gs.Stdout, "▶ "+event.Line()) }
 	}
@@ -477,15 +477,6 @@ func ask(ctx context.Context, gs *state.GlobalState, question string) (bool, err
 		return strings.HasPrefix(strings.ToLower(strings.TrimSpace(a.line)), "y"), a.err
 	case <-ctx.Done():
 		return false, ctx.Err()
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 
