@@ -33,11 +33,6 @@ func HistogramOf(micros ...int64) *Histogram {
 	for i, m := range micros {
 		indices[i] = bucketOf(m)
 	}
-	return histogramOfBuckets(indices)
-}
-
-// histogramOfBuckets returns a histogram of a list of bucket indices, which it sorts in place.
-func histogramOfBuckets(indices []uint16) *Histogram {
 	return &Histogram{count: int64(len(indices)), packed: appendBuckets(nil, indices)}
 }
 

@@ -31,3 +31,13 @@ func (s *Server) LoseRefund(userID string) error {
 		u.lossy = true
 	})
 }
+
+// revokeAccess invalidates the user's access tokens.
+func (t *tokens) revokeAccess(u *user) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, token := range u.access {
+		t.access.Delete(token)
+	}
+	u.access = nil
+}

@@ -112,12 +112,6 @@ func skip(ticker *time.Ticker) {
 	}
 }
 
-// match does one tick, without the time for lone keys.
-func (m *matcher) match(ctx context.Context) {
-	for m.walk(ctx) > 0 {
-	}
-}
-
 // goOn begins or continues a tick. It sets the timer and returns true if the tick must continue later.
 func (m *matcher) goOn(ctx context.Context, lone *time.Timer) bool {
 	pause := m.walk(ctx)

@@ -359,3 +359,9 @@ func TestPairOrderIsThatOfRedis(t *testing.T) {
 	slices.Sort(ids)
 	require.Equal(t, [][2]string{{ids[0], ids[1]}, {ids[2], ids[3]}}, pairsOf(&heard))
 }
+
+// match does one tick, without the time for lone keys.
+func (m *matcher) match(ctx context.Context) {
+	for m.walk(ctx) > 0 {
+	}
+}

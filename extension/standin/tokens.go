@@ -166,13 +166,3 @@ func (t *tokens) user(token string) *user {
 	}
 	return access.user
 }
-
-// revokeAccess invalidates the user's access tokens.
-func (t *tokens) revokeAccess(u *user) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, token := range u.access {
-		t.access.Delete(token)
-	}
-	u.access = nil
-}
