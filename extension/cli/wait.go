@@ -129,10 +129,8 @@ func (w *evidenceWait) isEarlier(run *evidence.Run) bool { return lastOf(run).Be
 // lastOf returns the time at which evidence ends, by its runner's clock. Its seconds are on the target's clock, and each counts to its end.
 func lastOf(run *evidence.Run) time.Time {
 	last := run.Header.Began
-	for at := range run.Seconds {
-		if end := time.Unix(at+1, 0); end.After(last) {
-			last = end
-		}
+	if _, second := run.Extent(); time.Unix(second+1, 0).After(last) {
+		last = time.Unix(second+1, 0)
 	}
 	if run.End != nil {
 		last = run.End.At

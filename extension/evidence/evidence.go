@@ -124,6 +124,22 @@ type Run struct {
 // IsOneOfSeveral reports whether this is the evidence of one runner of several, without that of the others.
 func (r *Run) IsOneOfSeveral() bool { return len(r.Runners) == 1 && r.Runners[0].Count > 1 }
 
+// LongestRun is the number of seconds of a run that are judged and shown, from its first on: a week. It keeps a wrong time in a file from
+// using all memory.
+const LongestRun = 7 * 24 * 3600
+
+// Extent returns the first and the last second with samples; both are 0 if there are none.
+func (run *Run) Extent() (first, last int64) {
+	started := false
+	for at := range run.Seconds {
+		if !started {
+			first, last, started = at, at, true
+		}
+		first, last = min(first, at), max(last, at)
+	}
+	return first, last
+}
+
 // Runner is one of the runners of a test.
 type Runner struct {
 	Index, Count int    // index from 0, and the number of runners; a single runner has a Count of 0 or 1

@@ -88,11 +88,8 @@ func (r *Report) addRunners(run *evidence.Run, parts []evidence.Part, expected i
 }
 
 func lastSecond(run *evidence.Run) int64 {
-	last := run.Header.Began.Unix()
-	for at := range run.Seconds {
-		last = max(last, at)
-	}
-	return last
+	_, last := run.Extent()
+	return max(last, run.Header.Began.Unix())
 }
 
 func clockTime(second int64) string { return time.Unix(second, 0).UTC().Format("15:04:05") }

@@ -20,8 +20,6 @@ const (
 	mostServer = 12
 	// leastWindow is the minimum number of seconds over which a percentile is computed: one second may have few samples.
 	leastWindow = 5
-	// longestRun bounds the time axis, so that a wrong time in a file cannot exhaust the memory.
-	longestRun = 7 * 24 * 3600
 )
 
 // line is a line of a chart. A NaN is a gap.
@@ -83,15 +81,14 @@ type axis struct {
 }
 
 func newAxis(run *evidence.Run) axis {
-	first, last := run.Header.Began.Unix(), run.Header.Began.Unix()
-	if run.Header.Began.IsZero() && len(run.Seconds) > 0 {
-		first = slices.Min(slices.Collect(maps.Keys(run.Seconds)))
-		last = first
+	first, last := run.Extent()
+	switch began := run.Header.Began; {
+	case len(run.Seconds) == 0:
+		first, last = began.Unix(), began.Unix()
+	case !began.IsZero():
+		first, last = min(first, began.Unix()), max(last, began.Unix())
 	}
-	for at := range run.Seconds {
-		first, last = min(first, at), max(last, at)
-	}
-	last = min(last, first+longestRun)
+	last = min(last, first+evidence.LongestRun)
 	length := last - first + 1
 	step := (length + mostPoints - 1) / mostPoints
 	return axis{run: run, first: first, step: step, points: int((length + step - 1) / step)}

@@ -38,7 +38,8 @@ type judge struct {
 
 func newJudge(run *evidence.Run, claims []evidence.Claim) *judge {
 	j := &judge{run: run, overridden: len(run.Header.Overridden) > 0, checks: map[string]string{}, fit: map[string]string{}}
-	j.first, j.last = extent(run)
+	j.first, j.last = run.Extent()
+	j.last = min(j.last, j.first+evidence.LongestRun)
 	j.window = findWindow(run, j.first, j.last)
 	for at := range run.Seconds {
 		j.throttled += run.Seconds[at].Counts[evidence.CountThrottled]

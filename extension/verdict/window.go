@@ -44,22 +44,6 @@ func findWindow(run *evidence.Run, first, last int64) window {
 	return w
 }
 
-// longest is how many seconds of a run are judged, from its first on: a week. It keeps a wrong time in a file from using all
-// memory.
-const longest = 7 * 24 * 3600
-
-// extent returns the first and the last second of a run.
-func extent(run *evidence.Run) (first, last int64) {
-	started := false
-	for at := range run.Seconds {
-		if !started {
-			first, last, started = at, at, true
-		}
-		first, last = min(first, at), max(last, at)
-	}
-	return first, min(last, first+longest)
-}
-
 // levels returns the readings of a level by second, both seconds included; a second without a reading has the previous one.
 func levels(run *evidence.Run, name string, from, to int64) []float64 {
 	readings := make([]float64, 0, to-from+1)
