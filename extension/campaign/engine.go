@@ -605,7 +605,7 @@ func (e *Engine) look(s *StepRecord) string {
 // afterNotProven says what can be done. More load or a longer one is another plan, with which this campaign cannot go on.
 func (e *Engine) afterNotProven(s *StepRecord) string {
 	again := "mend what the reason names and go on with: " + e.resume()
-	if s.Verdict != nil && slices.ContainsFunc(s.Verdict.Claims, verdict.Result.AsksLongerRun) {
+	if s.Verdict != nil && slices.ContainsFunc(s.Verdict.Claims, func(claim verdict.Result) bool { return claim.AsksLongerRun() }) {
 		again = fmt.Sprintf("for a longer step write a plan file, and begin a new campaign with it and --from %s in a new --report-dir", s.Name)
 	}
 	return fmt.Sprintf("%s; or decide that it need not be proven, with: %s", again, e.resume("--accept-not-proven", s.Name))

@@ -122,7 +122,7 @@ type Run struct {
 }
 
 // IsOneOfSeveral reports whether this is the evidence of one runner of several, without that of the others.
-func (r *Run) IsOneOfSeveral() bool { return len(r.Runners) == 1 && r.Runners[0].Count > 1 }
+func (run *Run) IsOneOfSeveral() bool { return len(run.Runners) == 1 && run.Runners[0].Count > 1 }
 
 // LongestRun is the number of seconds of a run that are judged and shown, from its first on: a week. It keeps a wrong time in a file from
 // using all memory.

@@ -492,7 +492,8 @@ func TestReasonsThatAskForALongerRun(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, asking, 8)
-	require.False(t, verdict.Result{Status: verdict.Fail, Reason: "run longer"}.AsksLongerRun())
+	failed := verdict.Result{Status: verdict.Fail, Reason: "run longer"}
+	require.False(t, failed.AsksLongerRun())
 }
 
 func TestNoClaims(t *testing.T) {
