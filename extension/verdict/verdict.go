@@ -137,7 +137,9 @@ type Result struct {
 var longerRun = regexp.MustCompile(`\brun (longer|about .* as long)\b`)
 
 // AsksLongerRun reports whether the claim is NOT PROVEN for a reason that a longer run may remove.
-func (r *Result) AsksLongerRun() bool { return r.Status == NotProven && longerRun.MatchString(r.Reason) }
+func (r *Result) AsksLongerRun() bool {
+	return r.Status == NotProven && longerRun.MatchString(r.Reason)
+}
 
 // Judge judges claims from the evidence of a run. Check must have accepted the claims.
 func Judge(run *evidence.Run, claims []evidence.Claim) Verdict {
