@@ -60,7 +60,9 @@ type Cell struct {
 	OK     *Histogram       // nil: none
 	Over   int64            // how many of OK exceeded the series' limit (Header.Limits), counted exactly
 	Failed map[string]int64 // by kind, such as "HTTPError 500", "TimeoutError", "no_match"
-	Cut    *Histogram       // nil: none
+	// FailedAfter is the times after which Failed failed; nil: none, or a file of a version that did not record them.
+	FailedAfter *Histogram
+	Cut         *Histogram // nil: none
 	// CutOver is how many of Cut had waited longer than the series' limit.
 	CutOver int64
 }

@@ -36,13 +36,14 @@ type secondRecord struct {
 }
 
 type cellRecord struct {
-	Metric  Metric           `json:"metric"`
-	Label   string           `json:"label,omitempty"`
-	OK      *Histogram       `json:"ok,omitempty"`
-	Over    int64            `json:"over,omitempty"`
-	Failed  map[string]int64 `json:"failed,omitempty"`
-	Cut     *Histogram       `json:"cut,omitempty"`
-	CutOver int64            `json:"cutOver,omitempty"`
+	Metric      Metric           `json:"metric"`
+	Label       string           `json:"label,omitempty"`
+	OK          *Histogram       `json:"ok,omitempty"`
+	Over        int64            `json:"over,omitempty"`
+	Failed      map[string]int64 `json:"failed,omitempty"`
+	FailedAfter *Histogram       `json:"failedAfter,omitempty"`
+	Cut         *Histogram       `json:"cut,omitempty"`
+	CutOver     int64            `json:"cutOver,omitempty"`
 }
 
 type endRecord struct {
@@ -58,7 +59,7 @@ func newSecondRecord(at int64, s *Second) secondRecord {
 	record := secondRecord{Record: recordSecond, At: at, Levels: s.Levels, Counts: s.Counts}
 	for _, series := range slices.SortedFunc(maps.Keys(s.Cells), compareSeries) {
 		c := s.Cells[series]
-		record.Cells = append(record.Cells, cellRecord{series.Metric, series.Label, c.OK, c.Over, c.Failed, c.Cut, c.CutOver})
+		record.Cells = append(record.Cells, cellRecord{series.Metric, series.Label, c.OK, c.Over, c.Failed, c.FailedAfter, c.Cut, c.CutOver})
 	}
 	return record
 }

@@ -240,7 +240,7 @@ func (r *reader) addSecond(line []byte) error {
 		r.run.Seconds[record.At] = second
 	}
 	for _, c := range record.Cells {
-		second.cell(Series{c.Metric, c.Label}).add(&Cell{c.OK, c.Over, c.Failed, c.Cut, c.CutOver})
+		second.cell(Series{c.Metric, c.Label}).add(&Cell{c.OK, c.Over, c.Failed, c.FailedAfter, c.Cut, c.CutOver})
 	}
 	maps.Copy(second.Levels, record.Levels)
 	for name, n := range record.Counts {
@@ -274,6 +274,9 @@ func (r *reader) check(record *secondRecord) error {
 		if err := r.checkCounts(c.Failed); err != nil {
 			return fmt.Errorf("%s: %w", c.Metric, err)
 		}
+		if failed := sumCounts(c.Failed); c.FailedAfter.Count() > failed {
+			return fmt.Errorf("%s: %d times of %d failures", c.Metric, c.FailedAfter.Count(), failed)
+		}
 		r.names[string(c.Metric)+" "+c.Label] = true
 	}
 	for name := range record.Levels {
@@ -286,6 +289,14 @@ func (r *reader) check(record *secondRecord) error {
 		return fmt.Errorf("more than %d names; no run has as many", 3*mostNames)
 	}
 	return nil
+}
+
+func sumCounts(counts map[string]int64) int64 {
+	sum := int64(0)
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
 }
 
 func (r *reader) checkCounts(counts map[string]int64) error {

@@ -105,6 +105,7 @@ func TestReadRefuses(t *testing.T) {
 		{header + cell(`"ok":[[1,1]],"over":-1`), inSecond + "request: -1 of 1, and 0 of 0 cut, above the limit"},
 		{header + cell(`"cut":[[1,1]],"cutOver":2`), inSecond + "request: 0 of 0, and 2 of 1 cut, above the limit"},
 		{header + cell(`"failed":{"TimeoutError":-1}`), inSecond + `request: "TimeoutError" is -1; it is 1 to 10000000000`},
+		{header + cell(`"failed":{"TimeoutError":1},"failedAfter":[[1,2]]`), inSecond + "request: 2 times of 1 failures"},
 		{header + second(`"cells":[{}]`), inSecond + "a series without a metric"},
 		{header + cell(`"ok":[[1,0]]`), "record 2: 0 times of 1 µs; there are 1 to 10000000000"},
 		{header + cell(`"ok":[[1,99999999999]]`), "record 2: 99999999999 times of 1 µs; there are 1 to 10000000000"},
@@ -191,7 +192,7 @@ func TestEveryRecordIsAsTheSchemaSays(t *testing.T) {
 func FuzzReadText(f *testing.F) {
 	f.Add("")
 	f.Add(`{"record":"header","version":1,"began":"2026-11-28T06:00:00Z","limitsMicros":{"match":1},"runners":[{"id":"x"}]}` + "\n" +
-		`{"record":"second","at":1795845600,"cells":[{"metric":"request","label":"a","ok":[[1,2],[300,1]],"over":1,"failed":{"x":1},"cut":[[5,1]],"cutOver":1}],"levels":{"a":1.5},"counts":{"b":2}}` + "\n" +
+		`{"record":"second","at":1795845600,"cells":[{"metric":"request","label":"a","ok":[[1,2],[300,1]],"over":1,"failed":{"x":1},"failedAfter":[[7,1]],"cut":[[5,1]],"cutOver":1}],"levels":{"a":1.5},"counts":{"b":2}}` + "\n" +
 		`{"record":"end","at":"2026-11-28T06:00:00Z","thresholds":1,"crossed":["a"],"waiting":[{"what":"x","users":1,"longestSeconds":1.5}]}` + "\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		run, err := readText(strings.NewReader(text))

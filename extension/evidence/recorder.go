@@ -175,6 +175,7 @@ func (r *Recorder) Time(series Series, begin time.Time, took time.Duration, outc
 		}
 	case Failed:
 		cell.fail(r.names.idOf(kind))
+		cell.failedAfter = append(cell.failedAfter, bucket)
 	case Cut:
 		cell.cut = append(cell.cut, bucket)
 		if over {

@@ -73,7 +73,8 @@ func TestFailuresAreCountedByKind(t *testing.T) {
 	r.Time(join, at(0), time.Second, Failed, "TimeoutError")
 	r.Run()
 	r.Time(join, at(0), time.Second, Failed, "TimeoutError")
-	require.Equal(t, &Cell{Failed: map[string]int64{"HTTPError 500": 3, "TimeoutError": 2}}, r.Run().Seconds[at0].Cells[join])
+	seconds := HistogramOf(1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000)
+	require.Equal(t, &Cell{Failed: map[string]int64{"HTTPError 500": 3, "TimeoutError": 2}, FailedAfter: seconds}, r.Run().Seconds[at0].Cells[join])
 }
 
 func TestCountsAddUpAndTheLastLevelOfASecondIsKept(t *testing.T) {

@@ -61,9 +61,9 @@ type hotSecond struct {
 }
 
 type hotCell struct {
-	ok, cut       []uint16 // indices of buckets
-	over, cutOver int64
-	failed        []failures
+	ok, cut, failedAfter []uint16 // indices of buckets
+	over, cutOver        int64
+	failed               []failures
 }
 
 type failures struct {
@@ -106,7 +106,7 @@ func (c *hotCell) fail(kind int) {
 func (s *hotSecond) reset() {
 	for i := range s.cells {
 		c := &s.cells[i]
-		*c = hotCell{ok: c.ok[:0], cut: c.cut[:0], failed: c.failed[:0]}
+		*c = hotCell{ok: c.ok[:0], cut: c.cut[:0], failedAfter: c.failedAfter[:0], failed: c.failed[:0]}
 	}
 	s.levels, s.counts = s.levels[:0], s.counts[:0]
 }
@@ -152,7 +152,7 @@ func (c *hotCell) appendTo(to []byte, id int) []byte {
 	for _, f := range c.failed {
 		to = appendNumber(appendNumber(to, f.kind), f.n)
 	}
-	return appendTimes(appendTimes(to, c.ok), c.cut)
+	return appendTimes(appendTimes(appendTimes(to, c.ok), c.cut), c.failedAfter)
 }
 
 func appendTimes(to []byte, indices []uint16) []byte {
@@ -211,7 +211,7 @@ func (n *names) unpackCell(u *unpacker) *Cell {
 		kind := n.other[u.number()]
 		cell.Failed[kind] += u.number()
 	}
-	cell.OK, cell.Cut = u.times(), u.times()
+	cell.OK, cell.Cut, cell.FailedAfter = u.times(), u.times(), u.times()
 	return cell
 }
 
@@ -231,7 +231,7 @@ func (s *Second) cell(series Series) *Cell {
 
 // add adds another cell of the same series, and does not change it.
 func (c *Cell) add(from *Cell) {
-	c.OK, c.Cut = sumOf(c.OK, from.OK), sumOf(c.Cut, from.Cut)
+	c.OK, c.Cut, c.FailedAfter = sumOf(c.OK, from.OK), sumOf(c.Cut, from.Cut), sumOf(c.FailedAfter, from.FailedAfter)
 	c.Over += from.Over
 	c.CutOver += from.CutOver
 	for kind, n := range from.Failed {

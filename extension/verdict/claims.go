@@ -240,7 +240,11 @@ func (j *judge) waiting(c evidence.Claim) Result {
 // errors judges the rate of errors over the whole run.
 func (j *judge) errors(c evidence.Claim) Result {
 	t := j.counts(evidence.CountOperations, evidence.CountErrors)
-	q := question{t: t, allowed: c.Below, level: confidence, what: "operations", missed: "did not do what was wanted", lasts: true}
+	q := question{
+		t: t, allowed: c.Below, level: confidence, what: "operations", missed: "did not do what was wanted", lasts: true,
+		hanging: j.hanging(func(s evidence.Series) bool { return s.Metric == evidence.MetricRequest }, 0, j.first, j.last),
+		present: levels(j.run, evidence.LevelPresent, j.first, j.last),
+	}
 	r := j.rate(q)
 	r.Title, r.Needed = "errors", "under "+percent(c.Below)
 	return r

@@ -99,10 +99,13 @@ func (j *judge) unheardMatches(c evidence.Claim) Result {
 // within judges whether a quantile of a series is within the claim's limit.
 func (j *judge) within(c evidence.Claim, series evidence.Series, what string, level float64) Result {
 	from, to := j.part()
-	t := j.times(series, int64(math.Round(c.WithinMs*1000)), share(c.Quantile), from, to)
+	limit := int64(math.Round(c.WithinMs * 1000))
+	t := j.times(series, limit, share(c.Quantile), from, to)
 	q := question{
 		t: t, allowed: share(c.Quantile), level: level, what: what, limit: c.WithinMs,
 		missed: fmt.Sprintf("took longer than %s or failed", millis(c.WithinMs)), away: j.inSessions(from, to),
+		hanging: j.hanging(func(s evidence.Series) bool { return s == series }, limit, from, to),
+		present: levels(j.run, evidence.LevelPresent, from, to),
 	}
 	if series.Metric == evidence.MetricMatch {
 		q.queue = levels(j.run, evidence.LevelWaiting, from, to)

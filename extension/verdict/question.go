@@ -34,6 +34,8 @@ type question struct {
 	queue   []float64 // users waiting by second, for a question about matches
 	away    []bool    // the seconds in which most users were in sessions and sent no requests
 	late    float64   // p95 in ms of how late events were sent
+	hanging []float64 // by second, how many of the things that began earlier had no answer yet and never got one in time
+	present []float64 // users present by second, for hanging
 }
 
 // answer judges a question.
@@ -238,22 +240,38 @@ func (q question) brokenEnd() bool { return q.brokenFrom() >= 0 }
 // brokenFrom returns the second at which a broken end begins, or -1.
 func (q question) brokenFrom() int {
 	for _, misses := range q.t.certain {
-		end, start := sample{}, len(q.t.n)
-		for i, n := range slices.Backward(q.t.n) {
-			if n == 0 {
-				continue
-			}
-			if misses[i]*2 <= n {
-				break
-			}
-			end, start = sample{end.n + n, end.misses + misses[i]}, i
-		}
+		start, end := q.missedUpToEnd(misses)
 		long := len(q.t.n) - start
 		if long >= 3 && long*4 >= len(q.t.n) && end.misses >= 5 && end.lower(0.99) > q.allowed {
 			return start
 		}
 	}
 	return -1
+}
+
+// missedUpToEnd returns the first second of the part, up to the end, in which most samples of each second missed, and the samples
+// of that part. A second without samples belongs to it if most users waited for answers that did not come.
+func (q question) missedUpToEnd(misses []float64) (start int, part sample) {
+	start = len(q.t.n)
+	for i, n := range slices.Backward(q.t.n) {
+		missed := n > 0 && misses[i]*2 > n
+		if n > 0 && !missed {
+			break
+		}
+		if missed || q.mostHang(i) {
+			start, part = i, sample{part.n + n, part.misses + misses[i]}
+		}
+	}
+	if start < len(q.hanging) {
+		part.n += q.hanging[start]
+		part.misses += q.hanging[start]
+	}
+	return start, part
+}
+
+// mostHang reports whether most of the users present waited, in this second, for an answer that did not come.
+func (q question) mostHang(second int) bool {
+	return second < len(q.hanging) && q.hanging[second] > 0 && q.hanging[second]*2 > q.present[second]
 }
 
 // stalled returns the number of seconds without requests, and whether that is more than one second in twenty although most

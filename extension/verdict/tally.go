@@ -225,6 +225,48 @@ func (j *judge) starved(second, limit int64) bool {
 	return j.lagged && j.delayed(second, max(starvedMicros, float64(limit)/10)) > 0.1
 }
 
+// hanging returns for each second how many requests or waits of some series began earlier, had no answer yet and never got one
+// within the limit in µs; a limit of 0 excludes those that the end of the run cut. It is 0 where the runner's own delay may be why.
+func (j *judge) hanging(of func(evidence.Series) bool, limit, from, to int64) []float64 {
+	count := make([]float64, to-from+1)
+	if j.overridden {
+		return count
+	}
+	changes := make([]float64, to-from+2)
+	add := func(began int64, waited *evidence.Histogram) {
+		waited.Each(func(micros, n int64) {
+			first, last := max(began+1, from), min(began+micros/1e6, to)
+			if micros > limit && first <= last {
+				changes[first-from] += float64(n)
+				changes[last+1-from] -= float64(n)
+			}
+		})
+	}
+	for began := j.first; began <= to; began++ {
+		second := j.run.Seconds[began]
+		if second == nil {
+			continue
+		}
+		for series, cell := range second.Cells {
+			if !of(series) {
+				continue
+			}
+			add(began, cell.FailedAfter)
+			if limit > 0 {
+				add(began, cell.Cut)
+			}
+		}
+	}
+	open := 0.0
+	for i := range count {
+		open += changes[i]
+		if !j.starved(from+int64(i), limit) {
+			count[i] = open
+		}
+	}
+	return count
+}
+
 func isThrottled(kind string) bool {
 	return strings.Contains(kind, "Throttled") || strings.Contains(kind, "429")
 }

@@ -58,6 +58,20 @@ func eachSecond(run *evidence.Run, do func(at int, s *evidence.Second)) *evidenc
 	return run
 }
 
+// stopsAnswering makes so many of 1,000 users wait for 60 s from second 80 on, in which 700 requests were answered before.
+func stopsAnswering(users int64) func(at int, s *evidence.Second) {
+	return func(at int, s *evidence.Second) {
+		switch {
+		case at == 80:
+			s.Cells[joins] = failed(answered(700, 20, limitMs), "TimeoutError", users)
+			s.Cells[joins].FailedAfter = &evidence.Histogram{}
+			s.Cells[joins].FailedAfter.Record(60_000_000, users)
+		case at > 80:
+			delete(s.Cells, joins)
+		}
+	}
+}
+
 // healthy returns two minutes of 1,000 users with a healthy service and runner.
 func healthy() *evidence.Run {
 	run := ended(120)
@@ -197,6 +211,20 @@ func claimTests() []claimTest {
 		}), joinsClaim, "FAIL", "",
 			"API p95 20 ms or more (queue_join, n 4,100)",
 			"100 of 4,100 queue_join requests took longer than 100 ms or failed; from 40s into the judged part to its end most of them did: look at what the service did then"},
+		{"stops answering within a second", seconds(healthy(), stopsAnswering(600)), joinsClaim, "FAIL", "",
+			"API p95 26 ms or more (queue_join, n 4,900)",
+			"600 of 4,900 queue_join requests took longer than 100 ms or failed: 600 TimeoutError; from 1m13s into the judged part to its end most of them did: look at what the service did then"},
+		{"does not answer the last requests of a few users", seconds(healthy(), stopsAnswering(400)), joinsClaim, "NOT PROVEN", "unsteady",
+			"API p95 26 ms or more (queue_join, n 4,700)",
+			"in 39 of 112 seconds there were no queue_join requests, where half of the seconds had 50 or more: users waited for something else; see what is still waiting, and the errors"},
+		{"seems to stop answering a runner that stands still", seconds(healthy(), func(at int, s *evidence.Second) {
+			stopsAnswering(600)(at, s)
+			if at >= 80 {
+				s.Cells[lag] = answered(1, 1000, math.Inf(1))
+			}
+		}), joinsClaim, "NOT PROVEN", "unsteady",
+			"API p95 26 ms or more (queue_join, n 4,900)",
+			"in 39 of 112 seconds there were no queue_join requests, where half of the seconds had 50 or more: users waited for something else; see what is still waiting, and the errors"},
 		{"stands still in between", seconds(healthy(), func(at int, s *evidence.Second) {
 			if at > 50 && at < 70 {
 				delete(s.Cells, joins)
