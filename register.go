@@ -46,6 +46,7 @@ func init() {
 		}
 		module.SetSegment(option("execution-segment", gs.CmdArgs, gs.Env), option("execution-segment-sequence", gs.CmdArgs, gs.Env))
 		module.SetSecretSources(func() []string { return gs.Flags.SecretSource })
+		module.SetInterrupter(leash.Reason)
 		if leash != nil {
 			gs.SignalNotify, gs.SignalStop = leash.Notify(gs.SignalNotify), leash.Stop(gs.SignalStop)
 		}

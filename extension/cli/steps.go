@@ -239,8 +239,9 @@ func (s *steps) Run(ctx context.Context, step campaign.Step, dir string, _ func(
 	return code, err
 }
 
-// await waits for a process to end. When ctx ends it closes the leash, at which the process ends by itself; one that does not is killed.
-func (s *steps) await(ctx context.Context, process *os.Process, leash io.Closer, exited <-chan error) (int, error) {
+// await waits for a process to end. When ctx ends it writes the reason to the leash and closes it, at which the process ends by itself; one
+// that does not is killed.
+func (s *steps) await(ctx context.Context, process *os.Process, leash io.WriteCloser, exited <-chan error) (int, error) {
 	done, kill := ctx.Done(), s.kill
 	var tooLate <-chan time.Time
 	for {
@@ -248,7 +249,9 @@ func (s *steps) await(ctx context.Context, process *os.Process, leash io.Closer,
 		case err := <-exited:
 			return exitCode(err)
 		case <-done:
-			_ = leash.Close() // fails if the process has already ended
+			// Both fail if the process has already ended.
+			_, _ = io.WriteString(leash, whyEnded(ctx))
+			_ = leash.Close()
 			done, tooLate = nil, time.After(killAfter)
 		case <-tooLate:
 			_ = process.Kill()
@@ -258,6 +261,14 @@ func (s *steps) await(ctx context.Context, process *os.Process, leash io.Closer,
 			kill = nil
 		}
 	}
+}
+
+// whyEnded returns the reason for which ctx ended, for the report of the step.
+func whyEnded(ctx context.Context) string {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return "the campaign ended the step: " + cause.Error()
+	}
+	return "Ctrl-C on the campaign"
 }
 
 // exitCode returns the exit code of a child; a child killed by a signal counts as aborted from outside.

@@ -62,6 +62,9 @@ func New(out io.Writer) *RootModule {
 // SetCommand sets the command of k6 that this process carries out, such as run or inspect.
 func (r *RootModule) SetCommand(name string) { r.command = name }
 
+// SetInterrupter sets a function that returns why the process that started this one interrupted the run, or "" if it did not.
+func (r *RootModule) SetInterrupter(reason func() string) { r.ending.InterruptedBy(reason) }
+
 // SetSegment sets --execution-segment and its sequence as they were given, for calls before k6's options are known. What is no segment, and
 // a segment without its sequence, is refused elsewhere.
 func (r *RootModule) SetSegment(segment, sequence string) {

@@ -27,6 +27,14 @@ type Ending struct {
 	refusal   error           // why this extension refused the run in setup()
 	scripting bool            // an exception in a stay failed the run
 	complete  uint64          // stays that the schedule ended, and that k6 has counted as interrupted
+	by        func() string   // why the process that started this one interrupted it; nil, or "": it did not
+}
+
+// InterruptedBy sets a function that returns why the process that started this one interrupted it, or "" if it did not.
+func (e *Ending) InterruptedBy(reason func() string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.by = reason
 }
 
 // Watch keeps what a VU that is being made knows of the run. The first one that k6 makes is of no run: it reads the options.
@@ -118,7 +126,7 @@ func (e *Ending) Text(took time.Duration) string {
 	defer e.mu.Unlock()
 	switch {
 	case e.run != nil && abortReason(e.run) != nil:
-		return abortText(abortReason(e.run), e.runningFor(took))
+		return abortText(abortReason(e.run), e.runningFor(took), e.interrupter())
 	case timedOut(e.setup):
 		return "stopped before the load: setup() took longer than setupTimeout"
 	case e.refusal != nil:
@@ -158,8 +166,16 @@ func timedOut(ctx context.Context) bool {
 	return ctx != nil && errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
 
-// abortText says what aborted a run after some time.
-func abortText(reason error, after time.Duration) string {
+// interrupter is why the process that started this one interrupted it, or "". The lock is held.
+func (e *Ending) interrupter() string {
+	if e.by == nil {
+		return ""
+	}
+	return e.by()
+}
+
+// abortText says what aborted a run after some time. interrupter is the reason of the process that interrupted it, or "".
+func abortText(reason error, after time.Duration, interrupter string) string {
 	when := fmt.Sprintf("after %.0f s", after.Seconds())
 	var code errext.HasExitCode
 	errors.As(reason, &code)
@@ -169,6 +185,8 @@ func abortText(reason error, after time.Duration) string {
 	case code != nil && code.ExitCode() == exitcodes.ScriptStoppedFromRESTAPI:
 		return "stopped over k6's REST API " + when
 	case by == nil:
+	case by.AbortReason() == errext.AbortedByUser && interrupter != "":
+		return "stopped " + when + ": " + interrupter
 	case by.AbortReason() == errext.AbortedByUser:
 		return "stopped by " + signalOf(reason) + " " + when
 	case by.AbortReason() == errext.AbortedByThreshold:

@@ -34,8 +34,9 @@ func TestAbortText(t *testing.T) {
 		"stopped after 12 s by a threshold with abortOnFail": coded("thresholds on metrics 'x' were crossed", exitcodes.ThresholdsHaveFailed,
 			errext.AbortedByThreshold),
 	} {
-		require.Equal(t, want, abortText(reason, 12*time.Second+300*time.Millisecond))
+		require.Equal(t, want, abortText(reason, 12*time.Second+300*time.Millisecond, ""))
 	}
+	require.Equal(t, "stopped after 12 s: Ctrl-C on the campaign", abortText(signal("interrupt"), 12*time.Second, "Ctrl-C on the campaign"))
 }
 
 // Stays that ended as planned are complete iterations, of those that k6 has counted as interrupted, once.

@@ -16,11 +16,29 @@ const LeashVariable = "K6_VERITY_LEASH"
 // scrape of Prometheus.
 const LeashLimit = 150 * time.Second
 
-// Leash interrupts this process as Ctrl-C does, on any system, once its standard input has ended.
+// mostReason is how many bytes of a written reason are kept.
+const mostReason = 1024
+
+// Leash interrupts this process as Ctrl-C does, on any system, once its standard input has ended. What the parent writes before is the
+// reason.
 type Leash struct {
 	mu     sync.Mutex
 	let    bool // the input has ended
+	reason string
 	notify []chan<- os.Signal
+}
+
+// Reason returns why the parent interrupted this process, such as "the campaign ended the step: 20 of 30 operations fail"; "" if it did not.
+func (l *Leash) Reason() string {
+	if l == nil {
+		return ""
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.let && l.reason == "" {
+		return "the process that started it has ended"
+	}
+	return l.reason
 }
 
 // TakeLeash returns a Leash if LeashVariable is set, else nil. It unsets the variable, so that child processes have none.
@@ -37,9 +55,10 @@ func TakeLeash() *Leash {
 
 // hold waits for the end of the input, interrupts the process, and exits if it has not ended within limit.
 func (l *Leash) hold(input io.Reader, limit time.Duration, exit func(code int)) {
-	_, _ = io.Copy(io.Discard, input) // an error also counts as the end
+	reason, _ := io.ReadAll(io.LimitReader(input, mostReason)) // an error also counts as the end
+	_, _ = io.Copy(io.Discard, input)
 	l.mu.Lock()
-	l.let = true
+	l.let, l.reason = true, string(reason)
 	for _, channel := range l.notify {
 		interrupt(channel)
 	}

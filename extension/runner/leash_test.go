@@ -3,6 +3,7 @@ package runner
 import (
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,11 +24,13 @@ func TestALeashInterruptsWhenItsInputEnds(t *testing.T) {
 	leash.Notify(none)(gone, os.Interrupt)
 	leash.Stop(func(chan<- os.Signal) {})(gone)
 
-	_, err := holder.Write([]byte("what is written makes no difference"))
+	_, err := holder.Write([]byte("the service is down" + strings.Repeat(".", mostReason)))
 	require.NoError(t, err)
-	require.Empty(t, stays)
+	require.Empty(t, stays, "what is written does not interrupt")
+	require.Empty(t, leash.Reason())
 	require.NoError(t, holder.Close())
 	require.Equal(t, os.Interrupt, <-stays)
+	require.Equal(t, "the service is down"+strings.Repeat(".", mostReason-len("the service is down")), leash.Reason())
 	require.Equal(t, 105, <-exits, "a process that does not end in time exits")
 	require.Empty(t, stays, "once")
 	require.Empty(t, window)
@@ -38,7 +41,19 @@ func TestALeashInterruptsWhenItsInputEnds(t *testing.T) {
 	require.Equal(t, os.Interrupt, <-late, "a later channel gets it at once")
 }
 
+func TestALeashWhoseHolderHasEndedHasAReason(t *testing.T) {
+	t.Parallel()
+	var leash Leash
+	stays := make(chan os.Signal, 1)
+	leash.Notify(none)(stays, os.Interrupt)
+	go leash.hold(strings.NewReader(""), time.Millisecond, func(int) {})
+	<-stays
+	require.Equal(t, "the process that started it has ended", leash.Reason())
+}
+
 func TestAProcessWithoutALeash(t *testing.T) {
 	t.Setenv(LeashVariable, "")
-	require.Nil(t, TakeLeash())
+	leash := TakeLeash()
+	require.Nil(t, leash)
+	require.Empty(t, leash.Reason())
 }
