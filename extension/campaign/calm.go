@@ -104,7 +104,7 @@ func (c *calm) firstHealth(ctx context.Context) (time.Duration, error) {
 		case bad == nil:
 			return took, nil
 		case ctx.Err() != nil && !bad.isThrottled, !bad.isAlive:
-			return 0, fmt.Errorf("%w: GET /health of %s got %s", ErrDown, c.service.BaseURL, bad.why)
+			return 0, fmt.Errorf("%w: GET /health of %s got %s", errDown, c.service.BaseURL, bad.why)
 		case !Pause(ctx, max(c.every, bad.retryAfter)):
 			return 0, fmt.Errorf("GET /health of %s is throttled (429) for longer than %s; have the rate limit lifted for this machine's address, "+
 				"or wait until nothing else asks from it", c.service.BaseURL, baselineLimit)
@@ -254,7 +254,7 @@ type downError struct{ text string }
 
 func (e *downError) Error() string { return e.text }
 
-func (e *downError) Unwrap() error { return ErrDown }
+func (e *downError) Unwrap() error { return errDown }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 

@@ -73,7 +73,7 @@ func TestTheBaselineOfAServiceThatIsNotWell(t *testing.T) {
 				c.service.BaseURL = "http://verity.example.com"
 				_, err := c.Baseline(t.Context())
 				require.EqualError(t, err, tc.want)
-				require.Equal(t, tc.isDown, errors.Is(err, ErrDown))
+				require.Equal(t, tc.isDown, errors.Is(err, errDown))
 				require.Equal(t, tc.took, time.Since(began))
 			})
 		})
@@ -143,13 +143,13 @@ func TestTheWaitForCalmEnds(t *testing.T) {
 		err := calmOf(after(time.Second)).Wait(t.Context(), &Baseline{HealthMs: 10}, func(string) {})
 		require.EqualError(t, err, "the service is not calm after 5m3s: GET /health takes 1000 ms, and took 10 ms before the first step (up to "+
 			"35 ms is calm); see what the service, its database and its Redis are busy with; then go on with --resume")
-		require.NotErrorIs(t, err, ErrDown)
+		require.NotErrorIs(t, err, errDown)
 		require.Less(t, time.Since(began), calmLimit+10*time.Second)
 
 		err = calmOf(refuses).Wait(t.Context(), &Baseline{HealthMs: 10}, func(string) {})
 		require.EqualError(t, err, "the service is not calm after 5m0s: GET /health got no answer: connect: connection refused; see in the "+
 			"service's log why it does not recover, and restart it; then go on with --resume")
-		require.ErrorIs(t, err, ErrDown)
+		require.ErrorIs(t, err, errDown)
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -247,7 +247,7 @@ func TestTheQueueMustBeAsItWas(t *testing.T) {
 		tc.make()
 		err := c.Wait(t.Context(), base, func(string) {})
 		require.ErrorContains(t, err, "the service is not calm after 0s: "+tc.want, tc.name)
-		require.NotErrorIs(t, err, ErrDown)
+		require.NotErrorIs(t, err, errDown)
 	}
 
 	// Some users are left behind by a known defect of the service. They are named, and are no reason to stop.

@@ -164,7 +164,7 @@ func (e *Engine) begin(command string) {
 	if len(e.Record.Events) > 0 {
 		began = "goes on after " + e.lastDone()
 	} else {
-		e.writing = e.Folder.Head(e.Record)
+		e.writing = e.Folder.head(e.Record)
 	}
 	e.Record.Ended, e.Record.Ending, e.Record.ExitCode = time.Time{}, "", 0
 	e.say(KindCampaign, "", "%s, by %s: `%s`", began, e.Options.Who, command)
@@ -354,7 +354,7 @@ func (e *Engine) readBaseline(ctx context.Context) error {
 
 func (e *Engine) calmStop(err error, when string) error {
 	code, next := ExitNotProven, "mend this, then go on with: "
-	if errors.Is(err, ErrDown) {
+	if errors.Is(err, errDown) {
 		code, next = ExitDown, "once the service is well again, go on with: "
 	}
 	return &StopError{code, fmt.Sprintf("%s: %s", when, err), next + e.resume()}
@@ -432,7 +432,7 @@ func (e *Engine) window(step Step) (opens, closes time.Time, fits bool) {
 	if e.Options.Window == nil {
 		return time.Time{}, time.Time{}, true
 	}
-	opens, closes, isOpen := e.Options.Window.Around(e.Now())
+	opens, closes, isOpen := e.Options.Window.around(e.Now())
 	return opens, closes, isOpen && !e.Now().Add(step.Needs()).After(closes)
 }
 
@@ -452,7 +452,7 @@ func (e *Engine) outside(steps []Step) (why string, next time.Time, fits bool) {
 	if opens.After(e.Now()) {
 		return fmt.Sprintf("before %s: the window %s opens at %s", step.Name, e.Options.Window, moment(opens)), opens, false
 	}
-	opens, _, _ = e.Options.Window.Around(closes)
+	opens, _, _ = e.Options.Window.around(closes)
 	return fmt.Sprintf("before %s: the window %s closes at %s, and the step needs %s, setup and end included",
 		step.Name, e.Options.Window, moment(closes), short(step.Needs())), opens, false
 }
@@ -617,7 +617,7 @@ func (e *Engine) say(kind Kind, step, format string, args ...any) {
 	defer e.mu.Unlock()
 	event := Event{At: e.Now().UTC(), Kind: kind, Step: step, Text: e.Folder.Said(fmt.Sprintf(format, args...))}
 	e.Record.Events = append(e.Record.Events, event)
-	e.note(e.Folder.Append(event))
+	e.note(e.Folder.append(event))
 	if e.Show != nil {
 		e.Show(event)
 	}
@@ -627,7 +627,7 @@ func (e *Engine) say(kind Kind, step, format string, args ...any) {
 func (e *Engine) save() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.note(e.Folder.Save(e.Record))
+	e.note(e.Folder.save(e.Record))
 	if e.Page == nil {
 		return
 	}

@@ -50,7 +50,7 @@ func Reopen(dir string, secrets []string) (*Folder, *Record, error) {
 	if err := json.Unmarshal(text, record); err != nil {
 		return nil, nil, fmt.Errorf("--resume: %s cannot be read: %w", path, err)
 	}
-	if record.Version != RecordVersion || len(record.Steps) != len(record.Plan.Steps) {
+	if record.Version != recordVersion || len(record.Steps) != len(record.Plan.Steps) {
 		return nil, nil, fmt.Errorf("--resume: %s is of another version of this program; begin a new campaign", path)
 	}
 	folder, err := open(dir, secrets)
@@ -100,15 +100,15 @@ func (f *Folder) Path(name ...string) string {
 // Said returns a text that may be stored and shown: on one line and without secrets.
 func (f *Folder) Said(text string) string { return f.secrets.Replace(plain.Text(text)) }
 
-// Head writes the heading of the log: the target, the versions and the time zone.
-func (f *Folder) Head(r *Record) error {
+// head writes the heading of the log: the target, the versions and the time zone.
+func (f *Folder) head(r *Record) error {
 	_, err := fmt.Fprintf(f.log, "# Campaign on %s\n\nCampaign %s of xk6-verity %s (k6 %s), build %.12s. All times are UTC.\n",
 		f.Said(r.Target), r.ID, r.Tool, r.K6, r.Build)
 	return errors.Join(err, f.log.Sync())
 }
 
-// Append writes a line of the log and returns when it is on disk.
-func (f *Folder) Append(event Event) error {
+// append writes a line of the log and returns when it is on disk.
+func (f *Folder) append(event Event) error {
 	var text strings.Builder
 	if day := dayOf(event.At); day != f.day {
 		fmt.Fprintf(&text, "\n## %s\n\n", day)
@@ -161,8 +161,8 @@ func escaped(text string) string {
 
 var inMarkdown = strings.NewReplacer("<", "&lt;", "|", "\\|", "[", "\\[", "]", "\\]", "*", "\\*") //nolint:gochecknoglobals // a constant table
 
-// Save replaces campaign.json atomically: a concurrent reader gets the old file or the complete new one.
-func (f *Folder) Save(r *Record) error {
+// save replaces campaign.json atomically: a concurrent reader gets the old file or the complete new one.
+func (f *Folder) save(r *Record) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", RecordFile, err)

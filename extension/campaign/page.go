@@ -88,7 +88,7 @@ func Page(r *Record) ([]byte, error) {
 		Record: r, Title: r.title(), Headline: r.headline(), Class: r.class(), Facts: r.pageFacts(), Pauses: line.pauses(),
 		Shared: report.PageStyle(), Style: template.CSS(pageStyle), // #nosec G203 -- embedded
 	}
-	for _, t := range r.Targets() {
+	for _, t := range r.targets() {
 		p.Targets = append(p.Targets, t.row())
 	}
 	for i := range r.Steps {
@@ -195,7 +195,7 @@ func (r *Record) pageFacts() [][2]string {
 
 // row returns the row of a target on the page.
 func (t Target) row() targetRow {
-	worst, found := t.Worst()
+	worst, found := t.worst()
 	row := targetRow{Title: t.Title}
 	if !found {
 		row.Mark, row.Class, row.Word, row.Note = "·", "pending", "not measured", "claimed by "+strings.Join(t.Open, ", ")
@@ -205,7 +205,7 @@ func (t Target) row() targetRow {
 	if len(t.Open) > 0 {
 		row.Note = "not measured yet in " + strings.Join(t.Open, ", ")
 	}
-	if t.Status == verdict.Pass && !t.Passed() {
+	if t.Status == verdict.Pass && !t.passed() {
 		row.Mark, row.Class, row.Word = "?", "open", "PASS so far"
 	}
 	for _, c := range t.Of {

@@ -85,9 +85,9 @@ func TestThePageHasTheTargetsWithTheClaimThatDecided(t *testing.T) {
 		passed         bool
 	}
 	var rows []row
-	for _, target := range record.Targets() {
-		worst, _ := target.Worst()
-		rows = append(rows, row{target.Title, strings.TrimSpace(worst.Step + " " + worst.Text), target.Status, strings.Join(target.Open, " "), target.Passed()})
+	for _, target := range record.targets() {
+		worst, _ := target.worst()
+		rows = append(rows, row{target.Title, strings.TrimSpace(worst.Step + " " + worst.Text), target.Status, strings.Join(target.Open, " "), target.passed()})
 	}
 	require.Equal(t, []row{
 		{"Match time with thousands queued", "match-full 1,800 to 2,300 users waiting at once", verdict.NotProven, "", false},
@@ -112,10 +112,10 @@ func TestAPlanWithoutThousandsQueuedHasItsMatchTimesAsATarget(t *testing.T) {
 	t.Parallel()
 	record := drawnRecord()
 	record.Steps = record.Steps[:1]
-	targets := record.Targets()
+	targets := record.targets()
 	require.Len(t, targets, 2)
 	require.Equal(t, "Match time", targets[0].Title)
-	require.True(t, targets[0].Passed())
+	require.True(t, targets[0].passed())
 }
 
 // A target that one step has proven, and that another step still has to prove, is not shown as passed.
@@ -123,9 +123,9 @@ func TestATargetIsNotPassedWhileAStepIsToProveIt(t *testing.T) {
 	t.Parallel()
 	record := drawnRecord()
 	record.Steps[1].Verdict = nil
-	target := record.Targets()[1]
+	target := record.targets()[1]
 	require.Equal(t, "API p95", target.Title)
-	require.False(t, target.Passed())
+	require.False(t, target.passed())
 	row := target.row()
 	require.Equal(t, "open", row.Class)
 	require.Equal(t, "? PASS so far", row.Mark+" "+row.Word)

@@ -12,8 +12,8 @@ import (
 	"github.com/verity-app/xk6-verity/extension/verdict"
 )
 
-// RecordVersion is the version of the format of campaign.json.
-const RecordVersion = 1
+// recordVersion is the version of the format of campaign.json.
+const recordVersion = 1
 
 // The files that a campaign writes into its folder, beside one folder for each step with the reports of its run.
 const (

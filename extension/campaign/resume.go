@@ -23,7 +23,7 @@ type Asked struct {
 // NewRecord returns the record of a campaign that has not begun.
 func NewRecord(asked Asked, now time.Time) *Record {
 	r := &Record{
-		Version: RecordVersion, ID: rand.Text()[:10], Tool: asked.Tool, K6: asked.K6, Build: asked.Build,
+		Version: recordVersion, ID: rand.Text()[:10], Tool: asked.Tool, K6: asked.K6, Build: asked.Build,
 		Target: asked.Target, Plan: asked.Plan, Window: asked.Window, Began: now.UTC(), Events: []Event{},
 	}
 	for _, step := range asked.Plan.Steps {

@@ -44,8 +44,8 @@ type Gauge struct {
 	Most  float64 `json:"most"`
 }
 
-// ErrDown is wrapped by an error of Calm if the service did not answer: the campaign then ends with exit code 108, otherwise with 110.
-var ErrDown = errors.New("the service is down")
+// errDown is wrapped by an error of Calm if the service did not answer: the campaign then ends with exit code 108, otherwise with 110.
+var errDown = errors.New("the service is down")
 
 // Calm checks whether the service has recovered from a step.
 type Calm interface {

@@ -24,12 +24,12 @@ type TargetClaim struct {
 	verdict.Result
 }
 
-// Passed reports whether every step that claims the target has proven it.
-func (t Target) Passed() bool { return t.Status == verdict.Pass && len(t.Open) == 0 }
+// passed reports whether every step that claims the target has proven it.
+func (t Target) passed() bool { return t.Status == verdict.Pass && len(t.Open) == 0 }
 
-// Worst returns the claim that decides the status: among equally bad ones the claim of the last step, which loads the service most. ok is
+// worst returns the claim that decides the status: among equally bad ones the claim of the last step, which loads the service most. ok is
 // false if there is no claim.
-func (t Target) Worst() (claim TargetClaim, ok bool) {
+func (t Target) worst() (claim TargetClaim, ok bool) {
 	for _, c := range t.Of {
 		if !ok || c.Status >= claim.Status {
 			claim, ok = c, true
@@ -38,8 +38,8 @@ func (t Target) Worst() (claim TargetClaim, ok bool) {
 	return claim, ok
 }
 
-// Targets returns the four targets of the safe execution plan, and the purchases, as far as steps of this campaign claim them.
-func (r *Record) Targets() []Target {
+// targets returns the four targets of the safe execution plan, and the purchases, as far as steps of this campaign claim them.
+func (r *Record) targets() []Target {
 	var targets []Target
 	matching := Target{Title: "Match time"}
 	if r.claims(verdict.KindWaiting) {

@@ -66,8 +66,8 @@ func (w Window) String() string {
 
 func clockOf(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, minute%60) }
 
-// Length returns the length of the window on a day without a clock change.
-func (w Window) Length() time.Duration {
+// length returns the length of the window on a day without a clock change.
+func (w Window) length() time.Duration {
 	length := w.closes - w.opens
 	if length <= 0 {
 		length += minutesOfDay
@@ -75,8 +75,8 @@ func (w Window) Length() time.Duration {
 	return time.Duration(length) * time.Minute
 }
 
-// Around returns the window that is open at a time, or else the next one, and reports whether it is open.
-func (w Window) Around(now time.Time) (opens, closes time.Time, isOpen bool) {
+// around returns the window that is open at a time, or else the next one, and reports whether it is open.
+func (w Window) around(now time.Time) (opens, closes time.Time, isOpen bool) {
 	local := now.In(w.zone)
 	for day := -1; ; day++ { // the window of yesterday may still be open
 		opens, closes = w.of(local.Year(), local.Month(), local.Day()+day)
@@ -141,7 +141,7 @@ func (s Step) Length() time.Duration { return time.Duration(s.LengthSeconds * fl
 func (w Window) check(steps []Step) error {
 	var tooLong []string
 	for _, step := range steps {
-		if step.Needs() > w.Length() {
+		if step.Needs() > w.length() {
 			tooLong = append(tooLong, fmt.Sprintf("%s needs %s", step.Name, short(step.Needs())))
 		}
 	}
@@ -149,7 +149,7 @@ func (w Window) check(steps []Step) error {
 		return nil
 	}
 	return fmt.Errorf("the window %s is %s long, and these steps do not fit into it: %s, setup and end included; widen it, or leave them out with "+
-		"--from, --until or --only", w, short(w.Length()), strings.Join(tooLong, ", "))
+		"--from, --until or --only", w, short(w.length()), strings.Join(tooLong, ", "))
 }
 
 // short formats 150 s as 2m30s, 300 s as 5m and 7200 s as 2h.

@@ -19,7 +19,7 @@ func TestWindowsAreRead(t *testing.T) {
 		w, err := ParseWindow(tc.text, tc.zone)
 		require.NoError(t, err)
 		require.Equal(t, tc.want, w.String())
-		require.Equal(t, tc.length, short(w.Length()))
+		require.Equal(t, tc.length, short(w.length()))
 	}
 }
 
@@ -65,7 +65,7 @@ func TestWindowsOpenAndClose(t *testing.T) {
 			t.Parallel()
 			w, err := ParseWindow(tc.window, tc.zone)
 			require.NoError(t, err)
-			opens, closes, isOpen := w.Around(at(t, tc.now))
+			opens, closes, isOpen := w.around(at(t, tc.now))
 			require.Equal(t, tc.opens, opens.UTC().Format(time.DateOnly+" 15:04"))
 			require.Equal(t, tc.closes, closes.UTC().Format(time.DateOnly+" 15:04"))
 			require.Equal(t, !at(t, tc.now).Before(at(t, tc.opens)), isOpen)
@@ -103,7 +103,7 @@ func FuzzParseWindow(f *testing.F) {
 			return
 		}
 		now := time.Unix(second%(1<<33), 0)
-		opens, closes, isOpen := w.Around(now)
+		opens, closes, isOpen := w.around(now)
 		require.True(t, opens.Before(closes) && now.Before(closes))
 		require.Equal(t, isOpen, !now.Before(opens))
 		again, err := ParseWindow(strings.Fields(w.String())[0], zone)

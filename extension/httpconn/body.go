@@ -16,8 +16,8 @@ import (
 const (
 	// maxBody limits the body of an answer in bytes, both as sent and unpacked: a thousand times what Verity sends.
 	maxBody = 1_000_000
-	// MaxHeaders limits the bytes of an answer before its body.
-	MaxHeaders = 64 << 10
+	// maxHeaders limits the bytes of an answer before its body.
+	maxHeaders = 64 << 10
 	// largestGuess is the largest Content-Length in bytes for which a buffer is allocated before the body arrives.
 	largestGuess = 64 << 10
 )
@@ -37,15 +37,15 @@ func (e answerError) Error() string { return string(e) }
 
 func (e answerError) Is(target error) bool { return target == ErrAnswer }
 
-// Whole wraps a transport of net/http so that it reads the whole body of an answer before it returns, within the limits of a
+// whole wraps a transport of net/http so that it reads the whole body of an answer before it returns, within the limits of a
 // Transport.
-func Whole(base http.RoundTripper) *WholeTransport { return &WholeTransport{base} }
+func whole(base http.RoundTripper) *wholeTransport { return &wholeTransport{base} }
 
-// WholeTransport is an http.RoundTripper whose answers have been read and unpacked; see Whole.
-type WholeTransport struct{ base http.RoundTripper }
+// wholeTransport is an http.RoundTripper whose answers have been read and unpacked; see Whole.
+type wholeTransport struct{ base http.RoundTripper }
 
 // RoundTrip sends the request and returns the answer with its whole body.
-func (t *WholeTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t *wholeTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := t.base.RoundTrip(request)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (t *WholeTransport) RoundTrip(request *http.Request) (*http.Response, error
 }
 
 // CloseIdleConnections closes the connections that no request uses.
-func (t *WholeTransport) CloseIdleConnections() {
+func (t *wholeTransport) CloseIdleConnections() {
 	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}

@@ -41,7 +41,7 @@ func onEachWay(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, t
 	})
 	t.Run("net/http", func(t *testing.T) {
 		t.Parallel()
-		transport := Whole(&http.Transport{DisableCompression: true})
+		transport := whole(&http.Transport{DisableCompression: true})
 		t.Cleanup(transport.CloseIdleConnections)
 		test(t, transport, plain.URL)
 	})

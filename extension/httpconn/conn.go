@@ -158,7 +158,7 @@ func (c *conn) receive(request *http.Request) (*http.Response, error) {
 		in.Reset(nil)
 		readers.Put(in)
 	}()
-	c.mayRead = MaxHeaders
+	c.mayRead = maxHeaders
 	if _, err := in.Peek(1); err != nil {
 		return nil, err
 	}

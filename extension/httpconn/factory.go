@@ -63,19 +63,19 @@ func NewFactory(
 func (f *Factory) New(server string) RoundTripper {
 	if target, err := url.Parse(server); err == nil && f.base.Proxy != nil {
 		if proxy, err := f.base.Proxy(&http.Request{URL: target}); err != nil || proxy != nil {
-			return Whole(f.ofNetHTTP())
+			return whole(f.ofNetHTTP())
 		}
 	}
 	if f.protocol == NetHTTP {
-		return Whole(f.ofNetHTTP())
+		return whole(f.ofNetHTTP())
 	}
 	return New(f.config)
 }
 
-// ofNetHTTP returns an http.Transport for one user, with MaxHeaders as its limit.
+// ofNetHTTP returns an http.Transport for one user, with maxHeaders as its limit.
 func (f *Factory) ofNetHTTP() *http.Transport {
 	own := f.base.Clone()
-	own.MaxResponseHeaderBytes = MaxHeaders
+	own.MaxResponseHeaderBytes = maxHeaders
 	return own
 }
 

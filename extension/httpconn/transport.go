@@ -60,7 +60,7 @@ type Transport struct {
 	mu      sync.Mutex
 	idle    []*conn // the most recently used is the last
 	closing bool    // also closes connections that become idle before the next request
-	http2   *WholeTransport
+	http2   *wholeTransport
 }
 
 // New returns a transport without a connection.
@@ -117,7 +117,7 @@ func (t *Transport) overHTTP2() http.RoundTripper {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.http2 == nil {
-		t.http2 = Whole(t.config.HTTP2())
+		t.http2 = whole(t.config.HTTP2())
 	}
 	return t.http2
 }

@@ -78,8 +78,8 @@ type planStep struct {
 	Text string  `json:"text"`
 }
 
-// HTML renders the report as one self-contained page, with charts over the time of the run and tables of the same values.
-func HTML(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, error) {
+// html renders the report as one self-contained page, with charts over the time of the run and tables of the same values.
+func html(run *evidence.Run, judged verdict.Verdict, report *Report) ([]byte, error) {
 	a := newAxis(run)
 	charts := a.charts()
 	p := page{

@@ -52,7 +52,7 @@ func drawnRun() *evidence.Run {
 func drawnPage(t *testing.T, run *evidence.Run) string {
 	t.Helper()
 	judged := verdict.Judge(run, run.Header.Claims)
-	text, err := HTML(run, judged, Of(run, judged))
+	text, err := html(run, judged, Of(run, judged))
 	require.NoError(t, err)
 	return string(text)
 }

@@ -166,7 +166,7 @@ func (r *Report) Write(dir string, run *evidence.Run) (paths []string, err error
 	}
 	files := []file{{".md", r.Markdown()}, {".xml", junit}}
 	if run != nil && r.Verdict != nil {
-		html, err := HTML(run, *r.Verdict, r)
+		html, err := html(run, *r.Verdict, r)
 		if err != nil {
 			return nil, err
 		}
