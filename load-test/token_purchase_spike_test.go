@@ -9,9 +9,10 @@ import (
 )
 
 // spike is a token-purchase-spike of a few seconds.
+// spike has VUs for events that are repeated for seconds, so that k6 drops none while it makes more VUs on a busy machine.
 func spike(target *target, variables ...string) command {
 	small := []string{
-		"SEED_USER_COUNT=10", "BASE_RATE=5", "SPIKE_RATE=30", "RAMP_UP=2s", "SPIKE_HOLD=4s", "RAMP_DOWN=1s", "REPLAY_RATE=0.5",
+		"SEED_USER_COUNT=10", "BASE_RATE=5", "SPIKE_RATE=30", "RAMP_UP=2s", "SPIKE_HOLD=4s", "RAMP_DOWN=1s", "REPLAY_RATE=0.5", "PREALLOCATED_VUS=100",
 	}
 	return k6Run(tokenPurchaseSpike, target, append(small, variables...)...)
 }

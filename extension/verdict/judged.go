@@ -161,8 +161,11 @@ func (j *judge) sessions(c evidence.Claim) Result {
 	})
 	held.N = dropped.N
 	held.Measured += fmt.Sprintf(", %s of %s dropped", plain.Count(sum(t.misses)), plain.Count(sum(t.n)))
-	if dropped.Status > held.Status {
+	switch {
+	case dropped.Status > held.Status:
 		held.Status, held.Why, held.Reason, held.Effective = dropped.Status, dropped.Why, dropped.Reason, dropped.Effective
+	case dropped.Status == Fail:
+		held.Reason += "; " + dropped.Reason
 	}
 	return held
 }

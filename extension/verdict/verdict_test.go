@@ -419,6 +419,13 @@ func claimTests() []claimTest {
 		{"sessions that drop", seconds(healthy(), func(_ int, s *evidence.Second) { s.Counts["sessions_dropped{socket lost}"] = 1 }), sustained, "FAIL", "",
 			"120 sessions at once for 1m0s, 120 of 4,800 dropped",
 			"120 of 4,800 sessions that began were not held to their end (2.1 to 2.9 % with 95 % confidence; less than 0.1 % may): 120 socket lost; see the errors in the summary"},
+		{"fewer sessions, as they drop", seconds(healthy(), func(_ int, s *evidence.Second) {
+			s.Levels[evidence.LevelInside] = 180
+			s.Counts["sessions_dropped{socket lost}"] = 1
+		}), sustained, "FAIL", "",
+			"90 sessions at once for 1m0s, 120 of 4,800 dropped",
+			"no more than 90 sessions were held at once for 1m0s, with all users there who were planned: see how long a match takes, and which sessions were dropped; " +
+				"120 of 4,800 sessions that began were not held to their end (2.1 to 2.9 % with 95 % confidence; less than 0.1 % may): 120 socket lost; see the errors in the summary"},
 		{"fewer waiting", seconds(healthy(), func(at int, s *evidence.Second) {
 			if at%20 == 0 {
 				s.Levels[evidence.LevelWaiting] = 150
