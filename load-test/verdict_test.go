@@ -133,6 +133,21 @@ func (p profile) run(t *testing.T, target *target, variables ...string) judged {
 	return judgedBy(t, p.command(t, target, dir, variables...).run(t), dir)
 }
 
+// decide runs the profile, and once more if the claim of this kind, or any claim if kind is "", is NOT PROVEN: on a busy machine that is
+// no wrong verdict.
+func (p profile) decide(t *testing.T, kind string, start func(*testing.T) *target) judged {
+	t.Helper()
+	j := p.run(t, start(t))
+	open := slices.ContainsFunc(j.verdict.Claims, func(c verdict.Result) bool {
+		return c.Status == verdict.NotProven && (kind == "" || c.Claim.Kind == kind)
+	})
+	if !open {
+		return j
+	}
+	t.Logf("once more, as it is NOT PROVEN:\n%s", strings.Join(claimLines(j.stdout), ""))
+	return p.run(t, start(t))
+}
+
 // judgedBy reads the evidence of a run back and requires that it gives the verdict and the exit code of the run itself.
 func judgedBy(t *testing.T, r result, dir string) judged {
 	t.Helper()
@@ -224,7 +239,7 @@ func TestAHealthyServicePassesEachClaim(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.profile.run(t, startStandin(t, c.conditions)).requirePass(t)
+			c.profile.decide(t, "", func(t *testing.T) *target { t.Helper(); return startStandin(t, c.conditions) }).requirePass(t)
 		})
 	}
 }
@@ -270,7 +285,6 @@ func TestADefectFails(t *testing.T) {
 	short := []string{"MATCH_TIMEOUT=4"}
 	var lostEvents, front every
 	lostEvents.of, front.of = 50, 20
-	var hung since
 	for name, c := range map[string]struct {
 		target  func(*testing.T) *target
 		profile profile
@@ -283,9 +297,13 @@ func TestADefectFails(t *testing.T) {
 			func(t *testing.T) *target { t.Helper(); return slowJoins(t, 10, (slack+300)*time.Millisecond) }, joins(), verdict.KindLatency, `of [0-9,]+ queue_join requests took longer than 1 s or failed`, "", nil,
 		},
 		"it stops answering": {
-			behind(func(_ http.ResponseWriter, r *http.Request) bool {
-				return isJoin(r) && hung.load() > 6*time.Second && hang(r)
-			}),
+			func(t *testing.T) *target {
+				t.Helper()
+				var began since
+				return before(t, startStandin(t, conditions{}), func(_ http.ResponseWriter, r *http.Request) bool {
+					return isJoin(r) && began.load() > 6*time.Second && hang(r)
+				})
+			},
 			joins(), verdict.KindLatency, `80 of [0-9,]+ queue_join requests took longer than 1 s or failed: 80 TimeoutError; from [0-9]+s into ` +
 				`the judged part to its end most of them did`, "", []string{verdict.KindErrors},
 		},
@@ -360,7 +378,7 @@ func TestADefectFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := c.profile.run(t, c.target(t))
+			j := c.profile.decide(t, c.kind, c.target)
 			j.requireFail(t, c.kind, c.reason, c.others...)
 			require.Regexp(t, c.says, j.stdout)
 		})
