@@ -105,7 +105,7 @@ func (j *judge) within(c evidence.Claim, series evidence.Series, what string, le
 		t: t, allowed: share(c.Quantile), level: level, what: what, limit: c.WithinMs,
 		missed: fmt.Sprintf("took longer than %s or failed", millis(c.WithinMs)), away: j.inSessions(from, to),
 		hanging: j.hanging(func(s evidence.Series) bool { return s == series }, limit, from, to),
-		present: levels(j.run, evidence.LevelPresent, from, to),
+		users:   slices.Max(levels(j.run, evidence.LevelPresent, from, to)),
 	}
 	if series.Metric == evidence.MetricMatch {
 		q.queue = levels(j.run, evidence.LevelWaiting, from, to)

@@ -35,7 +35,7 @@ type question struct {
 	away    []bool    // the seconds in which most users were in sessions and sent no requests
 	late    float64   // p95 in ms of how late events were sent
 	hanging []float64 // by second, how many of the things that began earlier had no answer yet and never got one in time
-	present []float64 // users present by second, for hanging
+	users   float64   // the most users present at once, for hanging
 }
 
 // answer judges a question.
@@ -269,9 +269,9 @@ func (q question) missedUpToEnd(misses []float64) (start int, part sample) {
 	return start, part
 }
 
-// mostHang reports whether most of the users present waited, in this second, for an answer that did not come.
+// mostHang reports whether most users waited, in this second, for an answer that did not come.
 func (q question) mostHang(second int) bool {
-	return second < len(q.hanging) && q.hanging[second] > 0 && q.hanging[second]*2 > q.present[second]
+	return second < len(q.hanging) && q.users > 0 && q.hanging[second]*2 > q.users
 }
 
 // stalled returns the number of seconds without requests, and whether that is more than one second in twenty although most

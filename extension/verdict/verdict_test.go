@@ -217,6 +217,20 @@ func claimTests() []claimTest {
 		{"does not answer the last requests of a few users", seconds(healthy(), stopsAnswering(400)), joinsClaim, "NOT PROVEN", "unsteady",
 			"API p95 26 ms or more (queue_join, n 4,700)",
 			"in 39 of 112 seconds there were no queue_join requests, where half of the seconds had 50 or more: users waited for something else; see what is still waiting, and the errors"},
+		{"a few users wait for long after the load", with(ended(200), func(run *evidence.Run) {
+			for at, second := range run.Seconds {
+				if second.Levels[evidence.LevelPresent] = 8; at < 100 {
+					second.Levels[evidence.LevelPresent] = 1000
+					second.Counts["operations{queue_join}"] = 400
+				}
+			}
+			run.Seconds[99].Counts["errors{queue_join}{TimeoutError}"] = 8
+			run.Seconds[99].Cells[joins] = failed(answered(392, 20, limitMs), "TimeoutError", 8)
+			run.Seconds[99].Cells[joins].FailedAfter = &evidence.Histogram{}
+			run.Seconds[99].Cells[joins].FailedAfter.Record(99_000_000, 8)
+		}), fewErrors, "PASS", "",
+			"errors 0.0009 to 0.097 % (n 40,000)",
+			""},
 		{"seems to stop answering a runner that stands still", seconds(healthy(), func(at int, s *evidence.Second) {
 			stopsAnswering(600)(at, s)
 			if at >= 80 {
