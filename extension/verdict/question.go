@@ -36,6 +36,7 @@ type question struct {
 	late    float64   // p95 in ms of how late events were sent
 	hanging []float64 // by second, how many of the things that began earlier had no answer yet and never got one in time
 	users   float64   // the most users present at once, for hanging
+	until   int       // where the whole run is counted: the number of seconds up to the end of the judged part; else 0
 }
 
 // answer judges a question.
@@ -106,7 +107,7 @@ func (q question) failure() string {
 	}
 	switch {
 	case ended && q.brokenFrom() > 0:
-		text += fmt.Sprintf("; from %s into the judged part to its end most of them did: look at what the service did then", lasting(float64(q.brokenFrom())))
+		text += fmt.Sprintf("; from %s into the %s to its end most of them did: look at what the service did then", lasting(float64(q.brokenFrom())), q.counted())
 	case ended:
 		text += fmt.Sprintf("; in the last quarter of the judged part it was %s: look at what the service did then", percent(q.t.lastQuarter().share()))
 	case q.limit > 0:
@@ -167,8 +168,8 @@ func (j *judge) decide(r *Result, q question, trend trend) {
 	case all.n < least:
 		r.notProven(CheckSamples, fmt.Sprintf("there are too few samples (%s): %s are the least that can show it, if none misses; run longer", plain.Count(all.n), plain.Count(least)))
 	case passes && q.t.lastOver(q.allowed):
-		r.notProven(CheckUnsteady, fmt.Sprintf("in the last quarter of the judged part %s of the %s %s, and less than %s may: run longer, to see where it ends",
-			percent(q.t.lastQuarter().share()), q.what, q.missed, percent(q.allowed)))
+		r.notProven(CheckUnsteady, fmt.Sprintf("in the last quarter of the %s %s of the %s %s, and less than %s may: run longer, to see where it ends",
+			q.counted(), percent(q.t.lastQuarter().share()), q.what, q.missed, percent(q.allowed)))
 	case trend.rising && trend.crosses:
 		r.notProven(CheckUnsteady, fmt.Sprintf("the %s grew slower all the time, from %s to %s (%s): if that goes on, they cross the limit; run longer, to see where it ends",
 			q.what, millis(trend.begin), millis(trend.end), quantileName(1-q.allowed)))
@@ -241,8 +242,8 @@ func (q question) brokenEnd() bool { return q.brokenFrom() >= 0 }
 func (q question) brokenFrom() int {
 	for _, misses := range q.t.certain {
 		start, end := q.missedUpToEnd(misses)
-		long := len(q.t.n) - start
-		if long >= 3 && long*4 >= len(q.t.n) && end.misses >= 5 && end.lower(0.99) > q.allowed {
+		long := q.end() - start
+		if long >= 3 && long*4 >= q.end() && end.misses >= 5 && end.lower(0.99) > q.allowed {
 			return start
 		}
 	}
@@ -252,8 +253,8 @@ func (q question) brokenFrom() int {
 // missedUpToEnd returns the first second of the part, up to the end, in which most samples of each second missed, and the samples
 // of that part. A second without samples belongs to it if most users waited for answers that did not come.
 func (q question) missedUpToEnd(misses []float64) (start int, part sample) {
-	start = len(q.t.n)
-	for i, n := range slices.Backward(q.t.n) {
+	start = q.end()
+	for i, n := range slices.Backward(q.t.n[:start]) {
 		missed := n > 0 && misses[i]*2 > n
 		if n > 0 && !missed {
 			break
@@ -267,6 +268,22 @@ func (q question) missedUpToEnd(misses []float64) (start int, part sample) {
 		part.misses += q.hanging[start]
 	}
 	return start, part
+}
+
+// end returns the number of seconds up to the end of the judged part. After it, few users send the last requests.
+func (q question) end() int {
+	if q.until > 0 {
+		return q.until
+	}
+	return len(q.t.n)
+}
+
+// counted returns the name of the part that is counted.
+func (q question) counted() string {
+	if q.until > 0 {
+		return "run"
+	}
+	return "judged part"
 }
 
 // mostHang reports whether most users waited, in this second, for an answer that did not come.

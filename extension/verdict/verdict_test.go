@@ -231,6 +231,19 @@ func claimTests() []claimTest {
 		}), fewErrors, "PASS", "",
 			"errors 0.0009 to 0.097 % (n 40,000)",
 			""},
+		{"the last requests after the load fail", with(ended(200), func(run *evidence.Run) {
+			run.Header.PlannedUsers = 1000
+			for at, second := range run.Seconds {
+				if at < 100 {
+					second.Levels[evidence.LevelPresent] = 1000
+					second.Counts["operations{queue_leave}"] = 600
+				}
+			}
+			run.Seconds[110].Counts["operations{queue_leave}"] = 6
+			run.Seconds[110].Counts["errors{queue_leave}{TimeoutError}"] = 6
+		}), fewErrors, "PASS", "",
+			"errors 0.0001 to 0.069 % (n 60,006)",
+			""},
 		{"seems to stop answering a runner that stands still", seconds(healthy(), func(at int, s *evidence.Second) {
 			stopsAnswering(600)(at, s)
 			if at >= 80 {
