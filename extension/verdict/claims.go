@@ -243,10 +243,8 @@ func (j *judge) errors(c evidence.Claim) Result {
 	q := question{
 		t: t, allowed: c.Below, level: confidence, what: "operations", missed: "did not do what was wanted", lasts: true,
 		hanging: j.hanging(func(s evidence.Series) bool { return s.Metric == evidence.MetricRequest }, 0, j.first, j.last),
-		users:   slices.Max(levels(j.run, evidence.LevelPresent, j.first, j.last)),
+		users:   slices.Max(levels(j.run, evidence.LevelPresent, j.first, j.last)), until: j.until(),
 	}
-	_, to := j.part()
-	q.until = int(to - j.first + 1)
 	r := j.rate(q)
 	r.Title, r.Needed = "errors", "under "+percent(c.Below)
 	return r

@@ -70,6 +70,12 @@ func (j *judge) part() (from, to int64) {
 	return j.first, j.last
 }
 
+// until returns the number of seconds of the run up to the end of the judged part.
+func (j *judge) until() int {
+	_, to := j.part()
+	return int(to - j.first + 1)
+}
+
 func (j *judge) checkLevel() {
 	users, rate := j.run.Header.PlannedUsers, j.run.Header.PlannedRate
 	switch {

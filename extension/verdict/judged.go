@@ -157,7 +157,7 @@ func (j *judge) sessions(c evidence.Claim) Result {
 	held := j.sessionsHeld(c)
 	t := j.counts(evidence.CountStarted, evidence.CountDropped)
 	dropped := j.rate(question{
-		t: t, allowed: c.Below, level: confidence, what: "sessions that began", missed: "were not held to their end",
+		t: t, allowed: c.Below, level: confidence, what: "sessions that began", missed: "were not held to their end", until: j.until(),
 	})
 	held.N = dropped.N
 	held.Measured += fmt.Sprintf(", %s of %s dropped", plain.Count(sum(t.misses)), plain.Count(sum(t.n)))
