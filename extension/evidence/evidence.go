@@ -95,6 +95,15 @@ const (
 	CountLost       = "sockets_lost"     // label: the reason
 )
 
+// Total returns the sum of counts by kind.
+func Total[N int | int64](counts map[string]N) N {
+	sum := N(0)
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}
+
 // Labelled returns the name of a count with its labels, such as operations{queue_join}.
 func Labelled(name string, labels ...string) string {
 	for _, label := range labels {

@@ -274,7 +274,7 @@ func (r *reader) check(record *secondRecord) error {
 		if err := r.checkCounts(c.Failed); err != nil {
 			return fmt.Errorf("%s: %w", c.Metric, err)
 		}
-		if failed := sumCounts(c.Failed); c.FailedAfter.Count() > failed {
+		if failed := Total(c.Failed); c.FailedAfter.Count() > failed {
 			return fmt.Errorf("%s: %d times of %d failures", c.Metric, c.FailedAfter.Count(), failed)
 		}
 		r.names[string(c.Metric)+" "+c.Label] = true
@@ -289,14 +289,6 @@ func (r *reader) check(record *secondRecord) error {
 		return fmt.Errorf("more than %d names; no run has as many", 3*mostNames)
 	}
 	return nil
-}
-
-func sumCounts(counts map[string]int64) int64 {
-	sum := int64(0)
-	for _, n := range counts {
-		sum += n
-	}
-	return sum
 }
 
 func (r *reader) checkCounts(counts map[string]int64) error {

@@ -41,7 +41,7 @@ func (e answerError) Is(target error) bool { return target == ErrAnswer }
 // Transport.
 func whole(base http.RoundTripper) *wholeTransport { return &wholeTransport{base} }
 
-// wholeTransport is an http.RoundTripper whose answers have been read and unpacked; see Whole.
+// wholeTransport is an http.RoundTripper whose answers have been read and unpacked; see whole.
 type wholeTransport struct{ base http.RoundTripper }
 
 // RoundTrip sends the request and returns the answer with its whole body.

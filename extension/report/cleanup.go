@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/verity-app/xk6-verity/extension/evidence"
 )
 
 // Cleanup is the result of deleting the accounts that a run created.
@@ -38,7 +40,7 @@ func (c *Cleanup) facts() map[string]int {
 	if c == nil {
 		return nil
 	}
-	return map[string]int{FactAccountsDeleted: c.Deleted, FactAccountsKept: total(c.Kept)}
+	return map[string]int{FactAccountsDeleted: c.Deleted, FactAccountsKept: evidence.Total(c.Kept)}
 }
 
 func (c *Cleanup) findings() []Finding {
@@ -49,7 +51,7 @@ func (c *Cleanup) findings() []Finding {
 	if c.Gone > 0 {
 		parts = append(parts, fmt.Sprintf("gone already: %s", Thousands(c.Gone)))
 	}
-	if kept := total(c.Kept); kept > 0 {
+	if kept := evidence.Total(c.Kept); kept > 0 {
 		mark = "!"
 		var why []string
 		for _, reason := range slices.Sorted(maps.Keys(c.Kept)) {

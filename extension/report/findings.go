@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/queue"
 	"github.com/verity-app/xk6-verity/extension/runner"
 	"github.com/verity-app/xk6-verity/extension/sessions"
@@ -131,12 +132,12 @@ func operationFindings(s Summary) []Finding {
 func (r *Record) errorFindings() (list []Finding) {
 	if len(r.throttled) > 0 {
 		list = append(list, finding("✗", "throttled", "%s answers were 429: %s. Their latency is not the service's; have the rate limit "+
-			"lifted for this runner and run again", Thousands(total(r.throttled)), listed(r.throttled)))
+			"lifted for this runner and run again", Thousands(evidence.Total(r.throttled)), listed(r.throttled)))
 	}
 	if len(r.inFront) > 0 {
 		list = append(list, finding("✗", "in front", "%s answers were 403 without the service's headers and JSON: %s. Something in front of the "+
 			"service answers 403, such as a web application firewall (docs/verity-api.md, How it is deployed); have this runner's address let "+
-			"through, and run again", Thousands(total(r.inFront)), listed(r.inFront)))
+			"through, and run again", Thousands(evidence.Total(r.inFront)), listed(r.inFront)))
 	}
 	for _, e := range sortedErrors(r.errs) {
 		list = append(list, finding("✗", "error", "%s %s%s × %s, for example: %s%s", e.Operation, e.Name, status(e.Status), Thousands(e.n),
@@ -144,11 +145,11 @@ func (r *Record) errorFindings() (list []Finding) {
 	}
 	if len(r.locked) > 0 {
 		list = append(list, finding("", "locked", "%s answers were 409, for the service was busy with that user, and were asked for again: %s. "+
-			"That is within the contract", Thousands(total(r.locked)), listed(r.locked)))
+			"That is within the contract", Thousands(evidence.Total(r.locked)), listed(r.locked)))
 	}
 	if len(r.tokensLost) > 0 {
 		list = append(list, finding("!", "tokens lost", "%s did not come: %s. This is a finding about the service, kept out of "+
-			"error_rate", counting(total(r.tokensLost), "refund"), listed(r.tokensLost)))
+			"error_rate", counting(evidence.Total(r.tokensLost), "refund"), listed(r.tokensLost)))
 	}
 	if n := r.leftBehind.n; n > 0 {
 		list = append(list, finding("!", "left behind", "%s users may still be queued: they could not leave at the end: %s", Thousands(n),
@@ -178,14 +179,6 @@ func counting(n int, noun string) string {
 		return "1 " + noun
 	}
 	return Thousands(n) + " " + noun + "s"
-}
-
-func total(counts map[string]int) int {
-	sum := 0
-	for _, n := range counts {
-		sum += n
-	}
-	return sum
 }
 
 func listed(counts map[string]int) string {
@@ -231,7 +224,7 @@ func (s Sockets) findings() []Finding {
 	for i, reason := range reasons {
 		parts[i] = reason + " " + Thousands(s.Lost[reason])
 	}
-	return []Finding{finding("✗", "sockets lost", "%s of %s: %s. Their users had not closed them", Thousands(total(s.Lost)),
+	return []Finding{finding("✗", "sockets lost", "%s of %s: %s. Their users had not closed them", Thousands(evidence.Total(s.Lost)),
 		Thousands(s.Opened), strings.Join(parts, ", "))}
 }
 

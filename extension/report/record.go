@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/verity-app/xk6-verity/extension/evidence"
 	"github.com/verity-app/xk6-verity/extension/preflight"
 	"github.com/verity-app/xk6-verity/extension/queue"
 )
@@ -145,7 +146,7 @@ func (r *Record) Facts() map[string]int64 {
 	facts := map[string]int64{}
 	for name, n := range map[string]int{
 		FactUnheard: r.unheard.n, FactLeftBehind: r.leftBehind.n, FactTokenError: r.tokenErrors(),
-		FactInFront: total(r.inFront),
+		FactInFront: evidence.Total(r.inFront),
 	} {
 		if n > 0 {
 			facts[name] = int64(n)

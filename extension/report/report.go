@@ -166,11 +166,11 @@ func (r *Report) Write(dir string, run *evidence.Run) (paths []string, err error
 	}
 	files := []file{{".md", r.Markdown()}, {".xml", junit}}
 	if run != nil && r.Verdict != nil {
-		html, err := html(run, *r.Verdict, r)
+		page, err := html(run, *r.Verdict, r)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, file{".html", html})
+		files = append(files, file{".html", page})
 	}
 	for _, file := range files {
 		path := filepath.Join(dir, r.Name+file.extension)

@@ -47,7 +47,7 @@ func (j *judge) otherOperations(c evidence.Claim) []string {
 		}
 		for series, cell := range second.Cells {
 			if series.Metric == evidence.MetricRequest && !slices.Contains(c.Operations, series.Label) {
-				seen[series.Label] += cell.OK.Count() + total(cell.Failed)
+				seen[series.Label] += cell.OK.Count() + evidence.Total(cell.Failed)
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func (j *judge) unheardMatches(c evidence.Claim) Result {
 			continue
 		}
 		unheard := map[string]int64{evidence.KindUnheard: cell.Failed[evidence.KindUnheard]}
-		t.n[i] = float64(cell.OK.Count() + total(cell.Failed))
+		t.n[i] = float64(cell.OK.Count() + evidence.Total(cell.Failed))
 		t.misses[i] = float64(unheard[evidence.KindUnheard])
 		t.failed[evidence.KindUnheard] += unheard[evidence.KindUnheard]
 		t.certain[0][i] = j.certainFailures(unheard, at, limit)

@@ -89,7 +89,7 @@ func (j *judge) times(series evidence.Series, limit int64, allowed float64, from
 		if !exact {
 			late, cut = above(cell.OK, float64(limit)), above(cell.Cut, float64(limit))
 		}
-		failed := total(cell.Failed)
+		failed := evidence.Total(cell.Failed)
 		t.n[i] = float64(cell.OK.Count() + failed + cut)
 		t.misses[i] = float64(late + failed + cut)
 		t.never[i] = float64(failed + cut)
@@ -290,12 +290,4 @@ func above(h *evidence.Histogram, micros float64) int64 {
 		}
 	})
 	return over
-}
-
-func total(counts map[string]int64) int64 {
-	sum := int64(0)
-	for _, n := range counts {
-		sum += n
-	}
-	return sum
 }
